@@ -1,1 +1,21 @@
-//! placeholder
+//! Wire and snapshot formats of Tessera, and the session machines of both ends.
+//!
+//! No sockets, no clocks, no Python: bytes and times come in as arguments.
+
+pub mod columns;
+pub mod command;
+pub mod fields;
+pub mod ids;
+pub mod snapshot;
+pub mod value;
+
+pub use columns::{Column, KindTable, RowError, VarColumn};
+pub use command::{Command, CommandError, buttons};
+pub use fields::{
+    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, base,
+};
+pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
+pub use snapshot::{
+    BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ValueRef, write_zone_batch,
+};
+pub use value::Value;
