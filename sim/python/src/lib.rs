@@ -1,1 +1,26 @@
-//! placeholder
+//! Gameplay in Python: one CPython interpreter a zone, each with its own GIL on its own thread.
+//!
+//! This is the only crate that speaks to CPython. The simulation sees [`ScriptZone`]: rows go in
+//! (`insert`, `ghost_row`), hooks run, changed rows come out (`gather`, `tables`, `changed`) with what
+//! the hooks asked for (`outbox`). State lives in columns; Python objects are a cache of it during a
+//! tick: an entity has a *live* object, whose slots its own hooks write, and a *view*, which shows
+//! everybody else the state at the tick's start and can't be written.
+//!
+//! The way of the data: [`load`](mod@load) → `kinds` (the field table) → `scatter` (rows become
+//! objects) → `hooks` → `gather` (slots become columns).
+
+#![allow(unsafe_code)] // the crate's purpose; each block says why it is sound
+
+mod config;
+mod error;
+mod hitbox;
+mod messages;
+mod stats;
+mod zone;
+
+pub use config::{OptionValue, ScriptConfig};
+pub use error::ScriptError;
+pub use hitbox::HitboxIndex;
+pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
+pub use stats::{HookError, HookStats};
+pub use zone::ScriptZone;

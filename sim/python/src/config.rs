@@ -1,0 +1,42 @@
+//! What a zone's scripts are started with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tessera_protocol::ids::ZoneId;
+use tessera_world::World;
+
+/// A value of the mode's options, as scripts read it from `tessera.options`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum OptionValue {
+    /// `bool`.
+    Bool(bool),
+    /// `int`.
+    Int(i64),
+    /// `float`.
+    Float(f64),
+    /// `str`.
+    Str(String),
+}
+
+/// Everything that [`ScriptZone::start`](crate::ScriptZone::start) needs.
+#[derive(Clone)]
+pub struct ScriptConfig {
+    /// The zone; only for logs, since no rule of the game may depend on it.
+    pub zone: ZoneId,
+    /// Seed of the match, the root of all randomness in scripts.
+    pub seed: u64,
+    /// Ticks per second.
+    pub tick_hz: u32,
+    /// How far a query may reach from an entity's position at the tick's start, metres.
+    pub halo_m: f64,
+    /// Folder of the mode: a Python package with an `__init__.py`.
+    pub mode: PathBuf,
+    /// Options of the mode.
+    pub options: BTreeMap<String, OptionValue>,
+    /// The map.
+    pub world: Arc<World>,
+    /// A monotonic clock in nanoseconds, for measuring only: no state comes from it.
+    pub clock: fn() -> u64,
+}
