@@ -11,11 +11,15 @@
 
 #![allow(unsafe_code)] // the crate's purpose; each block says why it is sound
 
+mod buffer;
+mod clone;
 mod config;
 mod error;
 mod hitbox;
 mod messages;
+mod rng;
 mod stats;
+mod vec3;
 mod zone;
 
 pub use config::{OptionValue, ScriptConfig};
