@@ -1,1 +1,37 @@
-//! placeholder
+//! The simulation: a world cut into zones, each run by its own interpreter on its own thread, whose
+//! state is the same bit for bit whatever the cut.
+//!
+//! How a tick flows, and the file that holds each step:
+//!
+//! ```text
+//!  commands, joins, leaves ─▶ simulation.rs ─▶ zone.rs ×N, in parallel: drain ▶ hooks ▶ gather
+//!                                                   │ what moved, spawned, died
+//!                             barrier.rs ◀──────────┘ ids for spawns, directory.rs: who runs whom
+//!                                  │
+//!                                  └────────▶ exchange.rs ×N, in parallel: ghosts, handoffs,
+//!                                                   │ messages into channel.rs; the snapshot batch
+//!  snapshot, events ◀──────── seal.rs ◀─────────────┘ state hash, one sealed buffer, the last 64 kept
+//! ```
+//!
+//! There is no socket, no environment and no wall clock here: time is the tick, and the only clock
+//! is a function that the host lends for measuring.
+
+mod barrier;
+mod channel;
+mod config;
+mod directory;
+mod error;
+mod exchange;
+mod partition;
+mod report;
+mod seal;
+mod simulation;
+mod tracked;
+mod zone;
+
+pub use config::SimConfig;
+pub use error::SimError;
+pub use partition::{Grid, GridError, ZONES_MAX};
+pub use report::{ChannelReport, SimReport, TickTimings, ZoneReport, ZoneTimings};
+pub use seal::SNAPSHOTS_KEPT;
+pub use simulation::{Simulation, TickInputs, TickOutput};

@@ -1,0 +1,39 @@
+//! Why a simulation cannot start or go on.
+
+use tessera_protocol::ids::ZoneId;
+use tessera_python::ScriptError;
+use thiserror::Error;
+
+/// A simulation that cannot start or go on.
+#[derive(Debug, Error)]
+pub enum SimError {
+    /// The mode does not load.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// A zone's thread ended by a panic: a bug in the engine, never a script's doing.
+    #[error("zone {} stopped: {message}", zone.0)]
+    Zone {
+        /// Which zone.
+        zone: ZoneId,
+        /// The panic's message.
+        message: String,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start the thread of zone {}: {source}", zone.0)]
+    Thread {
+        /// Which zone.
+        zone: ZoneId,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A number in the configuration is out of its range.
+    #[error("{field} is {value}; it must be {permitted}")]
+    Config {
+        /// The field of [`SimConfig`](crate::SimConfig).
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        permitted: &'static str,
+    },
+}

@@ -1,0 +1,310 @@
+//! The second phase of a zone's tick: everything that other zones and the snapshot must know.
+//!
+//! Who computed an entity's row of `S_t+1` tells it to every zone in whose halo the new position
+//! lies, and hands the entity over if another zone owns that position. The set of zones that hold a
+//! ghost travels with the entity, so its next owner goes on where this one stopped.
+
+use std::sync::Arc;
+
+use flatbuffers::FlatBufferBuilder;
+use tessera_protocol::columns::{Column, KindTable};
+use tessera_protocol::fields::base;
+use tessera_protocol::ids::{ClientId, EntityId, KindId};
+use tessera_protocol::snapshot::write_zone_batch;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use tessera_python::{Message, SpawnRequest};
+
+use crate::directory::Directory;
+use crate::partition::zones_in;
+use crate::tracked::Tracked;
+use crate::zone::{Zone, position_in_row, positions};
+
+/// A zone's two batches of a snapshot: the entities it ran, and those it spawned. They go to the
+/// barrier to be sealed and come back for the next tick, so that they are allocated once.
+#[derive(Default)]
+pub(crate) struct Batches {
+    pub(crate) own: FlatBufferBuilder<'static>,
+    pub(crate) newborn: FlatBufferBuilder<'static>,
+    pub(crate) has_newborn: bool,
+}
+
+/// What phase two gives the barrier.
+pub(crate) struct Exchange {
+    pub(crate) batches: Batches,
+    /// Wrapping sum of the hashes of all rows in the batches.
+    pub(crate) rows_hash: u64,
+    /// Wrapping sum of the hashes of the messages that are on their way.
+    pub(crate) messages_hash: u64,
+    pub(crate) undeliverable: u64,
+    /// Who owns which of the batches' entities.
+    pub(crate) owners: Vec<(ClientId, EntityId)>,
+    /// The lowest entity of the match kind among them.
+    pub(crate) match_entity: Option<EntityId>,
+    pub(crate) exchange_ns: u64,
+    pub(crate) snapshot_ns: u64,
+}
+
+impl Zone {
+    /// Runs the phase; `newborn` are the ids of the outbox's spawns, in its order.
+    pub(crate) fn exchange(
+        &mut self,
+        directory: Arc<Directory>,
+        newborn: &[EntityId],
+        mut batches: Batches,
+    ) -> Exchange {
+        let began = (self.cpu_clock)();
+        self.bury_the_dead();
+        let spawns = std::mem::take(&mut self.scripts.outbox().spawns);
+        self.hash_changed();
+
+        let writing = (self.cpu_clock)();
+        let newborn_tables = self.tabulate(&spawns, newborn);
+        write_zone_batch(&mut batches.own, self.id, self.scripts.tables());
+        batches.has_newborn = !spawns.is_empty();
+        if batches.has_newborn {
+            write_zone_batch(&mut batches.newborn, self.id, &newborn_tables);
+        }
+        let newborn_hash = self.hash_all(&newborn_tables);
+        let (owners, match_entity) = self.find_owners(&newborn_tables);
+        let rows_hash = self.tracked.hash_sum().wrapping_add(newborn_hash);
+        let written = (self.cpu_clock)();
+
+        self.send_changed();
+        self.hand_off_moved();
+        for (spawn, &id) in spawns.iter().zip(newborn) {
+            self.deliver_newborn(spawn, id);
+        }
+        let mut spawns = spawns;
+        spawns.clear();
+        self.scripts.outbox().spawns = spawns;
+        let (messages_hash, undeliverable) = self.route_messages(&directory);
+        for sender in self.senders.iter_mut().flatten() {
+            sender.flush();
+        }
+        // The barrier writes the directory next, and no zone may hold it then.
+        drop(directory);
+
+        let snapshot_ns = written - writing;
+        Exchange {
+            batches,
+            rows_hash,
+            messages_hash,
+            undeliverable,
+            owners,
+            match_entity,
+            exchange_ns: (self.cpu_clock)() - began - snapshot_ns,
+            snapshot_ns,
+        }
+    }
+
+    fn bury_the_dead(&mut self) {
+        for &id in &self.deaths {
+            let entity = self.tracked.remove(id).expect("only own entities end here");
+            for zone in zones_in(entity.ghosts) {
+                batch_of(&mut self.senders, zone).ghost_remove(id);
+            }
+            self.scripts.remove(id);
+        }
+    }
+
+    fn hash_changed(&mut self) {
+        for &(id, kind, _) in self.scripts.changed() {
+            let Some(entity) = self.tracked.get_mut(id) else {
+                continue; // It ended in this tick.
+            };
+            let table = &self.scripts.tables()[kind.index()];
+            let row = table.row_of(id).expect("tracked entities have rows");
+            entity.hash = table.hash_row(kind, row, &mut self.scratch);
+        }
+    }
+
+    /// The newborn as tables, one a kind; no tables at all in the usual case of no birth.
+    fn tabulate(&self, spawns: &[SpawnRequest], newborn: &[EntityId]) -> Vec<KindTable> {
+        if spawns.is_empty() {
+            return Vec::new();
+        }
+        let kinds = &self.scripts.field_table().kinds;
+        let mut tables: Vec<KindTable> = kinds.iter().map(KindTable::new).collect();
+        for (spawn, &id) in spawns.iter().zip(newborn) {
+            tables[spawn.kind.index()]
+                .insert_row(id, &spawn.row)
+                .expect("the interpreter writes canonical rows");
+        }
+        tables
+    }
+
+    /// Wrapping sum of the hashes of all rows.
+    fn hash_all(&mut self, tables: &[KindTable]) -> u64 {
+        let mut sum = 0u64;
+        for (kind, table) in (0..).map(KindId).zip(tables) {
+            for row in 0..table.len() {
+                sum = sum.wrapping_add(table.hash_row(kind, row, &mut self.scratch));
+            }
+        }
+        sum
+    }
+
+    /// Who owns which entity, and which one is the match.
+    fn find_owners(&self, newborn: &[KindTable]) -> (Vec<(ClientId, EntityId)>, Option<EntityId>) {
+        let mut owners = Vec::new();
+        let mut match_entity = None;
+        let kinds = &self.scripts.field_table().kinds;
+        for tables in [self.scripts.tables(), newborn] {
+            for (kind, table) in kinds.iter().zip(tables) {
+                if kind.is_match {
+                    let first = table.ids.first().copied();
+                    match_entity = [match_entity, first].into_iter().flatten().min();
+                }
+                let Column::U16(column) = &table.columns[base::OWNER] else {
+                    unreachable!("the base field owner is a U16");
+                };
+                owners.extend(
+                    column
+                        .iter()
+                        .zip(&table.ids)
+                        .filter_map(|(owner, id)| Some((ClientId::from_owner(*owner)?, *id))),
+                );
+            }
+        }
+        (owners, match_entity)
+    }
+
+    /// Tells the neighbours what changed, and keeps each entity's set of ghosts.
+    fn send_changed(&mut self) {
+        for &(id, kind, mask) in self.scripts.changed() {
+            let Some(entity) = self.tracked.get_mut(id) else {
+                continue;
+            };
+            let table = &self.scripts.tables()[kind.index()];
+            let row = table.row_of(id).expect("tracked entities have rows");
+            let have = entity.ghosts;
+            let mut want = have;
+            if mask & 1 << base::POSITION != 0 {
+                let position = positions(&table.columns)[row];
+                want = self.grid.zones_within(position, self.halo_m) & !(1 << self.id.0);
+                // A new owner gets the whole row as a handoff instead.
+                let owner = self.grid.zone_of(position);
+                if owner != self.id {
+                    want &= !(1 << owner.0);
+                    entity.ghosts &= !(1 << owner.0);
+                }
+            }
+            let have = have & entity.ghosts;
+            for zone in zones_in(want & have) {
+                batch_of(&mut self.senders, zone)
+                    .ghost_delta(id, |out| table.write_delta(row, mask, out));
+            }
+            for zone in zones_in(want & !have) {
+                batch_of(&mut self.senders, zone)
+                    .ghost_row(kind, id, |out| table.write_row(row, out));
+            }
+            for zone in zones_in(have & !want) {
+                batch_of(&mut self.senders, zone).ghost_remove(id);
+            }
+            entity.ghosts = want;
+        }
+    }
+
+    fn hand_off_moved(&mut self) {
+        for &(id, owner) in &self.moved {
+            let entity = self.tracked.remove(id).expect("only own entities move");
+            let table = &self.scripts.tables()[entity.kind.index()];
+            let row = table.row_of(id).expect("tracked entities have rows");
+            let position = positions(&table.columns)[row];
+            let stays = self.grid.zones_within(position, self.halo_m) & 1 << self.id.0;
+            batch_of(&mut self.senders, owner.index()).handoff(
+                entity.kind,
+                id,
+                entity.ghosts | stays,
+                false,
+                |out| table.write_row(row, out),
+            );
+            self.handoffs_out += 1;
+            if stays != 0 {
+                self.scripts.demote(id);
+            } else {
+                self.scripts.remove(id);
+            }
+        }
+    }
+
+    /// Gives a newborn to its owner, and a ghost of it to every zone that can see it: all of them
+    /// know it from its first tick on.
+    fn deliver_newborn(&mut self, spawn: &SpawnRequest, id: EntityId) {
+        let position = position_in_row(&spawn.row);
+        let owner = self.grid.zone_of(position);
+        let ghosts = self.grid.zones_within(position, self.halo_m) & !(1 << owner.0);
+        for zone in zones_in(ghosts) {
+            if zone == self.id.index() {
+                self.scripts
+                    .ghost_row(spawn.kind, id, &spawn.row)
+                    .expect("the interpreter writes canonical rows");
+            } else {
+                batch_of(&mut self.senders, zone)
+                    .ghost_row(spawn.kind, id, |out| out.extend_from_slice(&spawn.row));
+            }
+        }
+        if owner == self.id {
+            let entity = Tracked {
+                id,
+                kind: spawn.kind,
+                ghosts,
+                hash: 0,
+            };
+            self.adopt(entity, &spawn.row);
+        } else {
+            batch_of(&mut self.senders, owner.index()).handoff(
+                spawn.kind,
+                id,
+                ghosts,
+                true,
+                |out| out.extend_from_slice(&spawn.row),
+            );
+        }
+    }
+
+    /// Sends each message to the zone that runs its target next. Returns the hash sum of those on
+    /// their way and the number of those whose target has ended.
+    fn route_messages(&mut self, directory: &Directory) -> (u64, u64) {
+        let (mut hash, mut undeliverable) = (0u64, 0);
+        let mut messages = std::mem::take(&mut self.scripts.outbox().messages);
+        self.messages_sent += messages.len() as u64;
+        for message in messages.drain(..) {
+            let Some(owner) = directory.owner(message.target) else {
+                undeliverable += 1;
+                continue;
+            };
+            hash = hash.wrapping_add(hash_of(&message));
+            if owner == self.id {
+                self.local.push(message);
+            } else {
+                sender_of(&mut self.senders, owner.index()).message(message);
+            }
+        }
+        self.scripts.outbox().messages = messages;
+        (hash, undeliverable)
+    }
+}
+
+fn sender_of(
+    senders: &mut [Option<crate::channel::Sender>],
+    zone: usize,
+) -> &mut crate::channel::Sender {
+    senders[zone]
+        .as_mut()
+        .expect("a zone has no channel to itself")
+}
+
+fn batch_of(
+    senders: &mut [Option<crate::channel::Sender>],
+    zone: usize,
+) -> &mut crate::channel::Batch {
+    sender_of(senders, zone).batch()
+}
+
+fn hash_of(message: &Message) -> u64 {
+    let route = u64::from(message.target.0) << 32 | u64::from(message.sender.0);
+    let seed = route.rotate_left(17) ^ u64::from(message.seq);
+    xxh3_64_with_seed(&message.payload.digest().to_le_bytes(), seed)
+}

@@ -1,0 +1,432 @@
+//! The simulation: starts the zones and drives them, tick by tick.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel as mpsc;
+use tessera_protocol::command::Command;
+use tessera_protocol::fields::FieldTable;
+use tessera_protocol::ids::{ClientId, EntityId, Tick, ZoneId};
+use tessera_protocol::snapshot::Snapshot;
+use tessera_protocol::value::Value;
+use tessera_python::{Event, Message, Payload, ScriptConfig};
+
+use crate::barrier::{self, Ran};
+use crate::channel;
+use crate::config::SimConfig;
+use crate::directory::Directory;
+use crate::error::SimError;
+use crate::exchange::{Batches, Exchange};
+use crate::partition::Grid;
+use crate::report::{SimReport, TickTimings};
+use crate::seal::SnapshotRing;
+use crate::zone::{self, Order, Reply, Run, ZoneSetup};
+
+/// What reaches the match from outside in one tick.
+#[derive(Clone, Debug, Default)]
+pub struct TickInputs {
+    /// At most one command a client; it reaches the entity that the client owns.
+    pub commands: Vec<(ClientId, Command)>,
+    /// Clients that have joined, with their names: the `Match` entity hears `on_join` in this order.
+    pub joins: Vec<(ClientId, String)>,
+    /// Clients that have left: `on_leave`, after the joins.
+    pub leaves: Vec<ClientId>,
+}
+
+/// What a tick made.
+#[derive(Clone, Debug)]
+pub struct TickOutput {
+    /// The state that the tick made; its `tick()` names the boundary.
+    pub snapshot: Arc<Snapshot>,
+    /// What clients are to be told, ordered by (sender, sequence).
+    pub events: Vec<Event>,
+    /// Who owns which entity in the snapshot, by ascending client.
+    pub owners: Vec<(ClientId, EntityId)>,
+    /// How long the stages took.
+    pub timings: TickTimings,
+}
+
+/// A running match. Dropping it ends the zones' threads and interpreters.
+pub struct Simulation {
+    seed: u64,
+    clock: fn() -> u64,
+    grid: Grid,
+    field_table: Arc<FieldTable>,
+    zones: Vec<ZoneHandle>,
+    replies: mpsc::Receiver<(ZoneId, Reply)>,
+    directory: Arc<Directory>,
+    next_entity: u32,
+    ring: SnapshotRing,
+    batches: Vec<Batches>,
+    match_entity: Option<EntityId>,
+    owners: Vec<(ClientId, EntityId)>,
+    undeliverable: u64,
+    commands_without_entity: u64,
+    start: Option<TickOutput>,
+}
+
+/// A zone's thread. It ends when `orders` is dropped, which is why that is an `Option`.
+struct ZoneHandle {
+    orders: Option<mpsc::Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Simulation {
+    /// Starts the zones, loads the mode into each, and makes `S_0` with the mode's `start`.
+    ///
+    /// # Errors
+    /// A mode that does not load, a number out of range, or a system without threads to give.
+    pub fn start(config: SimConfig) -> Result<Simulation, SimError> {
+        check(&config)?;
+        let count = config.grid.zones();
+        let (reply_in, replies) = mpsc::bounded(count);
+        let zones = spawn_zones(&config, &reply_in)?;
+        // Only the zones hold the sending side, so that their end is seen here.
+        drop(reply_in);
+        let mut simulation = Simulation {
+            seed: config.seed,
+            clock: config.clock,
+            grid: config.grid,
+            field_table: Arc::default(),
+            zones,
+            replies,
+            directory: Arc::default(),
+            next_entity: 1,
+            ring: SnapshotRing::new(),
+            batches: (0..count).map(|_| Batches::default()).collect(),
+            match_entity: None,
+            owners: Vec::new(),
+            undeliverable: 0,
+            commands_without_entity: 0,
+            start: None,
+        };
+        let started = simulation.collect(|reply| match reply {
+            Reply::Started(result) => Some(result),
+            _ => None,
+        })?;
+        for table in started {
+            simulation.field_table = table?;
+        }
+
+        simulation.send(ZoneId(0), Order::Start);
+        let mut ran: Vec<Ran> = (0..count).map(|_| Ran::default()).collect();
+        match simulation.receive()? {
+            (_, Reply::Ran(first)) => ran[0] = first,
+            (_, Reply::StartFailed(error)) => return Err(error.into()),
+            _ => unreachable!("a zone answers what it was asked"),
+        }
+        let output = simulation.finish_tick(Tick(0), ran, TickTimings::default())?;
+        simulation.start = Some(output);
+        Ok(simulation)
+    }
+
+    /// What the mode declared.
+    pub fn field_table(&self) -> &Arc<FieldTable> {
+        &self.field_table
+    }
+
+    /// The boundary that the next step starts from.
+    pub fn tick(&self) -> Tick {
+        self.ring.newest().tick()
+    }
+
+    /// The newest snapshot: `S_0` after the start.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        self.ring.newest()
+    }
+
+    /// A snapshot of the last [`SNAPSHOTS_KEPT`](crate::SNAPSHOTS_KEPT) ticks.
+    pub fn snapshot_at(&self, tick: Tick) -> Option<&Arc<Snapshot>> {
+        self.ring.at(tick)
+    }
+
+    /// What the mode's `start` made: `S_0` and its events. Once.
+    pub fn take_start(&mut self) -> Option<TickOutput> {
+        self.start.take()
+    }
+
+    /// How many entities live.
+    pub fn entities(&self) -> usize {
+        self.directory.len()
+    }
+
+    /// How many zones there are.
+    pub fn zones(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// Computes `S_t+1` from `S_t` and the inputs.
+    ///
+    /// # Errors
+    /// A zone that stopped by a panic; the simulation cannot go on then.
+    pub fn step(&mut self, inputs: &TickInputs) -> Result<TickOutput, SimError> {
+        let began = (self.clock)();
+        let mut runs = self.route(inputs);
+        let routed = (self.clock)();
+        for zone in (0..self.zones.len()).rev() {
+            let run = runs.pop().expect("one a zone");
+            self.send(ZoneId(zone as u8), Order::Run(run));
+        }
+        let ran = self.collect(|reply| match reply {
+            Reply::Ran(ran) => Some(ran),
+            _ => None,
+        })?;
+        let timings = TickTimings {
+            commands_ns: routed - began,
+            zones_ns: (self.clock)() - routed,
+            ..TickTimings::default()
+        };
+        self.finish_tick(self.tick().next(), ran, timings)
+    }
+
+    /// Totals since the match began.
+    ///
+    /// # Errors
+    /// A zone that stopped by a panic.
+    pub fn report(&mut self) -> Result<SimReport, SimError> {
+        for zone in 0..self.zones.len() {
+            self.send(ZoneId(zone as u8), Order::Report);
+        }
+        let zones = self.collect(|reply| match reply {
+            Reply::Report(report) => Some(report),
+            _ => None,
+        })?;
+        Ok(SimReport {
+            zones,
+            undeliverable: self.undeliverable,
+            commands_without_entity: self.commands_without_entity,
+        })
+    }
+
+    /// Sorts the inputs by the zones that own their entities.
+    fn route(&mut self, inputs: &TickInputs) -> Vec<Run> {
+        let mut runs: Vec<Run> = (0..self.zones.len())
+            .map(|_| Run {
+                tick: self.tick(),
+                snapshot: self.ring.newest().clone(),
+                hitboxes: self.ring.hitboxes().clone(),
+                commands: Vec::new(),
+                messages: Vec::new(),
+            })
+            .collect();
+        for &(client, command) in &inputs.commands {
+            let owned = self.owners.binary_search_by_key(&client, |owner| owner.0);
+            let Ok(at) = owned else {
+                self.commands_without_entity += 1;
+                continue;
+            };
+            let entity = self.owners[at].1;
+            let zone = self.directory.owner(entity).expect("owners live");
+            runs[zone.index()].commands.push((entity, command));
+        }
+        for run in &mut runs {
+            run.commands.sort_by_key(|(entity, _)| *entity);
+        }
+        for message in self.greetings(inputs) {
+            match self.directory.owner(message.target) {
+                Some(zone) => runs[zone.index()].messages.push(message),
+                None => self.undeliverable += 1,
+            }
+        }
+        runs
+    }
+
+    /// Joins and leaves as messages of the engine to the match entity.
+    fn greetings(&self, inputs: &TickInputs) -> Vec<Message> {
+        let number = |client: ClientId| Value::Int(i64::from(client.owner()));
+        let joins = inputs.joins.iter().map(|(client, name)| {
+            Payload::new("join", &[number(*client), Value::Str(name.clone())])
+        });
+        let leaves = inputs
+            .leaves
+            .iter()
+            .map(|client| Payload::new("leave", &[number(*client)]));
+        joins
+            .chain(leaves)
+            .zip(0..)
+            .map(|(payload, seq)| Message {
+                target: self.match_entity.unwrap_or(EntityId::NONE),
+                sender: EntityId::NONE,
+                seq,
+                payload,
+            })
+            .collect()
+    }
+
+    /// The barrier, the exchange and the seal: from the hooks' results to `S_tick`.
+    fn finish_tick(
+        &mut self,
+        tick: Tick,
+        mut ran: Vec<Ran>,
+        mut timings: TickTimings,
+    ) -> Result<TickOutput, SimError> {
+        let began = (self.clock)();
+        let newborn = barrier::settle(
+            &ran,
+            &self.grid,
+            // The zones have let go of it; if one had not, this would copy.
+            Arc::make_mut(&mut self.directory),
+            &mut self.next_entity,
+        );
+        let batches = std::mem::take(&mut self.batches);
+        for (zone, (newborn, batches)) in newborn.into_iter().zip(batches).enumerate() {
+            let order = Order::Exchange {
+                directory: self.directory.clone(),
+                newborn,
+                batches,
+            };
+            self.send(ZoneId(zone as u8), order);
+        }
+        let events = barrier::merge_events(&mut ran);
+        let mut exchanged = self.collect(|reply| match reply {
+            Reply::Exchanged(exchange) => Some(exchange),
+            _ => None,
+        })?;
+        let settled = (self.clock)();
+
+        let table = self.field_table.clone();
+        self.ring
+            .seal(&table, tick, self.seed, self.next_entity, &exchanged);
+        self.match_entity = exchanged.iter().filter_map(|zone| zone.match_entity).min();
+        self.collect_owners(&exchanged);
+        timings.barrier_ns = settled - began;
+        timings.snapshot_ns = (self.clock)() - settled;
+        for (ran, exchange) in ran.iter().zip(&exchanged) {
+            let mut zone = ran.timings;
+            zone.exchange_ns += exchange.exchange_ns;
+            zone.snapshot_ns = exchange.snapshot_ns;
+            timings.zones.push(zone);
+            self.undeliverable += exchange.undeliverable;
+        }
+        self.batches = exchanged.drain(..).map(|zone| zone.batches).collect();
+        Ok(TickOutput {
+            snapshot: self.ring.newest().clone(),
+            events,
+            owners: self.owners.clone(),
+            timings,
+        })
+    }
+
+    /// By client; of several entities with one owner, the client steers the oldest.
+    fn collect_owners(&mut self, exchanged: &[Exchange]) {
+        self.owners.clear();
+        self.owners
+            .extend(exchanged.iter().flat_map(|zone| &zone.owners).copied());
+        self.owners.sort_unstable();
+        self.owners.dedup_by_key(|(client, _)| *client);
+    }
+
+    fn send(&self, zone: ZoneId, order: Order) {
+        let orders = self.zones[zone.index()].orders.as_ref();
+        // A zone that has stopped has said why, and `receive` will read it.
+        let _ = orders.expect("open until the drop").send(order);
+    }
+
+    fn receive(&self) -> Result<(ZoneId, Reply), SimError> {
+        match self.replies.recv() {
+            Ok((zone, Reply::Panicked(message))) => Err(SimError::Zone { zone, message }),
+            Ok(reply) => Ok(reply),
+            Err(mpsc::RecvError) => Err(SimError::Zone {
+                zone: ZoneId(0),
+                message: "all zones have stopped".to_owned(),
+            }),
+        }
+    }
+
+    /// One reply of the wanted kind from every zone, in zone order.
+    fn collect<T>(&self, wanted: impl Fn(Reply) -> Option<T>) -> Result<Vec<T>, SimError> {
+        let mut parts: Vec<Option<T>> = (0..self.zones.len()).map(|_| None).collect();
+        for _ in 0..parts.len() {
+            let (zone, reply) = self.receive()?;
+            let part = wanted(reply).expect("a zone answers what it was asked");
+            parts[zone.index()] = Some(part);
+        }
+        Ok(parts.into_iter().flatten().collect())
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        for zone in &mut self.zones {
+            zone.orders = None;
+        }
+        for zone in &mut self.zones {
+            if let Some(thread) = zone.thread.take() {
+                // A zone that panicked has already been reported by `receive`.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+fn check(config: &SimConfig) -> Result<(), SimError> {
+    let wrong = |field, value: String, permitted| {
+        Err(SimError::Config {
+            field,
+            value,
+            permitted,
+        })
+    };
+    if !(1..=1000).contains(&config.tick_hz) {
+        return wrong("tick_hz", config.tick_hz.to_string(), "from 1 to 1000");
+    }
+    if !(config.halo_m.is_finite() && config.halo_m > 0.0) {
+        return wrong(
+            "halo_m",
+            config.halo_m.to_string(),
+            "a finite number of metres above 0",
+        );
+    }
+    Ok(())
+}
+
+/// Starts all zones' threads, with a channel for each ordered pair.
+fn spawn_zones(
+    config: &SimConfig,
+    replies: &mpsc::Sender<(ZoneId, Reply)>,
+) -> Result<Vec<ZoneHandle>, SimError> {
+    let count = config.grid.zones();
+    let mut senders: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    let mut receivers: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for from in 0..count {
+        for to in 0..count {
+            let (sender, receiver) = match from == to {
+                true => (None, None),
+                false => {
+                    let (sender, receiver) = channel::channel();
+                    (Some(sender), Some(receiver))
+                }
+            };
+            senders[from].push(sender);
+            receivers[to].push(receiver);
+        }
+    }
+    let mut zones = Vec::with_capacity(count);
+    for (at, (senders, receivers)) in senders.into_iter().zip(receivers).enumerate() {
+        let zone = ZoneId(at as u8);
+        let setup = ZoneSetup {
+            scripts: ScriptConfig {
+                zone,
+                seed: config.seed,
+                tick_hz: config.tick_hz,
+                halo_m: config.halo_m,
+                mode: config.mode.clone(),
+                options: config.options.clone(),
+                world: config.world.clone(),
+                clock: config.cpu_clock,
+            },
+            grid: config.grid.clone(),
+            senders,
+            receivers,
+        };
+        // One order is under way at a time, and the next may be waiting while the zone uses its slack.
+        let (orders, inbox) = mpsc::bounded(1);
+        let thread = zone::spawn(setup, inbox, replies.clone())
+            .map_err(|source| SimError::Thread { zone, source })?;
+        zones.push(ZoneHandle {
+            orders: Some(orders),
+            thread: Some(thread),
+        });
+    }
+    Ok(zones)
+}
