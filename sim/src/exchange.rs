@@ -31,7 +31,7 @@ pub(crate) struct Batches {
 
 /// What phase two gives the barrier.
 pub(crate) struct Exchange {
-    pub(crate) batches: Batches,
+    pub(crate) batches: Box<Batches>,
     /// Wrapping sum of the hashes of all rows in the batches.
     pub(crate) rows_hash: u64,
     /// Wrapping sum of the hashes of the messages that are on their way.
@@ -51,7 +51,7 @@ impl Zone {
         &mut self,
         directory: Arc<Directory>,
         newborn: &[EntityId],
-        mut batches: Batches,
+        mut batches: Box<Batches>,
     ) -> Exchange {
         let began = (self.cpu_clock)();
         self.bury_the_dead();

@@ -23,6 +23,7 @@ mod directory;
 mod error;
 mod exchange;
 mod partition;
+mod pool;
 mod report;
 mod seal;
 mod simulation;

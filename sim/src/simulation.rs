@@ -1,18 +1,15 @@
 //! The simulation: starts the zones and drives them, tick by tick.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use crossbeam_channel as mpsc;
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{ClientId, EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_protocol::value::Value;
-use tessera_python::{Event, Message, Payload, ScriptConfig};
+use tessera_python::{Event, Message, Payload};
 
 use crate::barrier::{self, Ran};
-use crate::channel;
 use crate::config::SimConfig;
 use crate::directory::Directory;
 use crate::error::SimError;
@@ -20,7 +17,8 @@ use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
 use crate::report::{SimReport, TickTimings};
 use crate::seal::SnapshotRing;
-use crate::zone::{self, Order, Reply, Run, ZoneSetup};
+use crate::pool::ZonePool;
+use crate::zone::{Order, Reply, Run};
 
 /// What reaches the match from outside in one tick.
 #[derive(Clone, Debug, Default)]
@@ -52,23 +50,16 @@ pub struct Simulation {
     clock: fn() -> u64,
     grid: Grid,
     field_table: Arc<FieldTable>,
-    zones: Vec<ZoneHandle>,
-    replies: mpsc::Receiver<(ZoneId, Reply)>,
+    zones: ZonePool,
     directory: Arc<Directory>,
     next_entity: u32,
     ring: SnapshotRing,
-    batches: Vec<Batches>,
+    batches: Vec<Box<Batches>>,
     match_entity: Option<EntityId>,
     owners: Vec<(ClientId, EntityId)>,
     undeliverable: u64,
     commands_without_entity: u64,
     start: Option<TickOutput>,
-}
-
-/// A zone's thread. It ends when `orders` is dropped, which is why that is an `Option`.
-struct ZoneHandle {
-    orders: Option<mpsc::Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Simulation {
@@ -79,28 +70,24 @@ impl Simulation {
     pub fn start(config: SimConfig) -> Result<Simulation, SimError> {
         check(&config)?;
         let count = config.grid.zones();
-        let (reply_in, replies) = mpsc::bounded(count);
-        let zones = spawn_zones(&config, &reply_in)?;
-        // Only the zones hold the sending side, so that their end is seen here.
-        drop(reply_in);
+        let zones = ZonePool::spawn(&config)?;
         let mut simulation = Simulation {
             seed: config.seed,
             clock: config.clock,
             grid: config.grid,
             field_table: Arc::default(),
             zones,
-            replies,
             directory: Arc::default(),
             next_entity: 1,
             ring: SnapshotRing::new(),
-            batches: (0..count).map(|_| Batches::default()).collect(),
+            batches: (0..count).map(|_| Box::default()).collect(),
             match_entity: None,
             owners: Vec::new(),
             undeliverable: 0,
             commands_without_entity: 0,
             start: None,
         };
-        let started = simulation.collect(|reply| match reply {
+        let started = simulation.zones.collect(|reply| match reply {
             Reply::Started(result) => Some(result),
             _ => None,
         })?;
@@ -108,9 +95,9 @@ impl Simulation {
             simulation.field_table = table?;
         }
 
-        simulation.send(ZoneId(0), Order::Start);
+        simulation.zones.send(ZoneId(0), Order::Start);
         let mut ran: Vec<Ran> = (0..count).map(|_| Ran::default()).collect();
-        match simulation.receive()? {
+        match simulation.zones.receive()? {
             (_, Reply::Ran(first)) => ran[0] = first,
             (_, Reply::StartFailed(error)) => return Err(error.into()),
             _ => unreachable!("a zone answers what it was asked"),
@@ -161,13 +148,12 @@ impl Simulation {
     /// A zone that stopped by a panic; the simulation cannot go on then.
     pub fn step(&mut self, inputs: &TickInputs) -> Result<TickOutput, SimError> {
         let began = (self.clock)();
-        let mut runs = self.route(inputs);
+        let runs = self.route(inputs);
         let routed = (self.clock)();
-        for zone in (0..self.zones.len()).rev() {
-            let run = runs.pop().expect("one a zone");
-            self.send(ZoneId(zone as u8), Order::Run(run));
+        for (zone, run) in runs.into_iter().enumerate() {
+            self.zones.send(ZoneId(zone as u8), Order::Run(run));
         }
-        let ran = self.collect(|reply| match reply {
+        let ran = self.zones.collect(|reply| match reply {
             Reply::Ran(ran) => Some(ran),
             _ => None,
         })?;
@@ -185,9 +171,9 @@ impl Simulation {
     /// A zone that stopped by a panic.
     pub fn report(&mut self) -> Result<SimReport, SimError> {
         for zone in 0..self.zones.len() {
-            self.send(ZoneId(zone as u8), Order::Report);
+            self.zones.send(ZoneId(zone as u8), Order::Report);
         }
-        let zones = self.collect(|reply| match reply {
+        let zones = self.zones.collect(|reply| match reply {
             Reply::Report(report) => Some(report),
             _ => None,
         })?;
@@ -275,10 +261,10 @@ impl Simulation {
                 newborn,
                 batches,
             };
-            self.send(ZoneId(zone as u8), order);
+            self.zones.send(ZoneId(zone as u8), order);
         }
         let events = barrier::merge_events(&mut ran);
-        let mut exchanged = self.collect(|reply| match reply {
+        let mut exchanged = self.zones.collect(|reply| match reply {
             Reply::Exchanged(exchange) => Some(exchange),
             _ => None,
         })?;
@@ -315,48 +301,6 @@ impl Simulation {
         self.owners.sort_unstable();
         self.owners.dedup_by_key(|(client, _)| *client);
     }
-
-    fn send(&self, zone: ZoneId, order: Order) {
-        let orders = self.zones[zone.index()].orders.as_ref();
-        // A zone that has stopped has said why, and `receive` will read it.
-        let _ = orders.expect("open until the drop").send(order);
-    }
-
-    fn receive(&self) -> Result<(ZoneId, Reply), SimError> {
-        match self.replies.recv() {
-            Ok((zone, Reply::Panicked(message))) => Err(SimError::Zone { zone, message }),
-            Ok(reply) => Ok(reply),
-            Err(mpsc::RecvError) => Err(SimError::Zone {
-                zone: ZoneId(0),
-                message: "all zones have stopped".to_owned(),
-            }),
-        }
-    }
-
-    /// One reply of the wanted kind from every zone, in zone order.
-    fn collect<T>(&self, wanted: impl Fn(Reply) -> Option<T>) -> Result<Vec<T>, SimError> {
-        let mut parts: Vec<Option<T>> = (0..self.zones.len()).map(|_| None).collect();
-        for _ in 0..parts.len() {
-            let (zone, reply) = self.receive()?;
-            let part = wanted(reply).expect("a zone answers what it was asked");
-            parts[zone.index()] = Some(part);
-        }
-        Ok(parts.into_iter().flatten().collect())
-    }
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        for zone in &mut self.zones {
-            zone.orders = None;
-        }
-        for zone in &mut self.zones {
-            if let Some(thread) = zone.thread.take() {
-                // A zone that panicked has already been reported by `receive`.
-                let _ = thread.join();
-            }
-        }
-    }
 }
 
 fn check(config: &SimConfig) -> Result<(), SimError> {
@@ -378,55 +322,4 @@ fn check(config: &SimConfig) -> Result<(), SimError> {
         );
     }
     Ok(())
-}
-
-/// Starts all zones' threads, with a channel for each ordered pair.
-fn spawn_zones(
-    config: &SimConfig,
-    replies: &mpsc::Sender<(ZoneId, Reply)>,
-) -> Result<Vec<ZoneHandle>, SimError> {
-    let count = config.grid.zones();
-    let mut senders: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-    let mut receivers: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-    for from in 0..count {
-        for to in 0..count {
-            let (sender, receiver) = match from == to {
-                true => (None, None),
-                false => {
-                    let (sender, receiver) = channel::channel();
-                    (Some(sender), Some(receiver))
-                }
-            };
-            senders[from].push(sender);
-            receivers[to].push(receiver);
-        }
-    }
-    let mut zones = Vec::with_capacity(count);
-    for (at, (senders, receivers)) in senders.into_iter().zip(receivers).enumerate() {
-        let zone = ZoneId(at as u8);
-        let setup = ZoneSetup {
-            scripts: ScriptConfig {
-                zone,
-                seed: config.seed,
-                tick_hz: config.tick_hz,
-                halo_m: config.halo_m,
-                mode: config.mode.clone(),
-                options: config.options.clone(),
-                world: config.world.clone(),
-                clock: config.cpu_clock,
-            },
-            grid: config.grid.clone(),
-            senders,
-            receivers,
-        };
-        // One order is under way at a time, and the next may be waiting while the zone uses its slack.
-        let (orders, inbox) = mpsc::bounded(1);
-        let thread = zone::spawn(setup, inbox, replies.clone())
-            .map_err(|source| SimError::Thread { zone, source })?;
-        zones.push(ZoneHandle {
-            orders: Some(orders),
-            thread: Some(thread),
-        });
-    }
-    Ok(zones)
 }

@@ -36,7 +36,7 @@ pub(crate) enum Order {
     Exchange {
         directory: Arc<Directory>,
         newborn: Vec<EntityId>,
-        batches: Batches,
+        batches: Box<Batches>,
     },
     /// Tell the totals.
     Report,
