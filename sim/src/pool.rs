@@ -32,7 +32,8 @@ impl ZonePool {
             zones: Vec::with_capacity(config.grid.zones()),
             replies,
         };
-        for (at, (senders, receivers)) in all_channels(config.grid.zones()).into_iter().enumerate() {
+        for (at, (senders, receivers)) in all_channels(config.grid.zones()).into_iter().enumerate()
+        {
             let zone = ZoneId(at as u8);
             let setup = ZoneSetup {
                 scripts: ScriptConfig {
@@ -84,7 +85,10 @@ impl ZonePool {
     }
 
     /// One reply of the wanted kind from every zone, in zone order.
-    pub(crate) fn collect<T>(&self, wanted: impl Fn(Reply) -> Option<T>) -> Result<Vec<T>, SimError> {
+    pub(crate) fn collect<T>(
+        &self,
+        wanted: impl Fn(Reply) -> Option<T>,
+    ) -> Result<Vec<T>, SimError> {
         let mut parts: Vec<Option<T>> = (0..self.zones.len()).map(|_| None).collect();
         for _ in 0..parts.len() {
             let (zone, reply) = self.receive()?;
@@ -93,7 +97,6 @@ impl ZonePool {
         }
         Ok(parts.into_iter().flatten().collect())
     }
-}
 }
 
 impl Drop for ZonePool {

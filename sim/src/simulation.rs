@@ -15,9 +15,9 @@ use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
+use crate::pool::ZonePool;
 use crate::report::{SimReport, TickTimings};
 use crate::seal::SnapshotRing;
-use crate::pool::ZonePool;
 use crate::zone::{Order, Reply, Run};
 
 /// What reaches the match from outside in one tick.
@@ -54,6 +54,7 @@ pub struct Simulation {
     directory: Arc<Directory>,
     next_entity: u32,
     ring: SnapshotRing,
+    #[expect(clippy::vec_box, reason = "each goes to its zone and back every tick")]
     batches: Vec<Box<Batches>>,
     match_entity: Option<EntityId>,
     owners: Vec<(ClientId, EntityId)>,
