@@ -1,6 +1,11 @@
-//! Why a mode can't be started.
+//! Python exceptions as Rust values: what is wrong and where.
 
 use std::fmt;
+
+use pyo3_ffi::*;
+
+use crate::py::Owned;
+use crate::value::str_lossy;
 
 /// A fault of the scripts, or of the Python installation, found while starting a zone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,7 +14,7 @@ pub struct ScriptError {
     pub file: Option<String>,
     /// The line at fault, from 1.
     pub line: Option<u32>,
-    /// What is wrong, where, and what to do.
+    /// What is wrong and what to do.
     pub message: String,
     /// Python's traceback, ending in the message; empty where Python wasn't involved.
     pub traceback: String,
@@ -18,11 +23,25 @@ pub struct ScriptError {
 impl ScriptError {
     /// An error that comes from no line of a script.
     pub(crate) fn host(message: impl Into<String>) -> Self {
+        Self { file: None, line: None, message: message.into(), traceback: String::new() }
+    }
+
+    /// Takes the exception that is set; `mode` is the folder whose files are preferred as its place.
+    ///
+    /// # Safety
+    /// Attached, with an exception set, and not in a hook.
+    pub(crate) unsafe fn take(mode: &str) -> Self {
+        // SAFETY: by the caller's promise.
+        let Some(failure) = (unsafe { Failure::take(mode) }) else {
+            return Self::host("a call into Python failed without an exception");
+        };
+        // SAFETY: as above.
+        let traceback = unsafe { failure.traceback() };
         Self {
-            file: None,
-            line: None,
-            message: message.into(),
-            traceback: String::new(),
+            file: failure.file,
+            line: (failure.line > 0).then_some(failure.line),
+            message: failure.message,
+            traceback,
         }
     }
 }
@@ -38,3 +57,143 @@ impl fmt::Display for ScriptError {
 }
 
 impl std::error::Error for ScriptError {}
+
+/// An exception that was taken from the interpreter.
+pub(crate) struct Failure {
+    exception: Owned,
+    /// Where it was raised: the innermost frame in the mode, else the innermost one.
+    pub(crate) file: Option<String>,
+    /// Line in the file, from 1; 0 where unknown.
+    pub(crate) line: u32,
+    /// `TypeError: …`.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// Takes the exception that is set, if any.
+    ///
+    /// # Safety
+    /// Attached.
+    pub(crate) unsafe fn take(mode: &str) -> Option<Self> {
+        // SAFETY: attached; a raised exception is a new reference.
+        unsafe {
+            let exception = Owned::from_new(PyErr_GetRaisedException()).ok()?;
+            let message = message(&exception);
+            let place = syntax_place(&exception).or_else(|| traceback_place(&exception, mode));
+            let (file, line) = place.map_or((None, 0), |(file, line)| (Some(file), line));
+            Some(Self { exception, file, line, message })
+        }
+    }
+
+    /// Python's own rendering of the exception and the frames it passed.
+    ///
+    /// # Safety
+    /// Attached to the interpreter it was taken from, not in a hook.
+    pub(crate) unsafe fn traceback(&self) -> String {
+        // SAFETY: attached; failures on the way leave the plain message.
+        unsafe { format_exception(&self.exception) }.unwrap_or_else(|| {
+            // SAFETY: attached.
+            unsafe { PyErr_Clear() };
+            self.message.clone()
+        })
+    }
+}
+
+/// Takes the exception that is set and renders it in one line.
+///
+/// Attached, like everything that gets to see an exception.
+pub(crate) fn take_message() -> String {
+    // SAFETY: only called where an exception has just been raised, hence attached.
+    unsafe {
+        match Owned::from_new(PyErr_GetRaisedException()) {
+            Ok(exception) => message(&exception),
+            Err(_) => "unknown error".into(),
+        }
+    }
+}
+
+unsafe fn message(exception: &Owned) -> String {
+    // SAFETY: attached by the callers; a type's name is a C string; a failing `__str__` is dropped.
+    unsafe {
+        let name = std::ffi::CStr::from_ptr((*Py_TYPE(exception.as_ptr())).tp_name);
+        let name = name.to_string_lossy();
+        let name = name.rsplit('.').next().unwrap_or_default().to_owned();
+        let Ok(text) = Owned::from_new(PyObject_Str(exception.as_ptr())) else {
+            PyErr_Clear();
+            return name;
+        };
+        match str_lossy(text.as_ptr()) {
+            text if text.is_empty() => name,
+            text => format!("{name}: {text}"),
+        }
+    }
+}
+
+/// An attribute, or `None` where there is none or it raises.
+pub(crate) unsafe fn attribute(object: &Owned, name: &std::ffi::CStr) -> Option<Owned> {
+    // SAFETY: attached by the callers.
+    unsafe {
+        let found = Owned::from_new(PyObject_GetAttrString(object.as_ptr(), name.as_ptr()));
+        found.map_err(|_| PyErr_Clear()).ok()
+    }
+}
+
+unsafe fn number(object: &Owned) -> u32 {
+    // SAFETY: attached by the callers.
+    unsafe {
+        let number = PyLong_AsLong(object.as_ptr());
+        if number == -1 {
+            PyErr_Clear();
+        }
+        u32::try_from(number).unwrap_or(0)
+    }
+}
+
+/// A `SyntaxError` names the place itself: no frame of the file has run.
+unsafe fn syntax_place(exception: &Owned) -> Option<(String, u32)> {
+    // SAFETY: attached by the callers.
+    unsafe {
+        if PyErr_GivenExceptionMatches(exception.as_ptr(), PyExc_SyntaxError) == 0 {
+            return None;
+        }
+        let file = attribute(exception, c"filename")?;
+        let line = attribute(exception, c"lineno")?;
+        if PyUnicode_Check(file.as_ptr()) == 0 {
+            return None;
+        }
+        Some((str_lossy(file.as_ptr()), number(&line)))
+    }
+}
+
+unsafe fn traceback_place(exception: &Owned, mode: &str) -> Option<(String, u32)> {
+    // SAFETY: attached by the callers; a traceback's chain ends in None.
+    unsafe {
+        let mut next = attribute(exception, c"__traceback__")?;
+        let (mut innermost, mut in_mode) = (None, None);
+        while next.as_ptr() != Py_None() {
+            let code = attribute(&attribute(&next, c"tb_frame")?, c"f_code")?;
+            let file = attribute(&code, c"co_filename")?;
+            let file = str_lossy(file.as_ptr());
+            let line = number(&attribute(&next, c"tb_lineno")?);
+            if file.starts_with(mode) {
+                in_mode = Some((file.clone(), line));
+            }
+            innermost = Some((file, line));
+            next = attribute(&next, c"tb_next")?;
+        }
+        in_mode.or(innermost)
+    }
+}
+
+unsafe fn format_exception(exception: &Owned) -> Option<String> {
+    // SAFETY: attached by the callers; every result is owned.
+    unsafe {
+        let module = Owned::from_new(PyImport_ImportModule(c"traceback".as_ptr())).ok()?;
+        let format = attribute(&module, c"format_exception")?;
+        let lines = PyObject_CallOneArg(format.as_ptr(), exception.as_ptr());
+        let lines = Owned::from_new(lines).ok()?;
+        let empty = Owned::from_new(PyUnicode_FromStringAndSize(std::ptr::null(), 0)).ok()?;
+        let text = Owned::from_new(PyUnicode_Join(empty.as_ptr(), lines.as_ptr())).ok()?;
+        Some(str_lossy(text.as_ptr()).trim_end().to_owned())
+    }
+}

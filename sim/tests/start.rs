@@ -1,0 +1,60 @@
+//! What cannot start says why.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tessera_sim::{Grid, SimConfig, SimError, Simulation};
+use tessera_world::World;
+
+fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation, SimError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mode = folder.path().join("broken");
+    std::fs::create_dir(&mode).expect("a fresh folder");
+    std::fs::write(mode.join("__init__.py"), source).expect("a fresh file");
+    let mut config = SimConfig {
+        world: Arc::new(World::flat(1000.0)),
+        mode,
+        options: BTreeMap::new(),
+        seed: 1,
+        tick_hz: 64,
+        grid: Grid::even(2, 1, 1000.0).expect("a small grid"),
+        halo_m: 80.0,
+        clock: || 0,
+        cpu_clock: || 0,
+    };
+    change(&mut config);
+    Simulation::start(config)
+}
+
+fn error_of(result: Result<Simulation, SimError>) -> String {
+    match result {
+        Ok(_) => panic!("it should not start"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_syntax_error_names_file_and_line() {
+    let error = error_of(start(
+        "from tessera import Match\n\ndef start(world)\n    pass\n",
+        |_| (),
+    ));
+    assert!(error.contains("__init__.py:3"), "{error}");
+}
+
+#[test]
+fn an_exception_in_start_names_file_and_line() {
+    let error = error_of(start(
+        "from tessera import Match\nclass M(Match):\n    pass\n\ndef start(world):\n    world.spawn(1)\n",
+        |_| (),
+    ));
+    assert!(error.contains("__init__.py:6"), "{error}");
+}
+
+#[test]
+fn numbers_out_of_range_name_the_field() {
+    let error = error_of(start("", |config| config.tick_hz = 0));
+    assert!(error.contains("tick_hz is 0"), "{error}");
+    let error = error_of(start("", |config| config.halo_m = f64::NAN));
+    assert!(error.contains("halo_m is NaN"), "{error}");
+}
