@@ -1,2 +1,2 @@
-//! placeholder
+//! The load test's command.
 fn main() {}

@@ -1,0 +1,177 @@
+//! The bots: over time, and one by one.
+
+use super::{FULL, HALF, seconds};
+use crate::report::detail::{ClientRow, ClientSecond};
+use crate::report::draw::{Anchor, Axis, Plot, Scale, Svg};
+use crate::report::format;
+
+/// Age of states and round trip of commands by the second.
+pub fn client_timeline(rows: &[ClientSecond]) -> String {
+    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+    let high = rows
+        .iter()
+        .flat_map(|r| [r.age_p99_us, r.ack_p99_us])
+        .fold(1_000.0, f64::max)
+        * 1.15;
+    let mut plot = Plot::new(
+        (HALF, 260.0),
+        74.0,
+        "Age of states and round trip of commands by the second",
+        Axis {
+            domain: (0.0, end),
+            log: false,
+            ticks: 6,
+            show: seconds,
+        },
+        Axis {
+            domain: (0.0, high),
+            log: false,
+            ticks: 5,
+            show: format::micros,
+        },
+    );
+    let line = |value: fn(&ClientSecond) -> f64| -> Vec<(f64, f64)> {
+        rows.iter()
+            .map(|r| (plot.x.at(r.t_s + 0.5), plot.y.at(value(r))))
+            .collect()
+    };
+    let (age50, age99) = (line(|r| r.age_p50_us), line(|r| r.age_p99_us));
+    let (ack50, ack99) = (line(|r| r.ack_p50_us), line(|r| r.ack_p99_us));
+    for (p50, p99, class, name) in [
+        (ack50, ack99, "c2", "command"),
+        (age50, age99, "c1", "state"),
+    ] {
+        plot.svg.area(
+            &p99,
+            &p50,
+            &format!("band {class}"),
+            "median to 99th percentile",
+        );
+        plot.svg.polyline(&p99, &format!("line thin {class}"));
+        plot.svg.polyline(&p50, &format!("line strong {class}"));
+        if let (Some(&(x, low)), Some(&(_, high))) = (p50.last(), p99.last()) {
+            plot.svg.text(
+                x + 6.0,
+                low + 4.0,
+                Anchor::Start,
+                &format!("name {class}"),
+                name,
+            );
+            if low - high > 14.0 {
+                plot.svg.text(
+                    x + 6.0,
+                    high + 4.0,
+                    Anchor::Start,
+                    &format!("name {class}"),
+                    "p99",
+                );
+            }
+        }
+    }
+    plot.finish()
+}
+
+/// What all bots receive and send by the second.
+pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
+    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+    let high = rows
+        .iter()
+        .map(|r| r.bytes_down.max(r.bytes_up))
+        .max()
+        .unwrap_or(0)
+        .max(1_000) as f64
+        * 1.15;
+    let mut plot = Plot::new(
+        (HALF, 170.0),
+        74.0,
+        "Bytes received and sent by all bots by the second",
+        Axis {
+            domain: (0.0, end),
+            log: false,
+            ticks: 6,
+            show: seconds,
+        },
+        Axis {
+            domain: (0.0, high),
+            log: false,
+            ticks: 3,
+            show: format::bytes,
+        },
+    );
+    let line = |value: fn(&ClientSecond) -> u64| -> Vec<(f64, f64)> {
+        rows.iter()
+            .map(|r| (plot.x.at(r.t_s + 0.5), plot.y.at(value(r) as f64)))
+            .collect()
+    };
+    let lines = [
+        (line(|r| r.bytes_down), "c4", "received"),
+        (line(|r| r.bytes_up), "c3", "sent"),
+    ];
+    for (points, class, name) in lines {
+        plot.svg.polyline(&points, &format!("line strong {class}"));
+        if let Some(&(x, y)) = points.last() {
+            plot.svg.text(
+                x + 6.0,
+                y + 4.0,
+                Anchor::Start,
+                &format!("name {class}"),
+                name,
+            );
+        }
+    }
+    plot.finish()
+}
+
+/// One measure of a client on its strip.
+type Measure = fn(&ClientRow) -> f64;
+
+/// Each client a dot on each of four measures: an outlier is seen at once, and whether it is one on all of them.
+pub fn client_strips(clients: &[ClientRow]) -> String {
+    const ROW: f64 = 62.0;
+    const LEFT: f64 = 150.0;
+    const RIGHT: f64 = 20.0;
+    let strips: [(&str, Measure, fn(f64) -> String, &str); 4] = [
+        (
+            "state age, p99",
+            |c| c.snapshot_age_us.p99,
+            format::micros,
+            "c1",
+        ),
+        ("command, p99", |c| c.input_ack_us.p99, format::micros, "c2"),
+        (
+            "received per s",
+            |c| c.bytes_down_per_s,
+            format::bytes,
+            "c4",
+        ),
+        ("sent per s", |c| c.bytes_up_per_s, format::bytes, "c3"),
+    ];
+    let mut svg = Svg::new(
+        FULL,
+        ROW * strips.len() as f64,
+        "Each client as a dot on four measures",
+    );
+    for (i, (name, measure, show, class)) in strips.into_iter().enumerate() {
+        let y = i as f64 * ROW + 24.0;
+        let values: Vec<f64> = clients.iter().map(measure).collect();
+        let high = values.iter().copied().fold(1.0, f64::max) * 1.05;
+        let x = Scale::linear((0.0, high), (LEFT, FULL - RIGHT));
+        svg.text(LEFT - 16.0, y + 4.0, Anchor::End, "row", name);
+        svg.line((LEFT, y), (FULL - RIGHT, y), "grid");
+        for value in x.ticks(8) {
+            svg.text(x.at(value), y + 26.0, Anchor::Middle, "tick", &show(value));
+        }
+        for (k, (client, value)) in clients.iter().zip(&values).enumerate() {
+            // A fixed scatter keeps equal values apart; the height means nothing.
+            let lift = ((k * 37) % 17) as f64 - 8.0;
+            svg.circle(
+                x.at(*value),
+                y + lift,
+                3.4,
+                &format!("dot {class}"),
+                &format!("{}: {}", client.name, show(*value)),
+            );
+        }
+    }
+    svg.finish()
+}

@@ -1,0 +1,148 @@
+//! What the page shows beyond `report.json`: series, histograms, single clients.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::schema::{Percentiles, Stages};
+
+/// Buckets of a histogram: upper bound of each non-empty bucket (µs) and its count, ascending.
+pub type Buckets = Vec<(f64, u64)>;
+
+/// Everything that the page draws and `report.json` doesn't have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Detail {
+    /// Every tick of the window, or its last part when the window was longer than the server remembers.
+    pub ticks: Ticks,
+    /// The server by the second.
+    pub seconds: Vec<Second>,
+    /// Tick durations.
+    pub duration: Buckets,
+    /// Start jitter.
+    pub jitter: Buckets,
+    /// Ages of states at their arrival, all bots.
+    pub snapshot_age: Buckets,
+    /// Round trips of commands, all bots.
+    pub input_ack: Buckets,
+    /// The bots by the second.
+    pub client_seconds: Vec<ClientSecond>,
+    /// The bots one by one.
+    pub clients: Vec<ClientRow>,
+    /// Counters of the server and of the bots, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Script errors that the server counted.
+    pub hook_errors: Vec<HookErrors>,
+    /// What else a reader needs to repeat the run.
+    pub conditions: Conditions,
+}
+
+/// Values of single ticks, oldest first. The vectors are equally long.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ticks {
+    /// Number of the first tick.
+    pub first_tick: u32,
+    /// Duration in µs.
+    pub duration_us: Vec<u32>,
+    /// Start jitter in µs.
+    pub start_jitter_us: Vec<u32>,
+}
+
+/// The server's tick loop during one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Second {
+    /// Seconds since the window began.
+    pub t_s: f64,
+    /// Ticks that ran.
+    pub ticks: u64,
+    /// Of these, the missed ones.
+    pub missed: u64,
+    /// Median duration in µs.
+    pub p50_us: f64,
+    /// 99th percentile of the duration in µs.
+    pub p99_us: f64,
+    /// Longest duration in µs.
+    pub max_us: f64,
+    /// Mean of each stage in µs.
+    pub stages_mean_us: Stages<f64>,
+}
+
+/// All bots together during one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientSecond {
+    /// Seconds since the window began.
+    pub t_s: f64,
+    /// Median age of states in µs.
+    pub age_p50_us: f64,
+    /// 99th percentile of the age in µs.
+    pub age_p99_us: f64,
+    /// Median round trip of commands in µs.
+    pub ack_p50_us: f64,
+    /// 99th percentile of the round trip in µs.
+    pub ack_p99_us: f64,
+    /// UDP payload received by all bots in this second.
+    pub bytes_down: u64,
+    /// UDP payload sent by all bots in this second.
+    pub bytes_up: u64,
+    /// Bots whose connection stood at the end of the second.
+    pub connected: usize,
+}
+
+/// One bot over the window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientRow {
+    /// Its name in the match.
+    pub name: String,
+    /// Age of states in µs.
+    pub snapshot_age_us: Percentiles,
+    /// Round trip of commands in µs.
+    pub input_ack_us: Percentiles,
+    /// UDP payload received per second.
+    pub bytes_down_per_s: f64,
+    /// UDP payload sent per second.
+    pub bytes_up_per_s: f64,
+    /// States received that were newer than all before.
+    pub states: u64,
+    /// Commands sent.
+    pub commands: u64,
+    /// Commands never acknowledged.
+    pub unacknowledged: u64,
+    /// Why the connection ended early; none for a bot that stayed.
+    pub dropped: Option<String>,
+}
+
+/// Errors of one line of a script.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookErrors {
+    /// The hook, as class and method.
+    pub hook: String,
+    /// File and line.
+    pub line: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What else a reader needs to judge and to repeat the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conditions {
+    /// The command line.
+    pub command: String,
+    /// When the window began, UTC, ISO 8601.
+    pub started: String,
+    /// Operating system and kernel.
+    pub system: String,
+    /// Memory of the machine in GiB.
+    pub memory_gib: f64,
+    /// CPU seconds that the bots took during the window, on the same cores.
+    pub bots_cpu_s: f64,
+    /// By how much the bots' priority was lowered (`nice`).
+    pub bots_nice: i32,
+    /// Load average of the machine over the last minute before the start: what else was running.
+    pub load_before: f64,
+    /// Whether the server ran on this machine.
+    pub local_server: bool,
+}

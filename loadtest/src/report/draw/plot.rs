@@ -1,0 +1,158 @@
+//! A plot area with axes, grid lines and reference lines.
+
+use super::{Anchor, Scale, Svg};
+
+/// How an axis writes its values.
+pub type Show = fn(f64) -> String;
+
+/// One axis: which values, how many grid lines, what they are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    /// Lowest and highest value shown.
+    pub domain: (f64, f64),
+    /// Whether equal ratios are equal distances.
+    pub log: bool,
+    /// About how many grid lines.
+    pub ticks: usize,
+    /// How a value is written.
+    pub show: Show,
+}
+
+impl Axis {
+    fn scale(&self, range: (f64, f64)) -> Scale {
+        if self.log {
+            Scale::log(self.domain, range)
+        } else {
+            Scale::linear(self.domain, range)
+        }
+    }
+}
+
+/// A drawing with a plot area: draw marks with [`Plot::svg`] at coordinates from [`Plot::x`] and [`Plot::y`].
+#[derive(Debug)]
+pub struct Plot {
+    /// The drawing.
+    pub svg: Svg,
+    /// From values to horizontal coordinates.
+    pub x: Scale,
+    /// From values to vertical coordinates.
+    pub y: Scale,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    notes: Vec<(f64, f64, Anchor, String)>,
+}
+
+/// Room for the values of the vertical axis.
+const MARGIN_LEFT: f64 = 58.0;
+/// Room for the values of the horizontal axis.
+const MARGIN_BOTTOM: f64 = 30.0;
+/// Room for labels of reference lines.
+const MARGIN_TOP: f64 = 22.0;
+
+impl Plot {
+    /// An empty plot with its grid. `margin_right` leaves room for labels beside the last value.
+    pub fn new(
+        size: (f64, f64),
+        margin_right: f64,
+        label: &str,
+        x_axis: Axis,
+        y_axis: Axis,
+    ) -> Plot {
+        let (left, right) = (MARGIN_LEFT, size.0 - margin_right);
+        let (top, bottom) = (MARGIN_TOP, size.1 - MARGIN_BOTTOM);
+        let (x, y) = (x_axis.scale((left, right)), y_axis.scale((bottom, top)));
+        let mut svg = Svg::new(size.0, size.1, label);
+        for value in y.ticks(y_axis.ticks) {
+            svg.line((left, y.at(value)), (right, y.at(value)), "grid");
+            svg.text(
+                left - 8.0,
+                y.at(value) + 4.0,
+                Anchor::End,
+                "tick",
+                &(y_axis.show)(value),
+            );
+        }
+        for value in x.ticks(x_axis.ticks) {
+            svg.line((x.at(value), bottom), (x.at(value), bottom + 5.0), "axis");
+            svg.text(
+                x.at(value),
+                bottom + 20.0,
+                Anchor::Middle,
+                "tick",
+                &(x_axis.show)(value),
+            );
+        }
+        svg.line((left, bottom), (right, bottom), "axis");
+        Plot {
+            svg,
+            x,
+            y,
+            left,
+            right,
+            top,
+            bottom,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Vertical coordinate of the horizontal axis.
+    pub fn bottom(&self) -> f64 {
+        self.bottom
+    }
+
+    /// Vertical coordinate of the upper edge.
+    pub fn top(&self) -> f64 {
+        self.top
+    }
+
+    /// Horizontal coordinate of the right edge.
+    pub fn right(&self) -> f64 {
+        self.right
+    }
+
+    /// A horizontal reference line at a value, its name at the left end above it. Not drawn outside the domain.
+    pub fn level(&mut self, value: f64, class: &str, name: &str) {
+        let (low, high) = self.y.domain();
+        if value < low || value > high {
+            return;
+        }
+        let y = self.y.at(value);
+        self.svg.line((self.left, y), (self.right, y), class);
+        self.notes
+            .push((self.left + 8.0, y - 5.0, Anchor::Start, name.to_owned()));
+    }
+
+    /// A vertical reference line at a value, its name at the top. Not drawn outside the domain. `row` moves the name
+    /// down by whole lines, so that names of close lines don't overlap.
+    pub fn mark(&mut self, value: f64, class: &str, name: &str, row: usize) {
+        let (low, high) = self.x.domain();
+        if value < low || value > high {
+            return;
+        }
+        let x = self.x.at(value);
+        let y = self.top - 9.0 + row as f64 * 15.0;
+        self.svg.line((x, y + 4.0), (x, self.bottom), class);
+        // A name that would leave the drawing on the right stands on the line's left.
+        let (anchor, shift) = if x > self.right - 70.0 {
+            (Anchor::End, -4.0)
+        } else {
+            (Anchor::Start, 4.0)
+        };
+        self.notes.push((
+            x + shift,
+            y + if row == 0 { 4.0 } else { 8.0 },
+            anchor,
+            name.to_owned(),
+        ));
+    }
+
+    /// The finished element; names of reference lines come last, above all marks.
+    pub fn finish(mut self) -> String {
+        for (x, y, anchor, name) in std::mem::take(&mut self.notes) {
+            self.svg.text(x, y, anchor, "note", &name);
+        }
+        self.svg.finish()
+    }
+}

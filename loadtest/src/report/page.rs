@@ -1,0 +1,317 @@
+//! The page: numbers and drawings put into the template.
+
+use askama::Template;
+
+use super::Report;
+use super::charts::{self, Mark};
+use super::detail::{ClientRow, HookErrors};
+use super::format;
+use super::schema::{Percentiles, ReportJson, ZoneReport};
+use super::targets::{self, Verdict};
+
+/// How many of the slowest clients are listed by name.
+const OUTLIERS: usize = 8;
+
+/// What the template reads. Text is escaped there; what is drawn is SVG already.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    style: &'static str,
+    json: &'a ReportJson,
+    length: String,
+    ticks_run: String,
+    cards: Vec<Card>,
+    met: usize,
+    overhead: String,
+    command: &'a str,
+    local_server: bool,
+
+    mosaic: String,
+    mosaic_legend: String,
+    timeline: String,
+    duration: String,
+    jitter: String,
+    stage_bar: String,
+    stage_ranges: String,
+    stage_timeline: String,
+    zone_bars: String,
+    channels: String,
+    snapshot_age: String,
+    input_ack: String,
+    client_timeline: String,
+    client_strips: String,
+    bandwidth: String,
+
+    stages: Vec<Row>,
+    zones: Vec<Row>,
+    outliers: Vec<Row>,
+    hook_errors: Vec<Row>,
+    totals: Vec<(&'static str, String)>,
+    counters: Vec<(String, String)>,
+    conditions: Vec<(&'static str, String)>,
+}
+
+/// A target as a card.
+struct Card {
+    verdict: Verdict,
+    /// How full its meter is, in percent.
+    width: u32,
+}
+
+/// A row of a table.
+struct Row {
+    name: String,
+    cells: Vec<String>,
+}
+
+/// The page as one HTML file.
+///
+/// # Panics
+/// Never: the template calls nothing that can fail.
+pub fn render(report: &Report) -> String {
+    let Report { json, detail } = report;
+    let hz = json.run.tick_hz.max(1);
+    let cards: Vec<Card> = targets::verdicts(json).into_iter().map(card).collect();
+    let budget = Mark {
+        value_us: 1e6 / f64::from(hz),
+        name: "budget",
+        limit: true,
+    };
+    let goal = Mark {
+        value_us: targets::JITTER_P99_US_MAX,
+        name: "goal",
+        limit: true,
+    };
+    let page = Page {
+        style: include_str!("../../templates/report.css"),
+        json,
+        length: format::significant(json.run.duration_s),
+        ticks_run: format::count(json.tick.run),
+        met: cards.iter().filter(|c| c.verdict.met).count(),
+        cards,
+        overhead: overhead(json),
+        command: &detail.conditions.command,
+        local_server: detail.conditions.local_server,
+        mosaic: charts::mosaic(&detail.ticks, hz),
+        mosaic_legend: charts::mosaic_legend(hz),
+        timeline: charts::tick_timeline(&detail.seconds, hz),
+        duration: histogram(
+            "Tick durations",
+            &detail.duration,
+            &json.tick.duration_us,
+            Some(budget),
+        ),
+        jitter: histogram(
+            "Start jitter of ticks",
+            &detail.jitter,
+            &json.tick.start_jitter_us,
+            Some(goal),
+        ),
+        stage_bar: charts::stage_bar(&json.tick.stages_us, hz),
+        stage_ranges: charts::stage_ranges(&json.tick.stages_us),
+        stage_timeline: charts::stage_timeline(&detail.seconds),
+        zone_bars: charts::zone_bars(&json.zones),
+        channels: charts::channel_matrix(&json.zones),
+        snapshot_age: histogram(
+            "Ages of states",
+            &detail.snapshot_age,
+            &json.clients.snapshot_age_us,
+            None,
+        ),
+        input_ack: histogram(
+            "Round trips of commands",
+            &detail.input_ack,
+            &json.clients.input_ack_us,
+            None,
+        ),
+        client_timeline: charts::client_timeline(&detail.client_seconds),
+        client_strips: charts::client_strips(&detail.clients),
+        bandwidth: charts::bandwidth_timeline(&detail.client_seconds),
+        stages: stages(json),
+        zones: json.zones.iter().map(zone).collect(),
+        outliers: outliers(&detail.clients),
+        hook_errors: detail.hook_errors.iter().map(hook_error).collect(),
+        totals: totals(report),
+        counters: detail
+            .counters
+            .iter()
+            .map(|(name, n)| (name.replace('_', " "), format::count(*n)))
+            .collect(),
+        conditions: conditions(report),
+    };
+    page.render()
+        .expect("the template calls nothing that can fail")
+}
+
+fn card(verdict: Verdict) -> Card {
+    // A trace of the meter stays visible at zero, and a limit far exceeded is just full.
+    let width = (verdict.share * 100.0).clamp(1.5, 100.0).round() as u32;
+    Card { verdict, width }
+}
+
+fn histogram(
+    label: &str,
+    buckets: &[(f64, u64)],
+    p: &Percentiles,
+    limit: Option<Mark<'_>>,
+) -> String {
+    let mut marks = vec![
+        Mark {
+            value_us: p.p50,
+            name: "p50",
+            limit: false,
+        },
+        Mark {
+            value_us: p.p99,
+            name: "p99",
+            limit: false,
+        },
+        Mark {
+            value_us: p.p999,
+            name: "p99.9",
+            limit: false,
+        },
+    ];
+    marks.extend(limit);
+    charts::histogram(label, buckets, &marks)
+}
+
+/// Share of the mean tick that goes into moving state rather than into gameplay: the price of having zones at all.
+fn overhead(json: &ReportJson) -> String {
+    let slowest = |part: fn(&ZoneReport) -> f64| json.zones.iter().map(part).fold(0.0, f64::max);
+    let moving = slowest(|z| z.gather_us.mean)
+        + slowest(|z| z.exchange_us.mean)
+        + json.tick.stages_us.snapshot.mean;
+    match json.tick.duration_us.mean {
+        tick if tick > 0.0 => format!("{} %", format::significant(moving / tick * 100.0)),
+        _ => "–".into(),
+    }
+}
+
+fn stages(json: &ReportJson) -> Vec<Row> {
+    let whole = ("whole tick", json.tick.duration_us);
+    std::iter::once(whole)
+        .chain(json.tick.stages_us.named())
+        .map(|(name, p)| Row {
+            name: name.into(),
+            cells: [p.p50, p.p90, p.p99, p.p999, p.max, p.mean]
+                .map(format::micros_aligned)
+                .into(),
+        })
+        .collect()
+}
+
+fn zone(zone: &ZoneReport) -> Row {
+    let mut cells = vec![format::count(zone.entities_max)];
+    for part in [&zone.script_us, &zone.gather_us, &zone.exchange_us] {
+        cells.extend([part.p50, part.p99].map(format::micros_aligned));
+    }
+    cells.push(format::micros_aligned(zone.gc_us.p99));
+    let refused = zone.channels.iter().map(|c| c.refused).sum();
+    cells.extend([zone.handoffs_in, zone.handoffs_out, refused].map(format::count));
+    Row {
+        name: zone.zone.to_string(),
+        cells,
+    }
+}
+
+/// The slowest clients by the age of their states, those that were dropped first.
+fn outliers(clients: &[ClientRow]) -> Vec<Row> {
+    let mut clients: Vec<_> = clients.iter().collect();
+    clients.sort_by(|a, b| {
+        let dropped = b.dropped.is_some().cmp(&a.dropped.is_some());
+        dropped.then(b.snapshot_age_us.p99.total_cmp(&a.snapshot_age_us.p99))
+    });
+    clients.truncate(OUTLIERS);
+    clients
+        .into_iter()
+        .map(|c| {
+            let (age, ack) = (&c.snapshot_age_us, &c.input_ack_us);
+            let mut cells: Vec<String> = [age.p50, age.p99, age.max, ack.p50, ack.p99, ack.max]
+                .map(format::micros_aligned)
+                .into();
+            cells.extend(
+                [c.bytes_down_per_s, c.bytes_up_per_s].map(|b| format!("{}/s", format::bytes(b))),
+            );
+            cells.push(format::count(c.states));
+            cells.push(c.dropped.clone().unwrap_or_else(|| "stayed".into()));
+            Row {
+                name: c.name.clone(),
+                cells,
+            }
+        })
+        .collect()
+}
+
+fn hook_error(error: &HookErrors) -> Row {
+    Row {
+        name: format!("{} at {}", error.hook, error.line),
+        cells: vec![format::count(error.count)],
+    }
+}
+
+fn totals(report: &Report) -> Vec<(&'static str, String)> {
+    let (json, detail) = (&report.json, &report.detail);
+    let seconds = json.run.duration_s.max(1e-3);
+    let down: u64 = detail.client_seconds.iter().map(|s| s.bytes_down).sum();
+    let up: u64 = detail.client_seconds.iter().map(|s| s.bytes_up).sum();
+    let sum = |part: fn(&ClientRow) -> u64| detail.clients.iter().map(part).sum::<u64>();
+    let per_client = |total: u64| {
+        let rate = total as f64 / seconds / detail.clients.len().max(1) as f64;
+        format!("{} a second", format::significant(rate))
+    };
+    vec![
+        (
+            "received, all bots",
+            format!("{}/s", format::bytes(down as f64 / seconds)),
+        ),
+        (
+            "sent, all bots",
+            format!("{}/s", format::bytes(up as f64 / seconds)),
+        ),
+        ("states per bot", per_client(sum(|c| c.states))),
+        ("commands per bot", per_client(sum(|c| c.commands))),
+        (
+            "commands never acknowledged",
+            format::count(sum(|c| c.unacknowledged)),
+        ),
+    ]
+}
+
+fn conditions(report: &Report) -> Vec<(&'static str, String)> {
+    let (run, c) = (&report.json.run, &report.detail.conditions);
+    let or_unknown = |text: &str| {
+        if text.is_empty() {
+            "unknown".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let share = |cpu_s: f64| {
+        let of_all = cpu_s / run.duration_s.max(1e-3) / run.cores.max(1) as f64 * 100.0;
+        format!("{cpu_s:.1} CPU s ({of_all:.0} % of {} cores)", run.cores)
+    };
+    vec![
+        (
+            "processor",
+            format!("{}, {} cores", or_unknown(&run.cpu), run.cores),
+        ),
+        ("memory", format!("{:.0} GiB", c.memory_gib)),
+        ("system", or_unknown(&c.system)),
+        ("Python", or_unknown(&run.python)),
+        ("commit", or_unknown(&run.commit)),
+        (
+            "mode and map",
+            format!("{} on {}", or_unknown(&run.mode), or_unknown(&run.map)),
+        ),
+        ("seed", run.seed.to_string()),
+        ("began", or_unknown(&c.started)),
+        (
+            "load of the machine before",
+            format!("{:.2}", c.load_before),
+        ),
+        ("server took", share(report.json.server.cpu_s)),
+        ("bots took", share(c.bots_cpu_s)),
+        ("priority of the bots", format!("nice +{}", c.bots_nice)),
+    ]
+}

@@ -1,0 +1,154 @@
+//! The report as it is written: the page is whole and alone, `report.json` has exactly the published keys.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use loadtest::report::Report;
+use serde_json::Value;
+
+/// The published keys, `[]` for the elements of a list, `{P}` for a distribution.
+const KEYS: &str = "
+schema
+run.commit run.cpu run.cores run.python run.players run.zones run.tick_hz run.duration_s run.seed run.mode run.map
+tick.run tick.missed tick.duration_us{P} tick.start_jitter_us{P}
+tick.stages_us.commands{P} tick.stages_us.zones{P} tick.stages_us.barrier{P} tick.stages_us.snapshot{P}
+tick.stages_us.network{P}
+zones[].zone zones[].entities_max zones[].script_us{P} zones[].gather_us{P} zones[].exchange_us{P} zones[].gc_us{P}
+zones[].handoffs_in zones[].handoffs_out
+zones[].channels[].to zones[].channels[].messages zones[].channels[].bytes zones[].channels[].depth_max
+zones[].channels[].refused
+clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}
+clients.bytes_up_per_s{P}
+server.cpu_s server.rss_mib_max
+";
+const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];
+
+fn written(report: &Report, name: &str) -> (String, String) {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let files = report.write(&dir).expect("written");
+    let read = |path| std::fs::read_to_string(path).expect("readable");
+    (read(files.html), read(files.json))
+}
+
+fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let dot = if path.is_empty() { "" } else { "." };
+                leaves(value, &format!("{path}{dot}{key}"), into);
+            }
+        }
+        Value::Array(list) => list
+            .iter()
+            .for_each(|value| leaves(value, &format!("{path}[]"), into)),
+        _ => {
+            into.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_json_has_exactly_the_published_keys() {
+    let (_, text) = written(&common::run(), "keys");
+    let mut got = BTreeSet::new();
+    leaves(
+        &serde_json::from_str(&text).expect("valid JSON"),
+        "",
+        &mut got,
+    );
+    let want: BTreeSet<String> = KEYS
+        .split_whitespace()
+        .flat_map(|key| match key.strip_suffix("{P}") {
+            Some(stem) => P.map(|p| format!("{stem}.{p}")).to_vec(),
+            None => vec![key.to_owned()],
+        })
+        .collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_json_reads_back() {
+    let report = common::run();
+    let (_, text) = written(&report, "back");
+    let back: loadtest::report::schema::ReportJson =
+        serde_json::from_str(&text).expect("same types");
+    assert_eq!(back, report.json.rounded());
+}
+
+#[test]
+fn the_page_has_every_section_and_needs_nothing_from_elsewhere() {
+    let (html, _) = written(&common::run(), "page");
+    for id in [
+        "targets",
+        "mosaic",
+        "timeline",
+        "ticks",
+        "stages",
+        "zones",
+        "clients",
+        "counters",
+        "conditions",
+    ] {
+        assert!(html.contains(&format!("id=\"{id}\"")), "no section {id}");
+    }
+    for foreign in [
+        "http:", "https:", "//", "<script", "<link", "<img", "<iframe", "@import", "url(",
+    ] {
+        assert!(!html.contains(foreign), "the page contains {foreign}");
+    }
+    assert!(html.contains("prefers-color-scheme:dark"));
+    assert!(
+        html.len() < 600_000,
+        "{} bytes are too many to mail around",
+        html.len()
+    );
+}
+
+#[test]
+fn the_page_is_well_formed() {
+    for (name, report) in [("full", common::run()), ("empty", Report::default())] {
+        let (html, _) = written(&report, name);
+        assert_eq!(unbalanced(&html), None, "page {name}");
+        assert!(
+            !html.contains("NaN") && !html.contains("inf "),
+            "page {name} shows a number that isn't one"
+        );
+    }
+}
+
+#[test]
+fn text_of_scripts_is_escaped() {
+    let (html, _) = written(&common::run(), "escaped");
+    assert!(
+        html.contains("royale/player.py:120 &#60;&#38;&#62;")
+            || html.contains("royale/player.py:120 &lt;&amp;&gt;")
+    );
+}
+
+/// The first tag that doesn't close as it should.
+fn unbalanced(html: &str) -> Option<String> {
+    const VOID: [&str; 3] = ["meta", "!doctype", "br"];
+    let mut open: Vec<&str> = Vec::new();
+    // What lies in the style sheet isn't markup.
+    let (head, rest) = html.split_once("<style>")?;
+    let (_, tail) = rest.split_once("</style>")?;
+    for part in [head, tail].iter().flat_map(|text| text.split('<').skip(1)) {
+        let Some((tag, _)) = part.split_once('>') else {
+            return Some(part.to_owned());
+        };
+        let name = tag
+            .split([' ', '\n', '/'])
+            .find(|s| !s.is_empty())
+            .unwrap_or_default();
+        if tag.starts_with('/') {
+            if open.pop() != Some(name) {
+                return Some(format!("</{name}> closes nothing"));
+            }
+        } else if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+    }
+    open.pop().map(|name| format!("<{name}> stays open"))
+}
