@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fields::{FIELDS_MAX, FieldType, Kind};
 use crate::ids::{EntityId, KindId};
-use crate::snapshot::ValueRef;
+use crate::value::ValueRef;
 
 mod var;
 
@@ -138,7 +138,7 @@ impl Column {
     pub fn remove(&mut self, row: usize) {
         match self {
             Self::Var(v) => v.remove(row),
-            other => each!(other, v => { let _ = v.remove(row); }),
+            other => each!(other, v => { v.remove(row); }),
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod columns;
 pub mod command;
 pub mod fields;
+mod generated;
 pub mod ids;
 pub mod snapshot;
 pub mod value;
@@ -15,7 +16,5 @@ pub use fields::{
     Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, base,
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
-pub use snapshot::{
-    BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ValueRef, write_zone_batch,
-};
-pub use value::Value;
+pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, write_zone_batch};
+pub use value::{Value, ValueRef};

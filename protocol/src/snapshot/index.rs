@@ -1,0 +1,220 @@
+//! Where everything lies in a snapshot's buffer, found once so that reads need no vtables.
+
+use flatbuffers::InvalidFlatbuffer;
+
+use super::SnapshotHeader;
+use crate::fields::{FIELDS_MAX, base};
+use crate::generated::snapshot as fb;
+use crate::ids::{KindId, Tick, ZoneId};
+
+/// Why bytes are not a snapshot.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// They don't begin like one.
+    #[error("the bytes don't carry the mark of a snapshot")]
+    NotASnapshot,
+    /// Its FlatBuffers structure is broken.
+    #[error("the buffer is broken: {0}")]
+    Buffer(#[from] InvalidFlatbuffer),
+    /// A batch has too few or too many columns, or base fields of the wrong types.
+    #[error("{zone}, kind {}: its columns are not those of a kind of entity", .kind.0)]
+    Columns {
+        /// Where.
+        zone: ZoneId,
+        /// Of which kind.
+        kind: KindId,
+    },
+    /// A column has another number of rows than there are ids, or its texts overlap.
+    #[error("{zone}, kind {}: column {column} has not one value per entity", .kind.0)]
+    Column {
+        /// Where.
+        zone: ZoneId,
+        /// Of which kind.
+        kind: KindId,
+        /// Which.
+        column: usize,
+    },
+    /// Ids don't ascend or one is 0.
+    #[error("{zone}, kind {}: entity ids don't ascend from 1", .kind.0)]
+    Ids {
+        /// Where.
+        zone: ZoneId,
+        /// Of which kind.
+        kind: KindId,
+    },
+}
+
+/// All batches and columns.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) batches: Vec<BatchIndex>,
+    pub(super) columns: Vec<ColumnIndex>,
+}
+
+/// Where the entities of one kind in one zone lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchIndex {
+    pub(super) zone: ZoneId,
+    pub(super) kind: KindId,
+    pub(super) rows: usize,
+    /// Offset of the ids in the buffer.
+    pub(super) ids: usize,
+    /// Index of the first column.
+    pub(super) columns: usize,
+    pub(super) column_count: usize,
+}
+
+/// Where the values of a column lie, by offset in the buffer.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum ColumnIndex {
+    Bool(usize),
+    U8(usize),
+    U16(usize),
+    U32(usize),
+    I32(usize),
+    F32(usize),
+    F64(usize),
+    Vec3(usize),
+    Entity(usize),
+    Var { ends: usize, data: usize },
+}
+
+impl Index {
+    /// Indexes a buffer, checking its structure but not the values inside; returns the header.
+    pub(super) fn read(&mut self, buffer: &[u8]) -> Result<SnapshotHeader, SnapshotError> {
+        self.batches.clear();
+        self.columns.clear();
+        if buffer.len() < 8 || !fb::snapshot_buffer_has_identifier(buffer) {
+            return Err(SnapshotError::NotASnapshot);
+        }
+        let snapshot = fb::root_as_snapshot(buffer)?;
+        for nested in snapshot.zones().iter().flatten() {
+            let batch = flatbuffers::root::<fb::ZoneBatch<'_>>(nested.batch().bytes())?;
+            for kind in batch.kinds().iter().flatten() {
+                self.add(buffer, ZoneId(batch.zone()), kind)?;
+            }
+        }
+        Ok(SnapshotHeader {
+            tick: Tick(snapshot.tick()),
+            seed: snapshot.seed(),
+            next_entity: snapshot.next_entity(),
+            state_hash: snapshot.state_hash(),
+        })
+    }
+
+    fn add(
+        &mut self,
+        buffer: &[u8],
+        zone: ZoneId,
+        batch: fb::KindBatch<'_>,
+    ) -> Result<(), SnapshotError> {
+        let kind = KindId(batch.kind());
+        let first = self.columns.len();
+        for (column, values) in batch.columns().iter().enumerate() {
+            let (place, rows) =
+                place(buffer, values).ok_or(SnapshotError::Column { zone, kind, column })?;
+            if rows != batch.ids().len() {
+                return Err(SnapshotError::Column { zone, kind, column });
+            }
+            self.columns.push(place);
+        }
+        let columns = &self.columns[first..];
+        let is_entity = matches!(
+            columns[..base::COUNT.min(columns.len())],
+            [
+                ColumnIndex::Vec3(_),
+                ColumnIndex::Vec3(_),
+                ColumnIndex::F32(_),
+                ColumnIndex::F32(_),
+                ColumnIndex::U16(_)
+            ]
+        );
+        if !is_entity || columns.len() > FIELDS_MAX {
+            return Err(SnapshotError::Columns { zone, kind });
+        }
+        self.batches.push(BatchIndex {
+            zone,
+            kind,
+            rows: batch.ids().len(),
+            ids: offset(buffer, batch.ids().bytes()),
+            columns: first,
+            column_count: columns.len(),
+        });
+        Ok(())
+    }
+
+    /// Checks what costs time per row: ids ascend, texts don't overlap.
+    pub(super) fn check_values(&self, buffer: &[u8]) -> Result<(), SnapshotError> {
+        for batch in &self.batches {
+            let (zone, kind) = (batch.zone, batch.kind);
+            let ids = words(buffer, batch.ids, batch.rows);
+            if !ids.clone().is_sorted_by(|a, b| a < b) || ids.clone().next() == Some(0) {
+                return Err(SnapshotError::Ids { zone, kind });
+            }
+            let columns = &self.columns[batch.columns..][..batch.column_count];
+            for (column, place) in columns.iter().enumerate() {
+                if let ColumnIndex::Var { ends, .. } = *place
+                    && !words(buffer, ends, batch.rows).is_sorted()
+                {
+                    return Err(SnapshotError::Column { zone, kind, column });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a column's values lie and how many rows they make; `None` where they make no rows.
+fn place(buffer: &[u8], column: fb::Column<'_>) -> Option<(ColumnIndex, usize)> {
+    macro_rules! flat {
+        ($as:ident, $variant:ident) => {{
+            let values = column.$as()?.values();
+            (
+                ColumnIndex::$variant(offset(buffer, values.bytes())),
+                values.len(),
+            )
+        }};
+    }
+    Some(match column.values_type() {
+        fb::Values::Bools => flat!(values_as_bools, Bool),
+        fb::Values::U8s => flat!(values_as_u8s, U8),
+        fb::Values::U16s => flat!(values_as_u16s, U16),
+        fb::Values::U32s => flat!(values_as_u32s, U32),
+        fb::Values::I32s => flat!(values_as_i32s, I32),
+        fb::Values::F32s => flat!(values_as_f32s, F32),
+        fb::Values::F64s => flat!(values_as_f64s, F64),
+        fb::Values::Vec3s => {
+            let (place, axes) = flat!(values_as_vec_3s, Vec3);
+            (place, axes.is_multiple_of(3).then_some(axes / 3)?)
+        }
+        fb::Values::Entities => flat!(values_as_entities, Entity),
+        fb::Values::Vars => {
+            let vars = column.values_as_vars()?;
+            let (ends, data) = (vars.ends(), vars.data());
+            // Ends ascend (checked for buffers from outside), so the last one bounds them all.
+            let used = ends.iter().next_back().unwrap_or(0);
+            (used as usize == data.len()).then_some(())?;
+            let ends_at = offset(buffer, ends.bytes());
+            let data_at = offset(buffer, data.bytes());
+            (
+                ColumnIndex::Var {
+                    ends: ends_at,
+                    data: data_at,
+                },
+                ends.len(),
+            )
+        }
+        _ => return None,
+    })
+}
+
+/// Offset in `buffer` of a slice of it.
+fn offset(buffer: &[u8], part: &[u8]) -> usize {
+    part.as_ptr().addr() - buffer.as_ptr().addr()
+}
+
+/// The `u32`s from an offset on.
+fn words(buffer: &[u8], at: usize, count: usize) -> impl Iterator<Item = u32> + Clone {
+    let (words, _) = buffer[at..at + 4 * count].as_chunks::<4>();
+    words.iter().map(|word| u32::from_le_bytes(*word))
+}

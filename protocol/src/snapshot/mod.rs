@@ -1,0 +1,142 @@
+//! The whole state at a tick boundary as one immutable FlatBuffers buffer, columnar
+//! (`protocol/schemas/snapshot.fbs`).
+//!
+//! Zones write their batches in parallel ([`write_zone_batch`]), [`Snapshot::seal`] copies them into
+//! one buffer and indexes it, so that reading a field is arithmetic on offsets.
+
+mod index;
+mod read;
+mod write;
+
+use flatbuffers::FlatBufferBuilder;
+
+use crate::ids::{EntityId, KindId, Tick};
+use index::Index;
+pub use index::SnapshotError;
+pub use read::{BatchRef, RowRef};
+pub use write::write_zone_batch;
+
+/// What a snapshot says about itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SnapshotHeader {
+    /// The tick boundary.
+    pub tick: Tick,
+    /// Seed of the match.
+    pub seed: u64,
+    /// The id that the next newborn gets.
+    pub next_entity: u32,
+    /// Hash of the whole state.
+    pub state_hash: u64,
+}
+
+/// An immutable snapshot; share it as `Arc<Snapshot>`.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    buffer: Vec<u8>,
+    header: SnapshotHeader,
+    index: Index,
+}
+
+impl Snapshot {
+    /// Seals the finished batches of all zones into one buffer. `builder` and the memory of
+    /// `recycled`, a snapshot that nobody holds any more, save the allocations.
+    ///
+    /// # Panics
+    /// Where a batch is not what [`write_zone_batch`] returned.
+    pub fn seal(
+        builder: &mut FlatBufferBuilder<'static>,
+        header: SnapshotHeader,
+        batches: &[&[u8]],
+        recycled: Option<Self>,
+    ) -> Self {
+        let Self {
+            mut buffer,
+            mut index,
+            ..
+        } = recycled.unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(write::seal(builder, header, batches));
+        let read = index.read(&buffer);
+        assert_eq!(read, Ok(header), "what was just written reads back");
+        Self {
+            buffer,
+            header,
+            index,
+        }
+    }
+
+    /// Takes a buffer from outside, after checking all of it.
+    ///
+    /// # Errors
+    /// Where it is not a whole snapshot.
+    pub fn from_bytes(buffer: Vec<u8>) -> Result<Self, SnapshotError> {
+        let mut index = Index::default();
+        let header = index.read(&buffer)?;
+        index.check_values(&buffer)?;
+        Ok(Self {
+            buffer,
+            header,
+            index,
+        })
+    }
+
+    /// The header.
+    pub fn header(&self) -> SnapshotHeader {
+        self.header
+    }
+
+    /// The tick boundary.
+    pub fn tick(&self) -> Tick {
+        self.header.tick
+    }
+
+    /// Seed of the match.
+    pub fn seed(&self) -> u64 {
+        self.header.seed
+    }
+
+    /// The id that the next newborn gets.
+    pub fn next_entity(&self) -> u32 {
+        self.header.next_entity
+    }
+
+    /// Hash of the whole state, equal however the world is cut into zones.
+    pub fn state_hash(&self) -> u64 {
+        self.header.state_hash
+    }
+
+    /// The buffer itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The batches, one per zone and kind that has entities; by zone as sealed, then by kind.
+    pub fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        self.index.batches.iter().map(|batch| BatchRef {
+            snapshot: self,
+            batch,
+        })
+    }
+
+    /// An entity, wherever it is: a binary search in each batch whose ids span it.
+    pub fn find(&self, id: EntityId) -> Option<RowRef<'_>> {
+        self.batches().find_map(|batch| batch.find(id))
+    }
+
+    /// All entities of a kind: ascending inside a batch, not across batches.
+    pub fn rows_of(&self, kind: KindId) -> impl Iterator<Item = RowRef<'_>> {
+        self.batches()
+            .filter(move |batch| batch.kind() == kind)
+            .flat_map(|batch| batch.rows())
+    }
+
+    /// Number of entities.
+    pub fn len(&self) -> usize {
+        self.batches().map(|batch| batch.len()).sum()
+    }
+
+    /// Whether there is no entity at all.
+    pub fn is_empty(&self) -> bool {
+        self.index.batches.is_empty()
+    }
+}
