@@ -13,4 +13,36 @@ pub enum MapError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The file is no TOML, or has a key that is missing, unknown or of the wrong type.
+    #[error("{}:{line}: {problem}", path.display())]
+    Syntax {
+        /// The map's file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// A value is outside its permitted range.
+    #[error("{}:{line}: {key} must be {permitted}, but is {found}", path.display())]
+    Value {
+        /// The map's file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with the index of the entry for lists.
+        key: String,
+        /// The permitted range, with its unit.
+        permitted: String,
+        /// What stands there.
+        found: String,
+    },
+    /// The file of heights does not fit the map.
+    #[error("{}: {problem}", path.display())]
+    Heights {
+        /// The file of heights.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
 }
