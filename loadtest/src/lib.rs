@@ -1,4 +1,10 @@
 //! A hundred bots over real QUIC, and the report about how the server bore them.
 #![forbid(unsafe_code)]
 
+pub mod args;
+pub mod bot;
+pub mod conditions;
+pub mod measure;
 pub mod report;
+pub mod server;
+pub mod summary;

@@ -152,3 +152,25 @@ fn unbalanced(html: &str) -> Option<String> {
     }
     open.pop().map(|name| format!("<{name}> stays open"))
 }
+
+#[test]
+fn the_summary_says_the_verdict_of_each_target() {
+    use loadtest::report::Written;
+    use loadtest::summary::{Style, summary};
+    let report = common::run();
+    let written = Written {
+        html: "out/index.html".into(),
+        json: "out/report.json".into(),
+    };
+    let text = summary(&report, &written, Style { colour: false });
+    assert!(
+        !text.contains('\x1b'),
+        "no colours where none were asked for"
+    );
+    assert_eq!(text.matches("✓ met").count(), 6);
+    assert!(text.contains("✗ missed  dropped"), "{text}");
+    assert!(text.contains("6 of 7 targets met"));
+    assert!(text.contains("bot 041 was dropped: timed out"));
+    assert!(text.contains("out/index.html"));
+    assert!(summary(&report, &written, Style { colour: true }).contains("\x1b[31;1m"));
+}

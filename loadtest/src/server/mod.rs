@@ -1,0 +1,7 @@
+//! The server under test, as a process and as an ops endpoint.
+
+mod ops;
+mod process;
+
+pub use ops::{Clock, Ops, OpsReport};
+pub use process::{HIDDEN_COMMAND, ServerProcess, become_server};

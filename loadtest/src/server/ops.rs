@@ -1,0 +1,165 @@
+//! The server's ops endpoint, as far as the load test reads it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use tessera_protocol::Tick;
+
+use crate::report::detail::{HookErrors, Second, Ticks};
+use crate::report::schema::{Run, ServerReport, TickReport, ZoneReport};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Far more than any report; a wrong port may answer anything.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// What `GET /report.json` answers.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct OpsReport {
+    /// What runs and on what.
+    pub run: Run,
+    /// The tick loop since the last reset.
+    pub tick: TickReport,
+    /// The zones since the last reset.
+    pub zones: Vec<ZoneReport>,
+    /// The process since the last reset.
+    pub server: ServerReport,
+    /// Relation of ticks and time.
+    #[serde(default)]
+    pub clock: Option<Clock>,
+    /// Single ticks since the last reset.
+    #[serde(default)]
+    pub ticks: Ticks,
+    /// Seconds since the last reset.
+    #[serde(default)]
+    pub series: Vec<Second>,
+    /// Counters by name.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+    /// Script errors by line.
+    #[serde(default)]
+    pub hook_errors: Vec<HookErrors>,
+}
+
+/// When ticks are due, on the monotonic clock of the server's machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Clock {
+    /// Number under which clients receive a tick's result.
+    pub tick: u32,
+    /// When that tick was due, in ns of `CLOCK_MONOTONIC`.
+    pub due_ns: u64,
+}
+
+impl Clock {
+    /// When the tick with this number is due, in ns of `CLOCK_MONOTONIC`.
+    pub fn due_ns(&self, tick: Tick, tick_hz: u32) -> i64 {
+        let ticks = i64::from(tick.wrapping_sub(Tick(self.tick)));
+        self.due_ns.cast_signed() + ticks * 1_000_000_000 / i64::from(tick_hz)
+    }
+}
+
+/// The ops endpoint at an address. Each call is a connection of its own and blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Ops(pub SocketAddr);
+
+impl Ops {
+    /// The report since the last reset.
+    ///
+    /// # Errors
+    /// When nobody answers there, or not with a report.
+    pub fn report(&self) -> Result<OpsReport> {
+        let body = self.ask("GET", "/report.json")?;
+        serde_json::from_slice(&body)
+            .with_context(|| format!("{} doesn't answer with a report of this build", self.0))
+    }
+
+    /// Begins the report anew.
+    ///
+    /// # Errors
+    /// When nobody answers there.
+    pub fn reset(&self) -> Result<()> {
+        self.ask("POST", "/report/reset").map(drop)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<Vec<u8>> {
+        let whom = || format!("the server's ops endpoint {} ({method} {path})", self.0);
+        let mut stream = TcpStream::connect_timeout(&self.0, TIMEOUT).with_context(whom)?;
+        stream.set_read_timeout(Some(TIMEOUT)).with_context(whom)?;
+        // Version 1.0: one answer, not in chunks, then the connection closes.
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
+            self.0
+        )
+        .with_context(whom)?;
+        let mut answer = Vec::new();
+        stream
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .with_context(whom)?;
+        body_of(answer).with_context(whom)
+    }
+}
+
+/// The body of an answer, if its status is a success.
+fn body_of(mut answer: Vec<u8>) -> Result<Vec<u8>> {
+    let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else {
+        bail!("no HTTP answer");
+    };
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split_whitespace().nth(1).unwrap_or_default();
+    ensure!(
+        status.starts_with('2'),
+        "it answers {:?}",
+        head.lines().next().unwrap_or_default()
+    );
+    Ok(answer.split_off(end + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_taken_apart() {
+        let body = |text: &str| {
+            body_of(text.as_bytes().to_vec()).map(|b| String::from_utf8_lossy(&b).into_owned())
+        };
+        assert_eq!(
+            body("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{}").expect("a body"),
+            "{}"
+        );
+        assert_eq!(body("HTTP/1.1 204 No Content\r\n\r\n").expect("empty"), "");
+        assert!(
+            body("HTTP/1.0 404 Not Found\r\n\r\nno")
+                .expect_err("refused")
+                .to_string()
+                .contains("404")
+        );
+        assert!(body("SSH-2.0\r\n").is_err());
+    }
+
+    #[test]
+    fn due_times_follow_the_tick_in_both_directions_and_over_the_wrap() {
+        let clock = Clock {
+            tick: 2,
+            due_ns: 5_000_000_000,
+        };
+        assert_eq!(clock.due_ns(Tick(66), 64), 6_000_000_000);
+        assert_eq!(clock.due_ns(Tick(u32::MAX), 3), 4_000_000_000);
+    }
+
+    #[test]
+    fn a_report_may_have_more_and_less() {
+        let text = r#"{"run":{"commit":"c","cpu":"x","cores":2,"python":"3.13","players":1,"zones":1,"tick_hz":64,
+            "duration_s":1.0,"seed":1,"mode":"m","map":"k"},"tick":{"run":1,"missed":0,"duration_us":{},
+            "start_jitter_us":{"p50":1.5},"stages_us":{"zones":{}}},"zones":[],"server":{"cpu_s":1.0,"rss_mib_max":2.0},
+            "something":{"new":true}}"#;
+        let report: OpsReport = serde_json::from_str(text).expect("a report");
+        assert_eq!(report.tick.start_jitter_us.p50, 1.5);
+        assert_eq!(report.clock, None);
+    }
+}

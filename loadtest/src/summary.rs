@@ -1,0 +1,181 @@
+//! The summary in the terminal.
+
+use std::fmt::Write as _;
+
+use crate::report::format::{self, micros};
+use crate::report::schema::Percentiles;
+use crate::report::targets::{self, Verdict};
+use crate::report::{Report, Written};
+
+/// Colours, or none of them where no person looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Whether to colour.
+    pub colour: bool,
+}
+
+impl Style {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn verdict(&self, met: bool, text: &str) -> String {
+        self.paint(if met { "32" } else { "31;1" }, text)
+    }
+}
+
+/// The result in a screen: verdicts, distributions, zones, files.
+pub fn summary(report: &Report, written: &Written, style: Style) -> String {
+    let run = &report.json.run;
+    let verdicts = targets::verdicts(&report.json);
+    let met = verdicts.iter().filter(|v| v.met).count();
+    let mut out = String::new();
+    let title = format!(
+        "{} players, {} {}, {} Hz, {} s of {} on {}",
+        report.json.clients.joined,
+        run.zones,
+        if run.zones == 1 { "zone" } else { "zones" },
+        run.tick_hz,
+        format::significant(run.duration_s),
+        run.mode,
+        run.map
+    );
+    let _ = writeln!(out, "\n{}\n", style.bold(&title));
+    for verdict in &verdicts {
+        let _ = writeln!(out, "  {}", verdict_line(verdict, style));
+    }
+    distributions(&mut out, report, style);
+    zones(&mut out, report, style);
+    notable(&mut out, report, style);
+    let outcome = format!("{met} of {} targets met", verdicts.len());
+    let _ = writeln!(
+        out,
+        "\n  {}",
+        style.verdict(met == verdicts.len(), &outcome)
+    );
+    let _ = writeln!(
+        out,
+        "  report  {}\n          {}",
+        written.html.display(),
+        written.json.display()
+    );
+    out
+}
+
+fn verdict_line(v: &Verdict, style: Style) -> String {
+    let (mark, word) = if v.met {
+        ("✓", "met")
+    } else {
+        ("✗", "missed")
+    };
+    // Padded before painting: the codes of a colour take no room on the screen.
+    let mark = style.verdict(v.met, &format!("{mark} {word:<6}"));
+    format!(
+        "{mark}  {:<18} {:>10}   {}",
+        v.name,
+        v.value,
+        style.dim(&format!("goal {}", v.limit))
+    )
+}
+
+fn distributions(out: &mut String, report: &Report, style: Style) {
+    let json = &report.json;
+    let _ = writeln!(
+        out,
+        "\n  {}",
+        style.dim(&format!(
+            "{:<16}{:>10}{:>10}{:>10}{:>10}",
+            "", "p50", "p99", "p99.9", "max"
+        ))
+    );
+    let mut row = |name: &str, p: &Percentiles, show: fn(f64) -> String| {
+        let cells = [p.p50, p.p99, p.p999, p.max]
+            .map(|v| format!("{:>10}", show(v)))
+            .concat();
+        let _ = writeln!(out, "  {name:<16}{cells}");
+    };
+    row("tick", &json.tick.duration_us, micros);
+    for (name, p) in json.tick.stages_us.named() {
+        row(&format!("  {name}"), &p, micros);
+    }
+    row("start jitter", &json.tick.start_jitter_us, micros);
+    row("snapshot age", &json.clients.snapshot_age_us, micros);
+    row("input ack", &json.clients.input_ack_us, micros);
+    row("down per s", &json.clients.bytes_down_per_s, format::bytes);
+    row("up per s", &json.clients.bytes_up_per_s, format::bytes);
+}
+
+fn zones(out: &mut String, report: &Report, style: Style) {
+    let head = format!(
+        "{:<10}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}",
+        "zone", "entities", "script p50", "script p99", "gather p99", "handoffs", "refused"
+    );
+    let _ = writeln!(out, "\n  {}", style.dim(&head));
+    for zone in &report.json.zones {
+        let refused: u64 = zone.channels.iter().map(|c| c.refused).sum();
+        let _ = writeln!(
+            out,
+            "  {:<10}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}",
+            zone.zone,
+            zone.entities_max,
+            micros(zone.script_us.p50),
+            micros(zone.script_us.p99),
+            micros(zone.gather_us.p99),
+            zone.handoffs_in + zone.handoffs_out,
+            refused
+        );
+    }
+}
+
+/// What a reader should know beside the targets: how the cores were shared, and what went wrong.
+fn notable(out: &mut String, report: &Report, style: Style) {
+    let (json, detail) = (&report.json, &report.detail);
+    let seconds = json.run.duration_s.max(1e-3);
+    let cores = |cpu_s: f64| format::significant(cpu_s / seconds);
+    let _ = writeln!(
+        out,
+        "\n  server {} cores, bots {} cores (nice +{}), of {}; load before the start {:.2}",
+        cores(json.server.cpu_s),
+        cores(detail.conditions.bots_cpu_s),
+        detail.conditions.bots_nice,
+        json.run.cores,
+        detail.conditions.load_before
+    );
+    let errors: u64 = detail.hook_errors.iter().map(|e| e.count).sum();
+    if errors > 0 {
+        let worst = detail.hook_errors.iter().max_by_key(|e| e.count);
+        let at = worst
+            .map(|e| format!(", most in {} at {}", e.hook, e.line))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {}",
+            style.paint("33", &format!("{errors} script errors{at}"))
+        );
+    }
+    for client in detail
+        .clients
+        .iter()
+        .filter(|c| c.dropped.is_some())
+        .take(5)
+    {
+        let reason = client.dropped.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {}",
+            style.paint("33", &format!("{} was dropped: {reason}", client.name))
+        );
+    }
+}
