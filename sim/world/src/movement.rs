@@ -97,9 +97,20 @@ impl Geometry {
         } else {
             self.fly(body, feet, velocity, dt)
         };
-        let ground = self.terrain().height(moved.position.x, moved.position.z);
-        moved.position.y = moved.position.y.max(ground);
+        // Contacts are exact but for rounding, and this takes care of that.
+        moved.position = self.onto_map(body, moved.position);
         moved
+    }
+
+    /// The nearest position on the map and not in the ground.
+    fn onto_map(&self, body: Cylinder, feet: DVec3) -> DVec3 {
+        let (low, high) = (body.radius, self.terrain().size() - body.radius);
+        let (x, z) = (bounded(feet.x, low, high), bounded(feet.z, low, high));
+        DVec3::new(
+            x,
+            bounded(feet.y, self.terrain().height(x, z), ALTITUDE_MAX),
+            z,
+        )
     }
 
     /// Along the floor, up and down its slopes and steps; off a ledge the fall begins.
@@ -193,20 +204,14 @@ impl Geometry {
 
     /// The position taken onto the map, out of the ground and out of boxes, as far as possible.
     fn freed(&self, body: Cylinder, position: DVec3) -> DVec3 {
-        let terrain = self.terrain();
-        let (low, high) = (body.radius, terrain.size() - body.radius);
-        let onto_map = |feet: DVec3| {
-            let (x, z) = (bounded(feet.x, low, high), bounded(feet.z, low, high));
-            DVec3::new(x, bounded(feet.y, terrain.height(x, z), ALTITUDE_MAX), z)
-        };
-        let mut feet = onto_map(position);
+        let mut feet = self.onto_map(body, position);
         for _ in 0..ESCAPES_MAX {
             let level = DVec2::new(feet.x, feet.z);
             let out = self
                 .boxes_near(level - body.radius, level + body.radius)
                 .find_map(|solid| solid.prism(body.radius, body.height, 0.0).escape(feet));
             let Some(out) = out else { break };
-            feet = onto_map(feet + out + out.normalize() * SKIN_M);
+            feet = self.onto_map(body, feet + out + out.normalize() * SKIN_M);
         }
         feet
     }
@@ -277,9 +282,12 @@ impl Slide {
         }
     }
 
+    /// Turns a fall away from a cliff. The fall itself is kept: callers set the level velocity anew each tick, and a
+    /// projection would then slow the slide to a crawl.
     fn slide_down(&mut self, cliff: DVec3) {
-        self.d -= cliff * self.d.dot(cliff).min(0.0);
-        self.velocity -= cliff * self.velocity.dot(cliff).min(0.0);
+        let away = DVec3::new(cliff.x, 0.0, cliff.z) / (cliff.x * cliff.x + cliff.z * cliff.z);
+        self.d -= away * self.d.dot(cliff).min(0.0);
+        self.velocity -= away * self.velocity.dot(cliff).min(0.0);
     }
 }
 
