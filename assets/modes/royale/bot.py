@@ -1,0 +1,104 @@
+"""A participant that plays itself.
+
+A bot sees what a player's eyes would, turns no faster than a hand, and acts through the same
+wishes as a client's command. Its thinking is cut into slices that run every few ticks, in
+ticks that depend on its id, so that a hundred bots are an even load:
+
+    each tick       turn and aim, pull the trigger        steering.turn, steering.trigger
+    16 times a s    where to put the feet                 steering.steer
+    16 times a s    who is to be seen                     senses.look
+     4 times a s    what to do next, and a path there     tactics.decide, footwork
+"""
+
+from typing import Final
+
+from tessera import NOBODY, Vec3, f32, field, i32, ref, tick, u8, u32, vec3
+
+from . import rules, senses, steering, tactics
+from .player import Player
+
+_STEER: Final = rules.ticks(1 / 16)
+_LOOK: Final = rules.ticks(1 / 16)
+_DECIDE: Final = rules.ticks(1 / 4)
+
+# fmt: off
+_NAMES: Final = (
+    "Ada", "Alan", "Alonzo", "Barbara", "Bjarne", "Claude", "Dennis", "Donald",
+    "Dorothy", "Edsger", "Frances", "Fred", "Grace", "Guido", "Hedy", "Jean",
+    "John", "Katherine", "Ken", "Kurt", "Leslie", "Linus", "Margaret", "Marvin",
+    "Niklaus", "Radia", "Robin", "Rosalind", "Sophie", "Tony", "Vint", "Whitfield",
+)
+# fmt: on
+
+
+def name_of(serial: int) -> str:
+    """A name for the match's `serial`-th bot."""
+    name, turn = _NAMES[serial % len(_NAMES)], serial // len(_NAMES)
+    return f"{name} {turn + 1}" if turn else name
+
+
+class Bot(Player):
+    """A player with a brain. Nothing below is sent to anybody."""
+
+    #: 0 (slow hands, poor aim) to 1.
+    skill: f32 = field(0.5, to=NOBODY)
+
+    # Whom it fights. Moments are ticks.
+    enemy: ref = field(0, to=NOBODY)
+    enemy_at: vec3 = field(Vec3(0.0, 0.0, 0.0), to=NOBODY)
+    #: First and last moment of having seen the enemy.
+    spotted_at: u32 = field(0, to=NOBODY)
+    seen_at: u32 = field(0, to=NOBODY)
+    hurt_at: u32 = field(0, to=NOBODY)
+    #: How far beside the enemy it aims, radians.
+    miss_yaw: f32 = field(0.0, to=NOBODY)
+    miss_pitch: f32 = field(0.0, to=NOBODY)
+
+    #: What it remembers of others, newest first.
+    contacts: tuple[senses.Contact, ...] = field(())
+
+    # Where it is going.
+    #: What for: one of tactics.ROAM and the like.
+    errand: u8 = field(0, to=NOBODY)
+    goal: vec3 = field(Vec3(0.0, 0.0, 0.0), to=NOBODY)
+    errand_until: u32 = field(0, to=NOBODY)
+    #: Points on the way to the goal, and which is next.
+    route: tuple[Vec3, ...] = field(())
+    leg: u8 = field(0, to=NOBODY)
+    #: Direction of the feet over the ground, a unit vector or zero.
+    way_x: f32 = field(0.0, to=NOBODY)
+    way_z: f32 = field(0.0, to=NOBODY)
+    #: -1 or 1: which way it circles an enemy.
+    strafe: i32 = field(1, to=NOBODY)
+    #: Where it was when it last asked itself whether it is stuck, and how often it was.
+    mark: vec3 = field(Vec3(0.0, 0.0, 0.0), to=NOBODY)
+    stuck: u8 = field(0, to=NOBODY)
+
+    def tick(self, dt: float) -> None:
+        """The slices whose turn it is, then a player's tick."""
+        now = tick()
+        if self.alive and self.appeared_at != now:
+            turn = now + self.id
+            # Different phases, so that no tick of one bot has them all.
+            if turn % _LOOK == 0 and not self.gliding:
+                senses.look(self, now)
+            if turn % _DECIDE == 1:
+                tactics.decide(self, now)
+            if turn % _STEER == _STEER // 2:
+                steering.steer(self, now)
+            off = steering.turn(self, dt, now)
+            steering.trigger(self, off, now)
+        Player.tick(self, dt)
+
+    def on_hit(
+        self, sender: int, shooter: int, damage: float, weapon: int, head: bool
+    ) -> None:
+        """Being shot at tells where from."""
+        Player.on_hit(self, sender, shooter, damage, weapon, head)
+        if self.alive and shooter and shooter != self.id:
+            senses.feel(self, shooter, tick())
+
+    def on_enter(self, sender: int, at: Vec3) -> None:
+        """A new round, with an empty head."""
+        Player.on_enter(self, sender, at)
+        tactics.forget(self)
