@@ -23,7 +23,12 @@ pub struct ScriptError {
 impl ScriptError {
     /// An error that comes from no line of a script.
     pub(crate) fn host(message: impl Into<String>) -> Self {
-        Self { file: None, line: None, message: message.into(), traceback: String::new() }
+        Self {
+            file: None,
+            line: None,
+            message: message.into(),
+            traceback: String::new(),
+        }
     }
 
     /// Takes the exception that is set; `mode` is the folder whose files are preferred as its place.
@@ -81,7 +86,12 @@ impl Failure {
             let message = message(&exception);
             let place = syntax_place(&exception).or_else(|| traceback_place(&exception, mode));
             let (file, line) = place.map_or((None, 0), |(file, line)| (Some(file), line));
-            Some(Self { exception, file, line, message })
+            Some(Self {
+                exception,
+                file,
+                line,
+                message,
+            })
         }
     }
 

@@ -6,20 +6,40 @@
 //! tick: an entity has a *live* object, whose slots its own hooks write, and a *view*, which shows
 //! everybody else the state at the tick's start and can't be written.
 //!
-//! The way of the data: [`load`](mod@load) → `kinds` (the field table) → `scatter` (rows become
-//! objects) → `hooks` → `gather` (slots become columns).
+//! The way of the data: `load` (classes become kinds) → `population` (rows become objects) → `hooks` →
+//! `gather` (slots become columns).
 
 #![allow(unsafe_code)] // the crate's purpose; each block says why it is sound
 
+mod args;
 mod buffer;
 mod clone;
 mod config;
+mod context;
+mod describe;
+mod entity;
 mod error;
+mod far;
+mod gather;
 mod hitbox;
+mod hooks;
+mod interpreter;
+mod kinds;
+mod load;
+mod memory;
 mod messages;
+mod native;
+mod near;
+mod population;
+mod projectile;
+mod py;
+mod register;
 mod rng;
+mod runtime;
 mod stats;
+mod value;
 mod vec3;
+mod view;
 mod zone;
 
 pub use config::{OptionValue, ScriptConfig};

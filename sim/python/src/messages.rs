@@ -4,32 +4,13 @@ use tessera_protocol::ids::{ClientId, EntityId, KindId};
 use tessera_protocol::value::Value;
 
 /// A message's name and arguments, independent of any interpreter.
-#[derive(Clone, Debug)]
-pub struct Payload {
-    bytes: Box<[u8]>,
-}
+pub use crate::clone::Cloned as Payload;
 
 impl Payload {
-    /// A message that the engine sends, such as `join`: the method `on_<name>` is called with `args`.
-    pub fn new(_name: &str, _args: &[Value]) -> Self {
-        Self {
-            bytes: Box::default(),
-        }
-    }
-
-    /// Size in bytes, large buffers included.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether there is nothing in it. Never so for a message that was sent.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// A hash of the name and all arguments, equal for equal messages on every host.
-    pub fn digest(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&self.bytes)
+    /// A message that the engine sends, such as `join`: the method `on_<name>` is called with `args`
+    /// after the sender, 0.
+    pub fn new(name: &str, args: &[Value]) -> Self {
+        Self::from_values(name, args)
     }
 }
 
@@ -77,7 +58,8 @@ pub struct Event {
     pub args: Vec<Value>,
 }
 
-/// What the hooks of one tick asked for, in the order of asking: senders ascend, and `seq` within them.
+/// What the hooks of one tick asked for, in the order of asking: senders ascend, and `seq` within them;
+/// after them messages of the engine, such as `impact`.
 #[derive(Clone, Default, Debug)]
 pub struct Outbox {
     /// Messages to entities.

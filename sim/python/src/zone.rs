@@ -1,105 +1,313 @@
 //! A zone's scripts, as the simulation drives them.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use pyo3_ffi::*;
 use tessera_protocol::FieldTable;
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick};
 use tessera_protocol::snapshot::Snapshot;
 
-use crate::{HitboxIndex, HookStats, Inbox, Outbox, ScriptConfig, ScriptError};
+use crate::context::Context;
+use crate::error::ScriptError;
+use crate::gather::{BadField, Gather};
+use crate::hooks::Runner;
+use crate::interpreter::Interpreter;
+use crate::kinds::Kinds;
+use crate::load::{self, Loaded};
+use crate::native::start;
+use crate::population::{self, Population};
+use crate::py::{Owned, PyResult, Raised};
+use crate::view::Members;
+use crate::{HitboxIndex, HookStats, Inbox, Outbox, ScriptConfig, projectile, value};
 
-/// The scripts of one zone in an interpreter of their own. Stays on the thread that started it.
+/// Ticks from one collection of the middle generation to the next.
+const MIDDLE_GENERATION_TICKS: u32 = 64;
+
+/// The scripts of one zone in an interpreter of their own. Stays on the thread that started it; a
+/// thread may hold several.
 ///
-/// A tick is: `begin_tick`, then arrivals and ghosts (`insert`, `demote`, `remove`, `ghost_*`), then
-/// `run_hooks`, `gather`, and reading `tables`, `changed` and `outbox`; `collect_garbage` in the slack.
+/// A tick is: [`begin_tick`](Self::begin_tick), then arrivals and ghosts (`insert`, `demote`, `remove`,
+/// `ghost_*`), then [`run_hooks`](Self::run_hooks), [`gather`](Self::gather), and reading `tables`,
+/// `changed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
 pub struct ScriptZone {
-    field_table: Arc<FieldTable>,
-    tables: Vec<KindTable>,
+    /// Entities; released by `drop` while the interpreter is there.
+    population: Population,
+    /// Objects of the interpreter; likewise.
+    objects: Option<Objects>,
+    gather: Gather,
     changed: Vec<(EntityId, KindId, u64)>,
-    outbox: Outbox,
+    /// Entities that lost this tick, ascending.
+    failed: Vec<EntityId>,
     stats: HookStats,
-    not_send: PhantomData<*mut ()>,
+    table: Arc<FieldTable>,
+    clock: fn() -> u64,
+    dt: f64,
+    // The order of these three matters: fields are dropped from first to last.
+    interpreter: Interpreter,
+    /// What view types of the interpreter point to.
+    _members: Members,
+    /// Boxed, since native calls find it by its address.
+    context: Box<Context>,
+}
+
+/// Python objects that the host itself uses.
+struct Objects {
+    dt: Owned,
+    collect: Owned,
+    young: Owned,
+    middle: Owned,
+    start: Option<Owned>,
+    arguments: Vec<Owned>,
+}
+
+impl Objects {
+    unsafe fn new(dt: f64, start: Option<Owned>) -> PyResult<Self> {
+        // SAFETY: attached, by the caller; each call returns a new reference or null.
+        unsafe {
+            let gc = Owned::from_new(PyImport_ImportModule(c"gc".as_ptr()))?;
+            let collect = PyObject_GetAttrString(gc.as_ptr(), c"collect".as_ptr());
+            Ok(Self {
+                dt: Owned::from_new(PyFloat_FromDouble(dt))?,
+                collect: Owned::from_new(collect)?,
+                young: Owned::from_new(PyLong_FromLong(0))?,
+                middle: Owned::from_new(PyLong_FromLong(1))?,
+                start,
+                arguments: Vec::new(),
+            })
+        }
+    }
 }
 
 impl ScriptZone {
-    /// Starts an interpreter on this thread and loads the mode into it.
+    /// Starts an interpreter on this thread and loads the mode into it: 20 to 50 ms.
     ///
     /// # Errors
     /// Where Python can't start, or the mode doesn't load: the file and line at fault.
-    pub fn start(_config: &ScriptConfig) -> Result<Self, ScriptError> {
-        Err(ScriptError::host("the interpreter host is being written"))
+    pub fn start(config: &ScriptConfig) -> Result<Self, ScriptError> {
+        if config.tick_hz == 0 || !(config.halo_m >= 0.0 && config.halo_m.is_finite()) {
+            return Err(ScriptError::host(
+                "tick_hz must be above 0, and halo_m finite and at least 0",
+            ));
+        }
+        let context = Box::new(Context::new(config));
+        let mut zone = Self {
+            population: Population::default(),
+            objects: None,
+            gather: Gather::default(),
+            changed: Vec::new(),
+            failed: Vec::new(),
+            stats: HookStats::default(),
+            table: Arc::default(),
+            clock: config.clock,
+            dt: 1.0 / f64::from(config.tick_hz),
+            interpreter: Interpreter::create()?,
+            _members: Members::default(),
+            context,
+        };
+        zone.enter();
+        // SAFETY: attached to the interpreter just created; the members are dropped after it.
+        let loaded = unsafe { load::load(&zone.context, &config.mode, &mut zone._members)? };
+        let Loaded { kinds, start } = loaded;
+        // SAFETY: attached; `take` is called where something raised.
+        let objects = unsafe {
+            Objects::new(zone.dt, start).map_err(|Raised| ScriptError::take(&zone.context.mode))?
+        };
+        zone.objects = Some(objects);
+        zone.population = Population::new(&kinds);
+        zone.table = kinds.table.clone();
+        let fresh = zone.context.kinds.set(kinds).is_ok();
+        assert!(fresh, "a zone is loaded once");
+        Ok(zone)
+    }
+
+    /// Attaches this thread, if another zone of it was at work.
+    fn enter(&self) {
+        if !self.context.enter() {
+            self.interpreter.attach();
+        }
     }
 
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
-        &self.field_table
+        &self.table
     }
 
-    /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then `S_t+1`.
+    /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then
+    /// `S_t+1`.
     pub fn tables(&self) -> &[KindTable] {
-        &self.tables
+        &self.population.own
     }
 
     /// Begins tick `tick`, whose hooks see `snapshot` as `S_t`.
-    pub fn begin_tick(
-        &mut self,
-        _tick: Tick,
-        _snapshot: Arc<Snapshot>,
-        _hitboxes: Arc<HitboxIndex>,
-    ) {
+    pub fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, hitboxes: Arc<HitboxIndex>) {
+        self.enter();
+        self.context.tick.set(tick);
+        self.context.snapshot.replace(Some(snapshot));
+        self.context.hitboxes.replace(hitboxes);
+        self.context.grid.borrow_mut().clear();
+        let views = self.context.far.borrow_mut().take();
+        drop(views);
+        self.failed.clear();
+        self.changed.clear();
     }
 
-    /// An entity becomes this zone's own: an arrival or a newborn, with its row of `S_t`.
+    /// An entity becomes this zone's own: an arrival or a newborn, with its row of `S_t`. A ghost of
+    /// that id becomes it.
     ///
     /// # Errors
-    /// Where the row isn't one of `kind`, or the entity is here already.
-    pub fn insert(&mut self, _kind: KindId, _id: EntityId, _row: &[u8]) -> Result<(), RowError> {
-        Ok(())
+    /// Where the row isn't one of `kind`, or the entity is own already.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        self.enter();
+        let context = &self.context;
+        let info = context
+            .kinds
+            .get()
+            .expect("a started zone has its kinds")
+            .info(kind);
+        // SAFETY: attached, outside hooks.
+        unsafe { self.population.insert(context, info, kind, id, row) }
     }
 
-    /// An own entity was handed off and stays in sight as a ghost.
-    pub fn demote(&mut self, _id: EntityId) {}
+    /// An own entity was handed off and stays in sight as a ghost, with its view. Unknown ids are
+    /// ignored.
+    pub fn demote(&mut self, id: EntityId) {
+        self.enter();
+        self.population.demote(id);
+    }
 
-    /// An own entity ended, or was handed off beyond the halo.
-    pub fn remove(&mut self, _id: EntityId) {}
+    /// An own entity ended, or was handed off beyond the halo. Unknown ids are ignored.
+    pub fn remove(&mut self, id: EntityId) {
+        self.enter();
+        self.population.remove(id);
+    }
 
     /// An entity of another zone came within the halo, with its row of `S_t`.
     ///
     /// # Errors
-    /// Where the row isn't one of `kind`.
-    pub fn ghost_row(&mut self, _kind: KindId, _id: EntityId, _row: &[u8]) -> Result<(), RowError> {
-        Ok(())
+    /// Where the row isn't one of `kind`, or the entity is own.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        self.enter();
+        self.population.ghost_row(kind, id, row)
     }
 
-    /// Fields of a ghost changed.
+    /// Fields of a ghost changed. Unknown ids are ignored.
     ///
     /// # Errors
     /// Where the delta doesn't fit the ghost's kind.
-    pub fn ghost_delta(&mut self, _id: EntityId, _delta: &[u8]) -> Result<(), RowError> {
-        Ok(())
+    pub fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError> {
+        self.population.ghost_delta(id, delta)
     }
 
-    /// A ghost ended or left the halo.
-    pub fn ghost_remove(&mut self, _id: EntityId) {}
+    /// A ghost ended or left the halo. Unknown ids are ignored.
+    pub fn ghost_remove(&mut self, id: EntityId) {
+        self.enter();
+        self.population.ghost_remove(id);
+    }
 
     /// Runs the mode's `start(world)`, whose spawns have [`EntityId::NONE`] as their parent. For one
     /// zone, before the first tick.
     ///
     /// # Errors
-    /// Where the mode has no `start` or it raised.
+    /// Where the mode has no `start`, or it raised: then the outbox is empty.
     pub fn run_start(&mut self) -> Result<(), ScriptError> {
-        Ok(())
+        self.enter();
+        let context = &self.context;
+        let objects = self
+            .objects
+            .as_ref()
+            .expect("a started zone has its objects");
+        let Some(start) = &objects.start else {
+            let file = format!("{}/__init__.py", context.mode);
+            let message = "the mode has no function start(world), which puts its first entities \
+                           into the match";
+            return Err(ScriptError {
+                file: Some(file),
+                ..ScriptError::host(message)
+            });
+        };
+        // SAFETY: attached; the world lives through the call.
+        unsafe {
+            let called = start::new(context).and_then(|world| {
+                context.act(world.as_ptr(), EntityId::NONE, KindId(0), 0);
+                context.stage(&self.population, || {
+                    Owned::from_new(PyObject_CallOneArg(start.as_ptr(), world.as_ptr()))
+                })
+            });
+            called.map(drop).map_err(|Raised| {
+                context.outbox.borrow_mut().clear();
+                ScriptError::take(&context.mode)
+            })
+        }
     }
 
     /// Runs the hooks of all own entities by ascending id: of each its messages, its command, its
-    /// `tick(dt)`; then the native systems. Both lists ascend by entity.
-    pub fn run_hooks(&mut self, _inbox: &Inbox, _commands: &[(EntityId, Command)]) {}
+    /// `tick(dt)`; then the native systems. The inbox is sorted by (target, sender, seq), commands
+    /// ascend by entity. What raises costs its entity this tick: its slots return to `S_t` and what it
+    /// asked for is dropped.
+    pub fn run_hooks(&mut self, inbox: &Inbox, commands: &[(EntityId, Command)]) {
+        self.enter();
+        let before = (self.clock)();
+        let objects = self
+            .objects
+            .as_mut()
+            .expect("a started zone has its objects");
+        let context = &*self.context;
+        let kinds = context.kinds.get().expect("a started zone has its kinds");
+        let mut runner = Runner {
+            context,
+            population: &self.population,
+            kinds,
+            dt: &objects.dt,
+            stats: &mut self.stats,
+            failed: &mut self.failed,
+            arguments: &mut objects.arguments,
+        };
+        // SAFETY: attached; hooks run on the context's stage, native systems after them.
+        unsafe {
+            context.stage(&self.population, || runner.run(inbox, commands));
+            projectile::step(context, &self.population, kinds, &self.failed, self.dt);
+        }
+        self.stats.script_ns = (self.clock)() - before;
+    }
 
-    /// Reads the slots into the columns. A value that doesn't fit its field costs its entity this tick.
-    pub fn gather(&mut self) {}
+    /// Reads the slots into the columns: `tables` become `S_t+1`, and so do the views. A value that
+    /// doesn't fit its field costs its entity this tick, like an exception.
+    pub fn gather(&mut self) {
+        self.enter();
+        let before = (self.clock)();
+        let context = &*self.context;
+        let kinds = context.kinds.get().expect("a started zone has its kinds");
+        let population = &mut self.population;
+        let mut rows = [0_usize; 64];
+        for &(id, kind) in &population.order {
+            let row = rows[kind.index()];
+            rows[kind.index()] += 1;
+            let info = kinds.info(kind);
+            let pair = &population.objects[kind.index()][row];
+            let table = &mut population.own[kind.index()];
+            // SAFETY: attached, outside hooks; objects and rows are parallel.
+            match unsafe { self.gather.entity(context, info, pair, table, row) } {
+                Ok(0) => {}
+                Ok(mask) => self.changed.push((id, kind, mask)),
+                // SAFETY: as above.
+                Err(bad) => unsafe {
+                    let value = *crate::entity::field(pair.live.as_ptr(), info.offsets[bad.field]);
+                    refuse(context, kinds, kind, id, &bad, value, &mut self.stats);
+                    population::revert(context, info, pair, table, row);
+                    discard(&mut context.outbox.borrow_mut(), id);
+                },
+            }
+        }
+        self.stats.gather_ns = (self.clock)() - before;
+    }
 
     /// What the gather changed: ascending id, bit f set where field f changed.
     pub fn changed(&self) -> &[(EntityId, KindId, u64)] {
@@ -108,14 +316,103 @@ impl ScriptZone {
 
     /// What this tick's hooks asked for. The caller drains and clears it.
     pub fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+        self.context.outbox.get_mut()
     }
 
-    /// Collects garbage in the tick's slack.
-    pub fn collect_garbage(&mut self, _tick: Tick) {}
+    /// Collects garbage, and takes back buffers that other zones have released, in the tick's slack:
+    /// the young generation each tick, the middle one every 64.
+    pub fn collect_garbage(&mut self, tick: Tick) {
+        self.enter();
+        let before = (self.clock)();
+        let objects = self
+            .objects
+            .as_ref()
+            .expect("a started zone has its objects");
+        let generation = match tick.0 % MIDDLE_GENERATION_TICKS {
+            0 => &objects.middle,
+            _ => &objects.young,
+        };
+        // SAFETY: attached, outside hooks.
+        unsafe {
+            self.context.exports.borrow_mut().drain();
+            let collected = PyObject_CallOneArg(objects.collect.as_ptr(), generation.as_ptr());
+            if Owned::from_new(collected).is_err() {
+                let message = crate::error::take_message();
+                tracing::error!(
+                    zone = self.context.zone.0,
+                    "garbage collection failed: {message}"
+                );
+            }
+        }
+        self.stats.gc_ns = (self.clock)() - before;
+    }
 
     /// Times of the last tick and counters since the start.
     pub fn stats(&self) -> &HookStats {
         &self.stats
     }
+
+    /// Bytes that the interpreter has mapped for its objects. Large blocks are not among them.
+    pub fn memory_bytes(&self) -> usize {
+        self.interpreter.arena_bytes()
+    }
+}
+
+impl Drop for ScriptZone {
+    fn drop(&mut self) {
+        self.enter();
+        // SAFETY: attached; afterwards nothing here refers to an object of the interpreter, which is
+        // dropped next. The context stays current for natives that finalizers call.
+        unsafe {
+            self.population.release();
+            self.objects = None;
+            self.context.far.take();
+            self.context.registrations.take();
+            self.context.exports.borrow_mut().drain();
+        }
+        let kinds = self.context.kinds.take();
+        let codec = self.context.codec.take();
+        drop((kinds, codec));
+        // `take` above went through `&mut`, which ends the address that natives know.
+        self.context.enter();
+    }
+}
+
+/// Logs and counts a value that doesn't fit its field.
+#[cold]
+unsafe fn refuse(
+    context: &Context,
+    kinds: &Kinds,
+    kind: KindId,
+    id: EntityId,
+    bad: &BadField,
+    value: *mut PyObject,
+    stats: &mut HookStats,
+) {
+    let declaration = kinds.declaration(kind);
+    let field = &declaration.fields[bad.field];
+    // SAFETY: attached, `value` is in the slot, by the caller.
+    let text =
+        unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
+    let place = format!("{}.{}", declaration.name, field.name);
+    if stats.note_error(&place, "", 0, &text) {
+        let (zone, tick, entity) = (context.zone.0, context.tick.get().0, id.0);
+        tracing::error!(
+            target: "tessera::script",
+            zone, tick, entity,
+            "{text}; the entity loses this tick, further ones like it are counted only"
+        );
+    }
+}
+
+/// Takes out what an entity asked for in this tick, and what the engine asked for on its behalf.
+#[cold]
+fn discard(outbox: &mut Outbox, id: EntityId) {
+    let engine = EntityId::NONE;
+    outbox
+        .messages
+        .retain(|m| m.sender != id && !(m.sender == engine && m.target == id));
+    outbox.spawns.retain(|spawn| spawn.parent != id);
+    outbox.despawns.retain(|despawned| *despawned != id);
+    outbox.events.retain(|event| event.sender != id);
 }

@@ -1,0 +1,96 @@
+//! One isolated interpreter: its own GIL, its own objects, its own memory.
+
+use std::ptr::null_mut;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3_ffi::*;
+
+use crate::context;
+use crate::error::ScriptError;
+use crate::memory::Arenas;
+use crate::runtime;
+
+/// CPython's lists of interpreters are locked, but their making and ending touch more than those: one
+/// at a time.
+static LIFECYCLE: Mutex<()> = Mutex::new(());
+
+/// An interpreter and its only thread state.
+///
+/// # Invariants
+/// Stays on the thread that created it (`!Send` by its raw pointers). All references to its objects are
+/// released before it is dropped.
+pub(crate) struct Interpreter {
+    state: *mut PyThreadState,
+    /// Dropped after the interpreter has ended, by order of declaration after `drop`.
+    arenas: Box<Arenas>,
+}
+
+impl Interpreter {
+    /// Creates an interpreter on this thread and attaches the thread to it. If the thread was attached
+    /// to another one, that is detached.
+    ///
+    /// # Errors
+    /// Where CPython can't.
+    pub(crate) fn create() -> Result<Self, ScriptError> {
+        runtime::ensure()?;
+        let config = PyInterpreterConfig {
+            use_main_obmalloc: 0,
+            allow_fork: 0,
+            allow_exec: 0,
+            allow_threads: 0,
+            allow_daemon_threads: 0,
+            check_multi_interp_extensions: 1,
+            gil: PyInterpreterConfig_OWN_GIL,
+        };
+        let arenas = Box::<Arenas>::default();
+        let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the runtime is started; the thread is detached from any interpreter first; `state`
+        // receives the new thread state, to which the thread is then attached.
+        unsafe {
+            detach();
+            arenas.enter();
+            let mut state = null_mut();
+            let created = runtime::check(Py_NewInterpreterFromConfig(&mut state, &config));
+            created.map_err(|reason| {
+                ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
+            })?;
+            Ok(Self { state, arenas })
+        }
+    }
+
+    /// Attaches this thread, from whichever interpreter it was attached to.
+    pub(crate) fn attach(&self) {
+        self.arenas.enter();
+        // SAFETY: the state belongs to this thread; nobody else ever attaches it.
+        unsafe {
+            if PyThreadState_GetUnchecked() != self.state {
+                PyThreadState_Swap(self.state);
+            }
+        }
+    }
+
+    /// Bytes of arenas that it has mapped.
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.arenas.bytes()
+    }
+}
+
+impl Drop for Interpreter {
+    fn drop(&mut self) {
+        self.attach();
+        let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: attached with the interpreter's only thread state, no frame of it is running.
+        unsafe { Py_EndInterpreter(self.state) };
+    }
+}
+
+/// Detaches this thread from its interpreter, if it has one.
+unsafe fn detach() {
+    context::forget();
+    // SAFETY: detaching is always allowed for the thread's own attached state.
+    unsafe {
+        if !PyThreadState_GetUnchecked().is_null() {
+            PyEval_SaveThread();
+        }
+    }
+}

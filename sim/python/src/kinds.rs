@@ -1,0 +1,272 @@
+//! The kinds of a mode, as the scripts' classes declare them: offsets, defaults, hooks, views.
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+use pyo3_ffi::*;
+use tessera_protocol::fields::KINDS_MAX;
+use tessera_protocol::ids::KindId;
+use tessera_protocol::{FieldTable, FieldType, Kind};
+
+use crate::entity::BASE_NAMES;
+use crate::py::{Owned, PyResult, raise};
+use crate::register::Registration;
+use crate::value::str_lossy;
+use crate::view;
+
+/// One kind, as hooks, gather and scatter use it.
+pub(crate) struct KindInfo {
+    /// The script's class: the type of live objects.
+    pub(crate) class: Owned,
+    /// The read-only subclass: the type of views.
+    pub(crate) view: Owned,
+    /// Of each field the offset of its slot.
+    pub(crate) offsets: Box<[usize]>,
+    /// Of each field its type.
+    pub(crate) types: Box<[FieldType]>,
+    /// Of each field its name as an interned `str`.
+    pub(crate) names: Box<[Owned]>,
+    /// The row of an entity that says nothing about itself.
+    pub(crate) default_row: Box<[u8]>,
+    /// Where each field's bytes end in the default row.
+    pub(crate) default_ends: Box<[usize]>,
+    /// Bit f set where field f is an `object`.
+    pub(crate) objects: u64,
+    /// `tick(dt)`.
+    pub(crate) tick: Option<Hook>,
+    /// `command(cmd)`.
+    pub(crate) command: Option<Hook>,
+    /// Methods `on_<name>`, by that name.
+    pub(crate) handlers: Box<[(Box<str>, Hook)]>,
+    /// Bit k set where kind k is this one or derived from it.
+    pub(crate) family: u64,
+}
+
+/// A method that the engine calls.
+#[derive(Clone)]
+pub(crate) enum Hook {
+    /// A plain function: called with the entity as its first argument.
+    Function(Owned),
+    /// Anything else: called as `entity.name(…)`, by its interned name.
+    Method(Owned),
+}
+
+/// All kinds of the mode.
+pub(crate) struct Kinds {
+    /// What they declare.
+    pub(crate) table: Arc<FieldTable>,
+    /// By [`KindId`].
+    pub(crate) infos: Vec<KindInfo>,
+}
+
+impl Kinds {
+    /// Builds the kinds from the classes that the mode registered, in that order.
+    ///
+    /// # Errors
+    /// Raises where there is none, or a class doesn't suit.
+    ///
+    /// # Safety
+    /// Attached; the registrations are of this interpreter. `members` receives what the view types'
+    /// descriptors point to, and must outlive the interpreter.
+    pub(crate) unsafe fn build(
+        registrations: Vec<Registration>,
+        members: &mut view::Members,
+    ) -> PyResult<Self> {
+        if registrations.is_empty() {
+            let message = "the mode declares no entity: derive a class from tessera.Entity";
+            // SAFETY: attached.
+            return Err(unsafe { raise(PyExc_TypeError, message) });
+        }
+        let kinds = registrations.iter().map(|one| one.kind.clone()).collect();
+        let classes: Vec<_> = registrations.iter().map(|one| one.class.clone()).collect();
+        let mut infos = Vec::with_capacity(registrations.len());
+        for registration in registrations {
+            // SAFETY: by the caller's promise.
+            infos.push(unsafe { build(registration, &classes, members)? });
+        }
+        Ok(Self {
+            table: Arc::new(FieldTable { kinds }),
+            infos,
+        })
+    }
+
+    /// A kind's declaration.
+    pub(crate) fn declaration(&self, kind: KindId) -> &Kind {
+        &self.table.kinds[kind.index()]
+    }
+
+    /// What Rust knows of a kind.
+    pub(crate) fn info(&self, kind: KindId) -> &KindInfo {
+        &self.infos[kind.index()]
+    }
+
+    /// The kind whose class this is.
+    pub(crate) fn of_class(&self, class: *mut PyObject) -> Option<KindId> {
+        let index = self
+            .infos
+            .iter()
+            .position(|info| info.class.as_ptr() == class)?;
+        Some(KindId(index as u8))
+    }
+
+    /// Bit k set where kind k is `class` or derived from it; `None` where it isn't a class.
+    ///
+    /// # Safety
+    /// Attached; `class` is an object of this interpreter.
+    pub(crate) unsafe fn family(&self, class: *mut PyObject) -> Option<u64> {
+        if let Some(kind) = self.of_class(class) {
+            return Some(self.info(kind).family);
+        }
+        // SAFETY: attached; only types are cast to types.
+        unsafe {
+            (PyType_Check(class) != 0).then(|| family(class, self.infos.iter().map(|i| &i.class)))
+        }
+    }
+}
+
+unsafe fn family<'a>(base: *mut PyObject, classes: impl Iterator<Item = &'a Owned>) -> u64 {
+    let mut family = 0;
+    for (at, class) in classes.enumerate() {
+        // SAFETY: attached, both are types, by the callers.
+        if unsafe { PyType_IsSubtype(class.as_ptr().cast(), base.cast()) } != 0 {
+            family |= 1 << at;
+        }
+    }
+    family
+}
+
+const _: () = assert!(KINDS_MAX <= 64, "families of kinds are bits of a u64");
+
+unsafe fn build(
+    registration: Registration,
+    classes: &[Owned],
+    members: &mut view::Members,
+) -> PyResult<KindInfo> {
+    let Registration {
+        class,
+        kind,
+        default_row,
+        default_ends,
+    } = registration;
+    let mut offsets = Vec::with_capacity(kind.fields.len());
+    let mut names = Vec::with_capacity(kind.fields.len());
+    let mut objects = 0;
+    // SAFETY: attached, all objects are of this interpreter, by the caller.
+    unsafe {
+        for (at, field) in kind.fields.iter().enumerate() {
+            let name = match BASE_NAMES.get(at) {
+                Some(name) => Owned::from_new(PyUnicode_InternFromString(name.as_ptr()))?,
+                None => intern(&field.name)?,
+            };
+            offsets.push(slot_offset(&class, &kind.name, &name)?);
+            names.push(name);
+            objects |= u64::from(field.ty == FieldType::Object) << at;
+        }
+        let view = view::create_type(&class, &names, &offsets, members)?;
+        Ok(KindInfo {
+            tick: hook(&class, &intern("tick")?)?,
+            command: hook(&class, &intern("command")?)?,
+            handlers: handlers(&class)?,
+            family: family(class.as_ptr(), classes.iter()),
+            class,
+            view,
+            offsets: offsets.into(),
+            types: kind.fields.iter().map(|field| field.ty).collect(),
+            names: names.into(),
+            default_row: default_row.into(),
+            default_ends: default_ends.into(),
+            objects,
+        })
+    }
+}
+
+/// An interned `str`.
+///
+/// # Safety
+/// Attached.
+pub(crate) unsafe fn intern(text: &str) -> PyResult<Owned> {
+    let text = CString::new(text).unwrap_or_default();
+    // SAFETY: attached; the text is a C string.
+    unsafe { Owned::from_new(PyUnicode_InternFromString(text.as_ptr())) }
+}
+
+/// Where a class's objects hold a field, from the descriptor of its slot.
+unsafe fn slot_offset(class: &Owned, kind: &str, name: &Owned) -> PyResult<usize> {
+    // SAFETY: attached; a member descriptor points to its definition.
+    unsafe {
+        let descriptor = Owned::from_new(PyObject_GetAttr(class.as_ptr(), name.as_ptr()))?;
+        if Py_TYPE(descriptor.as_ptr()) == &raw mut PyMemberDescr_Type {
+            let member = (*descriptor.as_ptr().cast::<PyMemberDescrObject>()).d_member;
+            if (*member).type_code == Py_T_OBJECT_EX && (*member).flags & Py_READONLY == 0 {
+                return Ok((*member).offset as usize);
+            }
+        }
+        let name = str_lossy(name.as_ptr());
+        let message = format!(
+            "{kind}.{name} is declared as a field but something else of that name hides its slot; \
+             rename one of them"
+        );
+        Err(raise(PyExc_TypeError, &message))
+    }
+}
+
+/// The method of that name, if the class has one.
+unsafe fn hook(class: &Owned, name: &Owned) -> PyResult<Option<Hook>> {
+    // SAFETY: attached; `GetOptionalAttr` leaves a new reference or null.
+    unsafe {
+        let mut found = std::ptr::null_mut();
+        match PyObject_GetOptionalAttr(class.as_ptr(), name.as_ptr(), &mut found) {
+            0 => return Ok(None),
+            1 => {}
+            _ => return Err(crate::py::Raised),
+        }
+        let found = Owned::from_new(found)?;
+        if PyFunction_Check(found.as_ptr()) == 0 {
+            return Ok(Some(Hook::Method(name.clone())));
+        }
+        refuse_generators(class, name, &found)?;
+        Ok(Some(Hook::Function(found)))
+    }
+}
+
+/// A generator or coroutine would never run: nobody awaits a hook.
+unsafe fn refuse_generators(class: &Owned, name: &Owned, function: &Owned) -> PyResult<()> {
+    // SAFETY: attached; a function's code is a code object.
+    unsafe {
+        let code = Owned::from_new(PyObject_GetAttrString(
+            function.as_ptr(),
+            c"__code__".as_ptr(),
+        ))?;
+        let flags = Owned::from_new(PyObject_GetAttrString(code.as_ptr(), c"co_flags".as_ptr()))?;
+        let never_runs = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR;
+        if PyLong_AsLong(flags.as_ptr()) & std::ffi::c_long::from(never_runs) == 0 {
+            return Ok(());
+        }
+        let class = CStr::from_ptr((*class.as_ptr().cast::<PyTypeObject>()).tp_name);
+        let message = format!(
+            "{}.{} is a generator or async, which the engine would never run: make it a plain method",
+            class.to_string_lossy(),
+            str_lossy(name.as_ptr())
+        );
+        Err(raise(PyExc_TypeError, &message))
+    }
+}
+
+unsafe fn handlers(class: &Owned) -> PyResult<Box<[(Box<str>, Hook)]>> {
+    // SAFETY: attached; `dir` returns a list of str.
+    unsafe {
+        let names = Owned::from_new(PyObject_Dir(class.as_ptr()))?;
+        let mut handlers = Vec::new();
+        for at in 0..PyList_Size(names.as_ptr()) {
+            let name = Owned::from_borrowed(PyList_GetItem(names.as_ptr(), at));
+            let text = str_lossy(name.as_ptr());
+            let Some(message) = text.strip_prefix("on_") else {
+                continue;
+            };
+            if let Some(hook) = hook(class, &intern(&text)?)? {
+                handlers.push((message.into(), hook));
+            }
+        }
+        Ok(handlers.into())
+    }
+}

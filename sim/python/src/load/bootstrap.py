@@ -1,0 +1,48 @@
+"""Makes the package `tessera` importable from the binary, and loads a mode from its folder."""
+
+import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+
+
+class Embedded:
+    """Finds and loads modules whose sources are in the binary."""
+
+    def __init__(self, sources):
+        self.sources = sources  # name -> (is_package, path, source)
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.sources:
+            return None
+        is_package, origin, _source = self.sources[name]
+        spec = ModuleSpec(name, self, origin=f"<engine>/{origin}", is_package=is_package)
+        spec.has_location = True
+        return spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        spec = module.__spec__
+        exec(compile(self.get_source(spec.name), spec.origin, "exec"), module.__dict__)
+
+    def get_source(self, name):
+        """Also for tracebacks, which show the lines."""
+        return self.sources[name][2]
+
+
+def install(sources):
+    sys.meta_path.insert(0, Embedded(sources))
+
+
+def load_mode(name, init, folder):
+    if not name.isidentifier():
+        raise ImportError(f"the mode's folder must be named like a Python module, not {name!r}")
+    if name in sys.modules or name in sys.stdlib_module_names or name == "tessera":
+        raise ImportError(f"there is a module called {name} already; rename the mode's folder")
+    loader = SourceFileLoader(name, init)
+    spec = spec_from_file_location(name, init, loader=loader, submodule_search_locations=[folder])
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,162 @@
+//! Loading: the embedded package `tessera`, the guard, the mode.
+
+use std::path::Path;
+
+use pyo3_ffi::*;
+
+use crate::args::c_string;
+use crate::context::Context;
+use crate::error::{ScriptError, attribute};
+use crate::kinds::Kinds;
+use crate::py::{Owned, PyResult, Raised};
+use crate::view::Members;
+
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// A module of the embedded package.
+struct Module {
+    name: &'static str,
+    is_package: bool,
+    path: &'static str,
+    source: &'static str,
+}
+
+/// The embedded package, written by the build script.
+static PACKAGE: &[Module] = &include!(concat!(env!("OUT_DIR"), "/package.rs"));
+
+/// What a loaded mode offers.
+pub(crate) struct Loaded {
+    pub(crate) kinds: Kinds,
+    /// The mode's `start`, if it has one.
+    pub(crate) start: Option<Owned>,
+}
+
+/// Loads package and mode into the attached interpreter, freezes what they made, and leaves garbage
+/// collection to [`crate::ScriptZone::collect_garbage`].
+///
+/// # Errors
+/// The exception, with file and line.
+///
+/// # Safety
+/// Attached to the new interpreter of `context`; `members` outlives it.
+pub(crate) unsafe fn load(
+    context: &Context,
+    mode: &Path,
+    members: &mut Members,
+) -> Result<Loaded, ScriptError> {
+    let init = mode.join("__init__.py");
+    if !init.is_file() {
+        return Err(ScriptError {
+            file: Some(init.display().to_string()),
+            ..ScriptError::host("there is no such file; a mode is a folder with an __init__.py")
+        });
+    }
+    // SAFETY: by the caller's promise; `take` is called where something raised.
+    unsafe {
+        let loaded = load_all(context, mode, &init, members);
+        loaded.map_err(|Raised| ScriptError::take(&context.mode))
+    }
+}
+
+unsafe fn load_all(
+    context: &Context,
+    mode: &Path,
+    init: &Path,
+    members: &mut Members,
+) -> PyResult<Loaded> {
+    // SAFETY: attached, by the caller; each call returns a new reference or null.
+    unsafe {
+        let bootstrap = bootstrap()?;
+        call(&get(&bootstrap, c"install")?, &[&sources()?])?;
+        Owned::from_new(PyImport_ImportModule(c"tessera".as_ptr()))?;
+        let guard = Owned::from_new(PyImport_ImportModule(c"tessera._guard".as_ptr()))?;
+        call(&get(&guard, c"install")?, &[])?;
+        // What the package itself declares is no kind of the mode.
+        let own = context.registrations.take();
+        debug_assert!(own.is_empty(), "the package registers no kinds");
+        let name = mode.file_name().unwrap_or_default().to_string_lossy();
+        let load_mode = get(&bootstrap, c"load_mode")?;
+        let module = call(
+            &load_mode,
+            &[
+                &text(&name)?,
+                &text(&init.to_string_lossy())?,
+                &text(&mode.to_string_lossy())?,
+            ],
+        )?;
+        let registrations = context.registrations.take();
+        let kinds = Kinds::build(registrations, members)?;
+        freeze()?;
+        let start = attribute(&module, c"start");
+        Ok(Loaded { kinds, start })
+    }
+}
+
+unsafe fn bootstrap() -> PyResult<Owned> {
+    // SAFETY: attached, by the caller; the source is a C string.
+    unsafe {
+        let name = c"_tessera_bootstrap";
+        let source = c_string(BOOTSTRAP);
+        let file = c"<engine>/bootstrap.py".as_ptr();
+        let code = Py_CompileString(source.as_ptr(), file, Py_file_input);
+        let code = Owned::from_new(code)?;
+        Owned::from_new(PyImport_ExecCodeModule(name.as_ptr(), code.as_ptr()))
+    }
+}
+
+/// The embedded sources: name to (is_package, path, source).
+unsafe fn sources() -> PyResult<Owned> {
+    // SAFETY: attached, by the caller.
+    unsafe {
+        let sources = Owned::from_new(PyDict_New())?;
+        for module in PACKAGE {
+            let is_package = Owned::from_new(PyBool_FromLong(module.is_package.into()))?;
+            let (path, source) = (text(module.path)?, text(module.source)?);
+            let entry = PyTuple_Pack(3, is_package.as_ptr(), path.as_ptr(), source.as_ptr());
+            let (name, entry) = (text(module.name)?, Owned::from_new(entry)?);
+            if PyDict_SetItem(sources.as_ptr(), name.as_ptr(), entry.as_ptr()) != 0 {
+                return Err(Raised);
+            }
+        }
+        Ok(sources)
+    }
+}
+
+/// A Python `str`.
+unsafe fn text(text: &str) -> PyResult<Owned> {
+    // SAFETY: attached, by the caller; pointer and length are those of a slice.
+    unsafe {
+        let length = text.len() as Py_ssize_t;
+        Owned::from_new(PyUnicode_FromStringAndSize(text.as_ptr().cast(), length))
+    }
+}
+
+unsafe fn get(object: &Owned, name: &std::ffi::CStr) -> PyResult<Owned> {
+    // SAFETY: attached, by the caller.
+    unsafe { Owned::from_new(PyObject_GetAttrString(object.as_ptr(), name.as_ptr())) }
+}
+
+unsafe fn call(function: &Owned, arguments: &[&Owned]) -> PyResult<Owned> {
+    let pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    // SAFETY: attached, by the caller; the arguments are alive during the call.
+    unsafe {
+        Owned::from_new(PyObject_Vectorcall(
+            function.as_ptr(),
+            pointers.as_ptr(),
+            pointers.len(),
+            std::ptr::null_mut(),
+        ))
+    }
+}
+
+/// Collects once, keeps what is left out of later collections, and turns automatic ones off.
+unsafe fn freeze() -> PyResult<()> {
+    // SAFETY: attached, by the caller.
+    unsafe {
+        let gc = Owned::from_new(PyImport_ImportModule(c"gc".as_ptr()))?;
+        for step in [c"collect", c"freeze", c"disable"] {
+            call(&get(&gc, step)?, &[])?;
+        }
+        Ok(())
+    }
+}

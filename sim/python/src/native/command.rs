@@ -1,0 +1,141 @@
+//! `Command`: what a client wants of its player this tick.
+
+use std::ffi::{c_int, c_void};
+use std::mem::offset_of;
+
+use pyo3_ffi::*;
+use tessera_protocol::command::Command;
+
+use super::{Part, TypeId};
+use crate::context::Context;
+use crate::py::{self, Owned, PyResult, Table};
+
+pub(super) const PART: Part = Part {
+    types: &[(TypeId::Command, create_type)],
+    functions: None,
+};
+
+#[repr(C)]
+struct CommandObject {
+    head: PyObject,
+    move_x: f64,
+    move_z: f64,
+    yaw: f64,
+    pitch: f64,
+    buttons: u16,
+    slot: u8,
+}
+
+const fn member(
+    name: &'static std::ffi::CStr,
+    type_code: c_int,
+    offset: usize,
+    doc: &'static std::ffi::CStr,
+) -> PyMemberDef {
+    PyMemberDef {
+        name: name.as_ptr(),
+        type_code,
+        offset: offset as Py_ssize_t,
+        flags: Py_READONLY,
+        doc: doc.as_ptr(),
+    }
+}
+
+static MEMBERS: Table<[PyMemberDef; 7]> = Table::new([
+    member(
+        c"move_x",
+        Py_T_DOUBLE,
+        offset_of!(CommandObject, move_x),
+        c"Wish to move right (+) or left (-), in [-1, 1].",
+    ),
+    member(
+        c"move_z",
+        Py_T_DOUBLE,
+        offset_of!(CommandObject, move_z),
+        c"Wish to move back (+) or forward (-), in [-1, 1].",
+    ),
+    member(
+        c"yaw",
+        Py_T_DOUBLE,
+        offset_of!(CommandObject, yaw),
+        c"Radians about +y, in [-pi, pi).",
+    ),
+    member(
+        c"pitch",
+        Py_T_DOUBLE,
+        offset_of!(CommandObject, pitch),
+        c"Radians above the horizon, in [-pi/2, pi/2].",
+    ),
+    member(
+        c"buttons",
+        Py_T_USHORT,
+        offset_of!(CommandObject, buttons),
+        c"Bits FIRE, JUMP, RELOAD, CROUCH, SPRINT, USE.",
+    ),
+    member(
+        c"slot",
+        Py_T_UBYTE,
+        offset_of!(CommandObject, slot),
+        c"The chosen weapon or item.",
+    ),
+    PyMemberDef {
+        name: std::ptr::null(),
+        type_code: 0,
+        offset: 0,
+        flags: 0,
+        doc: std::ptr::null(),
+    },
+]);
+
+unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
+    let slots = [
+        PyType_Slot {
+            slot: Py_tp_dealloc,
+            pfunc: dealloc as *mut c_void,
+        },
+        PyType_Slot {
+            slot: Py_tp_members,
+            pfunc: MEMBERS.first(),
+        },
+        PyType_Slot {
+            slot: Py_tp_doc,
+            pfunc: c"What a client wants of its player this tick.".as_ptr() as *mut c_void,
+        },
+    ];
+    let flags = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+    // SAFETY: the functions have the signatures of their slots, the table is static.
+    unsafe {
+        py::heap_type(
+            module,
+            c"_tessera.Command",
+            size_of::<CommandObject>(),
+            flags,
+            &slots,
+        )
+    }
+}
+
+/// A new `Command`.
+///
+/// # Safety
+/// Attached to the interpreter of `context`.
+pub(crate) unsafe fn new(context: &Context, command: &Command) -> PyResult<Owned> {
+    // SAFETY: attached; the new object is filled before anyone sees it.
+    unsafe {
+        let class = context.types.get()[TypeId::Command as usize];
+        let object = Owned::from_new(PyType_GenericAlloc(class, 0))?;
+        let fields = object.as_ptr().cast::<CommandObject>();
+        (*fields).move_x = command.move_x.into();
+        (*fields).move_z = command.move_z.into();
+        (*fields).yaw = command.yaw.into();
+        (*fields).pitch = command.pitch.into();
+        (*fields).buttons = command.buttons;
+        (*fields).slot = command.slot;
+        Ok(object)
+    }
+}
+
+unsafe extern "C" fn dealloc(object: *mut PyObject) {
+    // SAFETY: called once, with no references left.
+    unsafe { py::free(object) }
+}

@@ -1,0 +1,157 @@
+//! `Hit`: what a ray met.
+
+use std::ffi::c_void;
+use std::mem::offset_of;
+
+use pyo3_ffi::*;
+use tessera_protocol::ids::EntityId;
+
+use super::{Part, TypeId};
+use crate::context::Context;
+use crate::py::{self, Owned, PyResult, Table};
+
+pub(super) const PART: Part = Part {
+    types: &[(TypeId::Hit, create_type)],
+    functions: None,
+};
+
+#[repr(C)]
+struct HitObject {
+    head: PyObject,
+    distance: *mut PyObject,
+    position: *mut PyObject,
+    normal: *mut PyObject,
+    entity: *mut PyObject,
+}
+
+const fn member(
+    name: &'static std::ffi::CStr,
+    offset: usize,
+    doc: &'static std::ffi::CStr,
+) -> PyMemberDef {
+    PyMemberDef {
+        name: name.as_ptr(),
+        type_code: Py_T_OBJECT_EX,
+        offset: offset as Py_ssize_t,
+        flags: Py_READONLY,
+        doc: doc.as_ptr(),
+    }
+}
+
+static MEMBERS: Table<[PyMemberDef; 5]> = Table::new([
+    member(
+        c"distance",
+        offset_of!(HitObject, distance),
+        c"Metres from the ray's origin.",
+    ),
+    member(
+        c"position",
+        offset_of!(HitObject, position),
+        c"The point met.",
+    ),
+    member(
+        c"normal",
+        offset_of!(HitObject, normal),
+        c"Unit normal of the surface there.",
+    ),
+    member(
+        c"entity",
+        offset_of!(HitObject, entity),
+        c"Id of the entity hit; 0 for the map.",
+    ),
+    PyMemberDef {
+        name: std::ptr::null(),
+        type_code: 0,
+        offset: 0,
+        flags: 0,
+        doc: std::ptr::null(),
+    },
+]);
+
+unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
+    let slots = [
+        PyType_Slot {
+            slot: Py_tp_dealloc,
+            pfunc: dealloc as *mut c_void,
+        },
+        PyType_Slot {
+            slot: Py_tp_members,
+            pfunc: MEMBERS.first(),
+        },
+        PyType_Slot {
+            slot: Py_tp_repr,
+            pfunc: repr as *mut c_void,
+        },
+        PyType_Slot {
+            slot: Py_tp_doc,
+            pfunc: c"What a ray met.".as_ptr() as *mut c_void,
+        },
+    ];
+    let flags = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+    // SAFETY: the functions have the signatures of their slots, the table is static. Its values are
+    // floats, vectors and ints, which make no cycle: no collector support is needed.
+    unsafe {
+        py::heap_type(
+            module,
+            c"_tessera.Hit",
+            size_of::<HitObject>(),
+            flags,
+            &slots,
+        )
+    }
+}
+
+/// A new `Hit`.
+///
+/// # Safety
+/// Attached to the interpreter of `context`.
+pub(super) unsafe fn new(
+    context: &Context,
+    distance: Owned,
+    position: Owned,
+    normal: Owned,
+    entity: EntityId,
+) -> PyResult<Owned> {
+    // SAFETY: attached; the new object is filled before anyone sees it.
+    unsafe {
+        let entity = Owned::from_new(PyLong_FromUnsignedLong(entity.0.into()))?;
+        let class = context.types.get()[TypeId::Hit as usize];
+        let object = Owned::from_new(PyType_GenericAlloc(class, 0))?;
+        let hit = object.as_ptr().cast::<HitObject>();
+        (*hit).distance = distance.into_ptr();
+        (*hit).position = position.into_ptr();
+        (*hit).normal = normal.into_ptr();
+        (*hit).entity = entity.into_ptr();
+        Ok(object)
+    }
+}
+
+unsafe extern "C" fn dealloc(object: *mut PyObject) {
+    // SAFETY: called once, with no references left.
+    unsafe {
+        let hit = object.cast::<HitObject>();
+        for value in [
+            (*hit).distance,
+            (*hit).position,
+            (*hit).normal,
+            (*hit).entity,
+        ] {
+            Py_XDECREF(value);
+        }
+        py::free(object);
+    }
+}
+
+unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a hit, whose values are all there.
+    unsafe {
+        let hit = object.cast::<HitObject>();
+        PyUnicode_FromFormat(
+            c"Hit(distance=%R, position=%R, normal=%R, entity=%R)".as_ptr(),
+            (*hit).distance,
+            (*hit).position,
+            (*hit).normal,
+            (*hit).entity,
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! Types of views: a kind's class once more, with slots that can only be read.
+//!
+//! A view's type derives from the script's class, so `isinstance` holds and methods that only read
+//! work. Its own read-only descriptors, at the same offsets, hide those of the class; the interpreter
+//! specializes their loads like any slot's.
+
+use std::ffi::CString;
+
+use pyo3_ffi::*;
+
+use crate::py::{Owned, PyResult, Raised, Table, raise};
+use crate::value::str_lossy;
+
+/// What descriptors of view types point to: must be dropped after the interpreter has ended.
+#[derive(Default)]
+pub(crate) struct Members {
+    names: Vec<CString>,
+    #[expect(clippy::vec_box, reason = "descriptors hold on to the addresses")]
+    members: Vec<Box<PyMemberDef>>,
+}
+
+static SETATTR: Table<[PyMethodDef; 2]> = Table::new([
+    PyMethodDef {
+        ml_name: c"__setattr__".as_ptr(),
+        ml_meth: PyMethodDefPointer {
+            PyCFunctionFast: refuse,
+        },
+        ml_flags: METH_FASTCALL,
+        ml_doc: std::ptr::null(),
+    },
+    PyMethodDef::zeroed(),
+]);
+
+/// Makes the view type of a kind.
+///
+/// # Errors
+/// Raises what CPython raises.
+///
+/// # Safety
+/// Attached; `class` is an entity class whose slots called `names` are at `offsets`; `members` outlives
+/// the interpreter.
+pub(crate) unsafe fn create_type(
+    class: &Owned,
+    names: &[Owned],
+    offsets: &[usize],
+    members: &mut Members,
+) -> PyResult<Owned> {
+    // SAFETY: attached; what `type.__new__` returns is a type.
+    unsafe {
+        let view = derive(class)?;
+        for (name, offset) in names.iter().zip(offsets) {
+            let c_name = CString::new(str_lossy(name.as_ptr())).unwrap_or_default();
+            let mut member = Box::new(PyMemberDef {
+                name: c_name.as_ptr(),
+                type_code: Py_T_OBJECT_EX,
+                offset: *offset as Py_ssize_t,
+                flags: Py_READONLY,
+                doc: std::ptr::null(),
+            });
+            let descriptor = PyDescr_NewMember(view.as_ptr().cast(), &mut *member);
+            members.names.push(c_name);
+            members.members.push(member);
+            set(&view, name, &Owned::from_new(descriptor)?)?;
+        }
+        let refuse = PyDescr_NewMethod(view.as_ptr().cast(), SETATTR.first());
+        set(
+            &view,
+            &crate::kinds::intern("__setattr__")?,
+            &Owned::from_new(refuse)?,
+        )?;
+        Ok(view)
+    }
+}
+
+/// `type.__new__(type(cls), cls.__name__, (cls,), {"__slots__": (), …})`, which the metaclass's own
+/// `__new__`, and so the registration, doesn't see.
+unsafe fn derive(class: &Owned) -> PyResult<Owned> {
+    // SAFETY: attached; each call returns a new reference or null.
+    unsafe {
+        let metaclass = Owned::from_borrowed(Py_TYPE(class.as_ptr()).cast());
+        let name = Owned::from_new(PyType_GetName(class.as_ptr().cast()))?;
+        let bases = Owned::from_new(PyTuple_Pack(1, class.as_ptr()))?;
+        let namespace = Owned::from_new(PyDict_New())?;
+        let empty = Owned::from_new(PyTuple_New(0))?;
+        let slots = c"__slots__".as_ptr();
+        if PyDict_SetItemString(namespace.as_ptr(), slots, empty.as_ptr()) != 0 {
+            return Err(Raised);
+        }
+        for copied in [c"__module__", c"__qualname__", c"__doc__"] {
+            let value = PyObject_GetAttrString(class.as_ptr(), copied.as_ptr());
+            let value = Owned::from_new(value)?;
+            if PyDict_SetItemString(namespace.as_ptr(), copied.as_ptr(), value.as_ptr()) != 0 {
+                return Err(Raised);
+            }
+        }
+        let new = (&raw mut PyType_Type).cast();
+        let new = Owned::from_new(PyObject_GetAttrString(new, c"__new__".as_ptr()))?;
+        let arguments = [
+            metaclass.as_ptr(),
+            name.as_ptr(),
+            bases.as_ptr(),
+            namespace.as_ptr(),
+        ];
+        let view = PyObject_Vectorcall(
+            new.as_ptr(),
+            arguments.as_ptr(),
+            arguments.len(),
+            std::ptr::null_mut(),
+        );
+        Owned::from_new(view)
+    }
+}
+
+/// Sets an attribute of a type past its metaclass.
+unsafe fn set(class: &Owned, name: &Owned, value: &Owned) -> PyResult<()> {
+    // SAFETY: attached; `type` has tp_setattro.
+    unsafe {
+        let set = PyType_Type.tp_setattro.expect("types can be assigned to");
+        match set(class.as_ptr(), name.as_ptr(), value.as_ptr()) {
+            0 => Ok(()),
+            _ => Err(Raised),
+        }
+    }
+}
+
+/// `view.field = value`.
+unsafe extern "C" fn refuse(
+    view: *mut PyObject,
+    arguments: *mut *mut PyObject,
+    count: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with `count` arguments.
+    unsafe {
+        let name = if count > 0 {
+            str_lossy(*arguments)
+        } else {
+            "?".into()
+        };
+        let this = Owned::from_new(PyObject_Repr(view));
+        let this = this
+            .map(|this| str_lossy(this.as_ptr()))
+            .unwrap_or_default();
+        let message = format!(
+            "{this} is a view of another entity as it was when the tick began; its {name} can't be \
+             set: send it a message, and let it set its own fields"
+        );
+        raise(PyExc_AttributeError, &message);
+    }
+    std::ptr::null_mut()
+}

@@ -1,0 +1,211 @@
+//! What the tests share: modes in temporary folders, zones, snapshots of one zone.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tessera_protocol::command::Command;
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
+use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, write_zone_batch};
+use tessera_python::{HitboxIndex, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
+use tessera_world::World;
+
+pub const HALO_M: f64 = 100.0;
+
+/// A mode in a folder of its own, which goes when this is dropped.
+pub struct Mode {
+    root: PathBuf,
+    pub folder: PathBuf,
+}
+
+impl Mode {
+    /// A mode whose `__init__.py` is `source`, after the imports that most need.
+    pub fn new(source: &str) -> Self {
+        Self::exact(&format!(
+            "from __future__ import annotations\nfrom tessera import *\n{}",
+            dedent(source)
+        ))
+    }
+
+    /// A mode whose `__init__.py` is exactly `source`.
+    pub fn exact(source: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tessera-python-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        let mode = Self {
+            folder: root.join("probe"),
+            root,
+        };
+        mode.write("__init__.py", source);
+        mode
+    }
+
+    /// Adds a file.
+    pub fn write(&self, name: &str, source: &str) {
+        let path = self.folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("below the folder"))
+            .expect("a temporary folder");
+        std::fs::write(path, source).expect("a temporary file");
+    }
+
+    pub fn config(&self) -> ScriptConfig {
+        config(&self.folder)
+    }
+
+    pub fn start(&self) -> Result<ScriptZone, ScriptError> {
+        ScriptZone::start(&self.config())
+    }
+
+    /// A zone of this mode, ready to tick.
+    pub fn zone(&self) -> Zone {
+        Zone::start(&self.config())
+    }
+}
+
+impl Drop for Mode {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+/// Removes the indentation that a source has for standing inside Rust code.
+pub fn dedent(source: &str) -> String {
+    let indent = source
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.len() - line.trim_start().len())
+        .min()
+        .unwrap_or(0);
+    source
+        .lines()
+        .map(|line| format!("{}\n", line.get(indent..).unwrap_or("")))
+        .collect()
+}
+
+pub fn config(mode: &Path) -> ScriptConfig {
+    ScriptConfig {
+        zone: ZoneId(0),
+        seed: 7,
+        tick_hz: 64,
+        halo_m: HALO_M,
+        mode: mode.to_owned(),
+        options: Default::default(),
+        world: Arc::new(World::flat(1000.0)),
+        clock: || 0,
+    }
+}
+
+/// A zone that is the whole world: what it asks for at the end of a tick it gets in the next.
+pub struct Zone {
+    pub scripts: ScriptZone,
+    pub tick: Tick,
+    pub next: u32,
+    inbox: Vec<Message>,
+    builder: flatbuffers::FlatBufferBuilder<'static>,
+}
+
+impl Zone {
+    pub fn start(config: &ScriptConfig) -> Self {
+        let scripts = ScriptZone::start(config)
+            .unwrap_or_else(|error| panic!("the mode should load: {error}\n{}", error.traceback));
+        Self {
+            scripts,
+            tick: Tick(0),
+            next: 1,
+            inbox: Vec::new(),
+            builder: Default::default(),
+        }
+    }
+
+    pub fn kind(&self, name: &str) -> KindId {
+        self.scripts
+            .field_table()
+            .kind(name)
+            .expect("a kind of the mode")
+    }
+
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        let batch = write_zone_batch(&mut self.builder, ZoneId(0), self.scripts.tables()).to_vec();
+        let header = SnapshotHeader {
+            tick: self.tick,
+            ..SnapshotHeader::default()
+        };
+        Arc::new(Snapshot::seal(&mut self.builder, header, &[&batch], None))
+    }
+
+    /// Runs the mode's `start` and brings its entities to life.
+    pub fn run_start(&mut self) {
+        self.scripts
+            .run_start()
+            .unwrap_or_else(|error| panic!("start should not raise: {error}\n{}", error.traceback));
+        self.settle();
+    }
+
+    /// Begins a tick on a snapshot of the present state.
+    pub fn begin(&mut self) {
+        let snapshot = self.snapshot();
+        let mut hitboxes = HitboxIndex::default();
+        hitboxes.rebuild(self.scripts.field_table(), &snapshot);
+        self.scripts
+            .begin_tick(self.tick, snapshot, Arc::new(hitboxes));
+    }
+
+    /// A whole tick; returns what the hooks asked for, which has taken effect.
+    pub fn step(&mut self) -> Outbox {
+        self.step_with(&[])
+    }
+
+    pub fn step_with(&mut self, commands: &[(EntityId, Command)]) -> Outbox {
+        self.begin();
+        let inbox = std::mem::take(&mut self.inbox);
+        self.scripts.run_hooks(&inbox, commands);
+        self.scripts.gather();
+        let outbox = self.settle();
+        self.scripts.collect_garbage(self.tick);
+        self.tick = self.tick.next();
+        outbox
+    }
+
+    /// Sends a message of the engine, which arrives in the next tick.
+    pub fn post(&mut self, message: Message) {
+        self.inbox.push(message);
+        self.sort();
+    }
+
+    fn settle(&mut self) -> Outbox {
+        let mut outbox = std::mem::take(self.scripts.outbox());
+        for id in &outbox.despawns {
+            self.scripts.remove(*id);
+        }
+        outbox.spawns.sort_by_key(|spawn| (spawn.parent, spawn.seq));
+        for spawn in &outbox.spawns {
+            let id = EntityId(self.next);
+            self.scripts
+                .insert(spawn.kind, id, &spawn.row)
+                .expect("a row of spawn fits");
+            self.next += 1;
+        }
+        self.inbox.extend(outbox.messages.iter().cloned());
+        self.sort();
+        outbox
+    }
+
+    fn sort(&mut self) {
+        self.inbox
+            .sort_by_key(|message| (message.target, message.sender, message.seq));
+    }
+
+    /// A field of an entity, as the columns have it.
+    pub fn field(&self, id: u32, name: &str) -> String {
+        let table = self.scripts.field_table();
+        for (kind, rows) in table.kinds.iter().zip(self.scripts.tables()) {
+            if let Some(row) = rows.row_of(EntityId(id)) {
+                let field = kind.field(name).expect("a field of the kind");
+                return format!("{:?}", rows.columns[field].get(row));
+            }
+        }
+        panic!("no entity {id}");
+    }
+}
