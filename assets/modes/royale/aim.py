@@ -1,6 +1,6 @@
 """Directions: yaw 0 looks along -z, positive pitch looks up, y is up."""
 
-from math import asin, atan2, cos, pi, sin, sqrt, tau
+from math import atan2, cos, pi, sin, sqrt, tau
 
 from tessera import Vec3
 
@@ -37,11 +37,6 @@ def unit_between(a: Vec3, b: Vec3) -> tuple[Vec3, float]:
 def yaw_towards(dx: float, dz: float) -> float:
     """Yaw that looks along `(dx, dz)`."""
     return atan2(-dx, -dz)
-
-
-def pitch_towards(dy: float, distance: float) -> float:
-    """Pitch that looks `dy` up over a straight `distance`."""
-    return asin(max(-1.0, min(1.0, dy / distance))) if distance > 1e-9 else 0.0
 
 
 def wrapped(angle: float) -> float:

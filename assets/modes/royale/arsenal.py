@@ -103,7 +103,6 @@ WEAPONS: Final = (
     ),
 )
 
-FULL_MAGAZINES: Final = bytes(w.magazine for w in WEAPONS)
 #: What everyone starts a round with: a loaded pistol.
 FIRST_MAGAZINES: Final = bytes([WEAPONS[PISTOL].magazine, 0, 0, 0])
 NO_RESERVES: Final = bytes(len(WEAPONS))

@@ -12,22 +12,29 @@ from tessera import TICK_HZ, options
 
 
 def option_int(name: str, default: int, low: int, high: int) -> int:
-    """Whole number from the mode's options, kept inside `[low, high]`."""
+    """Whole number from the mode's options, in `[low, high]`."""
     value = options.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"option {name!r} must be a whole number, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"option {name} must be a whole number, not {value!r}")
     if not low <= value <= high:
-        raise ValueError(f"option {name!r} must be in {low}..={high}, not {value!r}")
-    return int(value)
+        raise ValueError(f"option {name} must be from {low} to {high}, not {value!r}")
+    return value
 
 
 def option_bool(name: str, default: bool) -> bool:
     """Switch from the mode's options."""
     value = options.get(name, default)
     if not isinstance(value, bool):
-        raise TypeError(f"option {name!r} must be true or false, not {value!r}")
+        raise TypeError(f"option {name} must be true or false, not {value!r}")
     return value
 
+
+_OPTIONS: Final = ("fill_bots", "respawn", "round_seconds", "warmup_seconds")
+for _name in options:
+    if _name not in _OPTIONS:
+        raise ValueError(
+            f"royale has no option {_name!r}; it has {', '.join(_OPTIONS)}"
+        )
 
 #: Players and bots together at the start of a round; bots make up what clients don't.
 FILL_BOTS: Final = option_int("fill_bots", 24, 0, 400)

@@ -28,7 +28,7 @@ COVER: Final = 3
 CIRCLE: Final = 4
 
 #: Items are noticed this near.
-_LOOT_SIGHT: Final = 28.0
+_LOOT_SIGHT: Final = min(28.0, SIGHT)
 #: No route is planned farther than this in one piece.
 _STAGE: Final = 45.0
 _PATH_NODES: Final = 1500
