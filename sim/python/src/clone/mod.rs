@@ -1,135 +1,164 @@
-//! Structured clone: values of one interpreter as bytes, and bytes as values of another.
+//! Structured clone: values of one interpreter as bytes, and the bytes as values of another.
 //!
-//! Skeleton: signatures only.
+//! What can be cloned: `None`, `bool`, `int`, `float`, `str`, `bytes`, `tuple`, `list`, `dict`, `set`,
+//! `frozenset` and `Vec3`, nested as one likes. Everything else is a `TypeError` that names the way to
+//! it, such as `args[1]["inventory"][3]: Player can't be sent: send its .id`. It serves two ends:
+//! arguments of messages ([`Codec::encode_message`]) and values of `object` fields
+//! ([`Codec::encode_value`]), whose bytes are the state.
+//!
+//! # What is kept
+//! Lists, dicts and sets that appear more than once stay one object, and may contain themselves.
+//! Everything immutable is cloned by value: whether two tuples are one object depends on where an
+//! entity has lived, and the bytes are the state, which must not.
+//!
+//! For the same reason sets are written in order of their elements' bytes: the order in which a set
+//! iterates depends on its history, and a set that was cloned has a history that all zones share. And a
+//! NaN can't be in a set or a key, since CPython hashes it by its address.
+//!
+//! # What can't happen
+//! Encoding runs no script: types are compared exactly, and no method of a value is called. Decoding
+//! damaged bytes is a `ValueError`, bounded in memory by a small multiple of their length.
+
+mod decode;
+mod encode;
+mod immutable;
+mod memo;
+mod message;
+mod refusal;
+mod strings;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 use pyo3_ffi::{PyObject, PyTypeObject};
 
-use crate::buffer::{Exports, SharedBytes};
+use crate::buffer::Exports;
+use crate::py::{Owned, PyResult};
 
-/// A Python exception is set in the interpreter that this thread is attached to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Raised;
+pub(crate) use immutable::is_immutable;
+pub use message::Cloned;
 
-/// What containers a clone is made of.
+/// Deepest nesting of containers.
+pub(crate) const DEPTH_MAX: u32 = 64;
+/// Most bytes of a clone, buffers that cross without a copy not included.
+pub(crate) const CLONE_BYTES_MAX: usize = 1 << 20;
+/// Largest `int`, bytes.
+pub(crate) const INT_BYTES_MAX: usize = 1024;
+/// Most buffers that cross without a copy in one message.
+pub(crate) const BUFFERS_MAX: usize = 256;
+
+/// What containers a value is decoded into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Containers {
     /// `list`, `dict`, `set`: for the hooks of the entity that owns the value.
     Live,
-    /// `tuple`, `mappingproxy`, `frozenset`: for views.
+    /// `tuple`, `mappingproxy`, `frozenset`: for views, which nobody may change.
     Frozen,
 }
 
-/// The types of one interpreter that clones contain or refuse. Borrowed from the module's state.
+/// The types of one interpreter that clones contain or refuse.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Types {
     /// [`crate::vec3::create_type`].
-    pub vec3: *mut PyTypeObject,
+    pub(crate) vec3: *mut PyTypeObject,
     /// [`crate::buffer::create_type`].
-    pub shared_buffer: *mut PyTypeObject,
-    /// Base type of entities, live and views: refused with a text of their own.
-    pub entity: *mut PyTypeObject,
+    pub(crate) shared_buffer: *mut PyTypeObject,
+    /// Base type of entities, live and views, or null: refused with a text of their own.
+    pub(crate) entity: *mut PyTypeObject,
 }
 
-/// A cloned message: independent of any interpreter.
-#[derive(Clone, Default, Debug)]
-pub struct Cloned {
-    /// The canonical bytes: the name, then the tuple of arguments.
-    pub bytes: Vec<u8>,
-    /// What crosses without a copy, in order of appearance.
-    pub buffers: Vec<SharedBytes>,
-}
-
-impl Cloned {
-    /// Size in bytes, buffers included.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    /// A hash of the bytes and of the buffers' contents.
-    pub fn digest(&self) -> u64 {
-        todo!()
-    }
-    /// A message of the engine: needs no interpreter.
-    pub fn from_values(_name: &str, _args: &[tessera_protocol::value::Value]) -> Self {
-        todo!()
-    }
-    /// The name of the message.
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-}
-
-/// Encodes and decodes for one interpreter; keeps the buffers and the cache of short strings.
+/// Encodes and decodes for one interpreter.
+///
+/// # Invariants
+/// Used and dropped while this thread is attached to the interpreter that the types belong to.
 pub(crate) struct Codec {
     types: Types,
+    strings: strings::Strings,
+    memo: memo::Memo,
+    /// Containers in order of appearance while decoding; kept for its memory.
+    seen: Vec<*mut PyObject>,
+    /// Bytes of a message while encoding; kept for its memory.
+    scratch: Vec<u8>,
 }
 
 impl Codec {
-    /// # Safety
-    /// The types belong to the interpreter that this thread is attached to, now and whenever the codec
-    /// is used or dropped.
-    pub(crate) unsafe fn new(types: Types) -> Self {
-        Self { types }
-    }
-
-    /// Appends the canonical bytes of a value of the state (an `object` field). `what` begins the path
-    /// in errors, such as `brain`.
+    /// A codec for the interpreter that this thread is attached to.
     ///
     /// # Safety
-    /// This thread is attached to the codec's interpreter; `value` is one of its objects.
+    /// The types belong to that interpreter and live as long as it does; the caller keeps the
+    /// invariants of [`Codec`].
+    pub(crate) unsafe fn new(types: Types) -> Self {
+        Self {
+            types,
+            strings: strings::Strings::new(),
+            memo: memo::Memo::default(),
+            seen: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Appends the canonical bytes of a value of an `object` field to `out`. `what` begins the path in
+    /// errors, such as `brain`. On an error `out` is as before.
+    ///
+    /// # Safety
+    /// `value` is an object of the codec's interpreter.
     pub(crate) unsafe fn encode_value(
         &mut self,
-        _value: *mut PyObject,
-        _what: &str,
-        _out: &mut Vec<u8>,
-    ) -> Result<(), Raised> {
-        let _ = self.types;
-        todo!()
+        value: *mut PyObject,
+        what: &str,
+        out: &mut Vec<u8>,
+    ) -> PyResult<()> {
+        // SAFETY: by the caller's promise and the invariant of `Codec`.
+        unsafe { encode::value(self, value, what, out) }
     }
 
-    /// Clones a message's name (a `str`) and arguments; large bytes are exported without a copy.
+    /// Clones a message: its name, a `str`, and its arguments. Large `bytes` in it are lent, not copied.
     ///
     /// # Safety
-    /// This thread is attached to the codec's interpreter; all are its objects.
+    /// All are objects of the codec's interpreter, to which `exports` belongs too.
     pub(crate) unsafe fn encode_message(
         &mut self,
-        _name: *mut PyObject,
-        _args: &[*mut PyObject],
-        _exports: &mut Exports,
-    ) -> Result<Cloned, Raised> {
-        todo!()
+        name: *mut PyObject,
+        args: &[*mut PyObject],
+        exports: &mut Exports,
+    ) -> PyResult<Cloned> {
+        // SAFETY: by the caller's promise and the invariant of `Codec`.
+        unsafe { encode::message(self, name, args, exports) }
     }
 
-    /// A new reference to the value that [`Self::encode_value`] wrote. All of `bytes` is one value.
+    /// The value that [`Self::encode_value`] wrote. `bytes` may be anything; all of it is one value.
     ///
     /// # Safety
-    /// This thread is attached to the codec's interpreter. The bytes may be anything.
+    /// Only the invariant of [`Codec`].
     pub(crate) unsafe fn decode_value(
         &mut self,
-        _bytes: &[u8],
-        _containers: Containers,
-    ) -> Result<*mut PyObject, Raised> {
-        todo!()
+        bytes: &[u8],
+        containers: Containers,
+    ) -> PyResult<Owned> {
+        // SAFETY: by the invariant of `Codec`.
+        unsafe { decode::value(self, bytes, containers) }
     }
 
-    /// Appends new references to the message's arguments to `args`; on an error `args` is as before.
-    /// The name is [`Cloned::name`].
+    /// Appends a message's arguments to `args`; on an error `args` is as before. The name is
+    /// [`Cloned::name`]. The message may be anything.
     ///
     /// # Safety
-    /// This thread is attached to the codec's interpreter. The message may be anything.
+    /// Only the invariant of [`Codec`].
     pub(crate) unsafe fn decode_args(
         &mut self,
-        _message: &Cloned,
-        _args: &mut Vec<*mut PyObject>,
-    ) -> Result<(), Raised> {
-        todo!()
+        message: &Cloned,
+        args: &mut Vec<Owned>,
+    ) -> PyResult<()> {
+        // SAFETY: by the invariant of `Codec`.
+        unsafe { decode::args(self, message, args) }
     }
-}
 
-/// Whether a value and all that it holds never change and look alike after a clone, so that the object
-/// itself may stay where its clone would do.
-///
-/// # Safety
-/// This thread is attached to the interpreter of `value`.
-pub(crate) unsafe fn is_immutable(_value: *mut PyObject) -> bool {
-    todo!()
+    /// A `str` from the cache of short strings, such as a message's name.
+    ///
+    /// # Safety
+    /// Only the invariant of [`Codec`].
+    pub(crate) unsafe fn string(&mut self, text: &str) -> PyResult<Owned> {
+        // SAFETY: by the invariant of `Codec`; the cache returns a new reference or raises.
+        unsafe { Owned::from_new(self.strings.get(text.as_bytes())) }
+    }
 }

@@ -1,0 +1,317 @@
+"""Entities: how a class statement becomes a kind."""
+
+import sys
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NewType,
+    TypeAliasType,
+    Union,
+    get_origin,
+)
+
+import _tessera
+from _tessera import Command, DeclarationError, Vec3
+from tessera._fields import (
+    EVERYONE,
+    NOBODY,
+    Angle,
+    Capsule,
+    Field,
+    FieldType,
+    Projectile,
+    Range,
+)
+
+_PLAIN: dict[object, str] = {
+    bool: "bool",
+    str: "str",
+    bytes: "bytes",
+    object: "object",
+    Vec3: "vec3",
+}
+"""Annotations that say by themselves what a field holds."""
+
+_CONTAINERS = (tuple, list, dict, set, frozenset)
+"""Annotations of ``object`` fields, with or without types of their items."""
+
+_CLONED = (None, type(None), bool, int, float, str, bytes, Vec3, object, *_CONTAINERS)
+"""What may stand in a union that annotates an ``object`` field."""
+
+_PERMITTED = "bool, u8, u16, u32, i32, f32, f64, Vec3, ref, str, bytes, object"
+
+
+class EntityType(type):
+    """Makes a kind of each subclass of `Entity`: its declared fields become its only
+    attributes."""
+
+    _declared: dict[str, tuple[str, Field]]
+    """The fields in order, inherited ones first: name to type and declaration."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
+    ) -> "EntityType":
+        inherited = [base for base in bases if isinstance(base, EntityType)]
+        own = _take_fields(name, bases, namespace) if inherited else {}
+        namespace["__slots__"] = tuple(own)
+        cls = super().__new__(mcls, name, bases, namespace)
+        cls._declared = {}
+        for base in inherited:
+            cls._declared |= base._declared
+        for field in own:
+            if field in cls._declared:
+                raise DeclarationError(
+                    f"{name}.{field}: a class it derives from declares {field} already"
+                )
+        cls._declared |= own
+        if inherited and not _is_of_engine(cls):
+            _register(cls)
+        return cls
+
+
+def _is_of_engine(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "tessera"
+
+
+def _take_fields(
+    name: str, bases: tuple[type, ...], namespace: dict[str, Any]
+) -> dict[str, tuple[str, Field]]:
+    """The declarations in a class body, which are taken out of it to make room for the
+    slots."""
+    if "__slots__" in namespace:
+        raise DeclarationError(
+            f"{name}: __slots__ are made of the declared fields; leave them out"
+        )
+    annotations = _annotations(name, namespace)
+    fields = {}
+    for attribute, value in namespace.items():
+        if isinstance(value, Field) and attribute not in annotations:
+            raise DeclarationError(
+                f"{name}.{attribute} has no type: write {attribute}: <type> = "
+                f"field(...), the type being one of {_PERMITTED}"
+            )
+    for attribute, annotation in annotations.items():
+        where = f"{name}.{attribute}"
+        value = namespace.get(attribute)
+        if isinstance(value, Field):
+            _check_name(where, attribute, bases)
+            code = _code(where, annotation)
+            fields[attribute] = (code, _complete(where, code, value))
+            del namespace[attribute]
+        elif not _is_class_variable(annotation) and (
+            attribute not in namespace or _marker(annotation) is not None
+        ):
+            default = repr(value) if attribute in namespace else "<default>"
+            raise DeclarationError(
+                f"{where} isn't declared as a field: write {attribute}: "
+                f"{_show(annotation)} = field({default}), or ClassVar for a constant"
+            )
+    return fields
+
+
+def _annotations(name: str, namespace: dict[str, Any]) -> dict[str, object]:
+    found: dict[str, object]
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        found = {}
+        if annotate is not None:
+            found = annotationlib.call_annotate_function(
+                annotate, annotationlib.Format.VALUE
+            )
+    else:
+        found = namespace.get("__annotations__", {})
+    module = sys.modules.get(namespace.get("__module__", ""))
+    scope = {} if module is None else vars(module)
+    return {
+        key: _resolve(name, key, value, scope, namespace)
+        for key, value in found.items()
+    }
+
+
+def _resolve(
+    name: str,
+    key: str,
+    annotation: object,
+    scope: dict[str, Any],
+    namespace: dict[str, Any],
+) -> object:
+    """An annotation itself, where it was written or postponed as text."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, scope, dict(namespace))
+    except (AttributeError, NameError, SyntaxError, TypeError) as error:
+        raise DeclarationError(
+            f"{name}.{key}: the type {annotation!r} isn't known: {error}"
+        ) from None
+
+
+def _is_class_variable(annotation: object) -> bool:
+    return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def _marker(annotation: object) -> FieldType | None:
+    for mark in getattr(annotation, "__metadata__", ()):
+        if isinstance(mark, FieldType):
+            return mark
+    return None
+
+
+def _check_name(where: str, attribute: str, bases: tuple[type, ...]) -> None:
+    if attribute in ("position", "velocity", "yaw", "pitch", "owner"):
+        raise DeclarationError(f"{where}: every entity has a field {attribute} already")
+    if attribute.startswith("_"):
+        raise DeclarationError(
+            f"{where}: the name of a field can't begin with an underscore"
+        )
+    if any(attribute in vars(cls) for cls in (_tessera.Entity, Entity)):
+        raise DeclarationError(
+            f"{where}: every entity has something called {attribute} already; "
+            f"choose another name"
+        )
+
+
+def _code(where: str, annotation: object) -> str:
+    """The engine's name for the type that an annotation says."""
+    while isinstance(annotation, TypeAliasType):
+        annotation = annotation.__value__
+    if isinstance(annotation, NewType):
+        return _code(where, annotation.__supertype__)
+    marker = _marker(annotation)
+    if marker is not None:
+        return marker.code
+    if isinstance(annotation, type) and annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if _is_cloned(annotation) and annotation not in (None, type(None), int, float):
+        return "object"
+    hint = ""
+    if annotation is int:
+        hint = ": an int needs a width, or ref for an entity"
+    elif annotation is float:
+        hint = ": f32 rounds to seven digits, f64 doesn't"
+    elif isinstance(annotation, EntityType):
+        hint = ": another entity is kept by its id, as a ref"
+    raise DeclarationError(
+        f"{where}: {_show(annotation)} can't be the type of a field{hint}; "
+        f"one of {_PERMITTED}"
+    )
+
+
+def _is_cloned(annotation: object) -> bool:
+    origin = get_origin(annotation)
+    if origin is Union or origin is UnionType:
+        return all(_is_cloned(part) for part in annotation.__args__)  # type: ignore[attr-defined]
+    if origin is not None:
+        return origin in _CONTAINERS or _marker(annotation) is not None
+    if isinstance(annotation, type) and hasattr(annotation, "__total__"):
+        return True  # a TypedDict, whose values are dicts
+    return annotation in _CLONED
+
+
+def _show(annotation: object) -> str:
+    marker = _marker(annotation)
+    if marker is not None:
+        return marker.code
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation.__name__
+    return str(annotation)
+
+
+def _complete(where: str, code: str, field: Field) -> Field:
+    """Fills in what follows from the type, and refuses what doesn't go with it."""
+    sized = code in ("str", "bytes")
+    if sized and field.max is None:
+        raise DeclarationError(
+            f"{where}: {code} needs max=, the most bytes it can have"
+        )
+    if not sized and field.max is not None:
+        raise DeclarationError(f"{where}: max= is for str and bytes, not for {code}")
+    if field.to is None:
+        field.to = NOBODY if code == "object" else EVERYONE
+    return field
+
+
+def _wire(wire: Range | Angle | None) -> tuple[Any, ...]:
+    if isinstance(wire, Range):
+        return ("range", wire.min, wire.max, wire.bits)
+    if isinstance(wire, Angle):
+        return ("angle", wire.bits)
+    return ("exact",)
+
+
+def _register(cls: EntityType) -> None:
+    name = cls.__name__
+    hitbox, projectile = getattr(cls, "hitbox", None), getattr(cls, "projectile", None)
+    if hitbox is not None and not isinstance(hitbox, Capsule):
+        raise DeclarationError(f"{name}.hitbox must be a Capsule(...), not {hitbox!r}")
+    if projectile is not None and not isinstance(projectile, Projectile):
+        raise DeclarationError(
+            f"{name}.projectile must be a Projectile(...), not {projectile!r}"
+        )
+    fields = tuple(
+        (
+            key,
+            code,
+            field.max or 0,
+            field.default,
+            _wire(field.wire),
+            (field.to or EVERYONE).code,
+        )
+        for key, (code, field) in cls._declared.items()
+    )
+    _tessera.register_kind(
+        cls,
+        fields,
+        None if hitbox is None else (hitbox.radius, hitbox.height, hitbox.when),
+        None if projectile is None else projectile.gravity,
+        issubclass(cls, Match),
+    )
+
+
+class Entity(_tessera.Entity, metaclass=EntityType):
+    """Anything that lives in the match. Derive from it and declare fields; see the
+    package's text.
+
+    Every entity has ``position`` (for a character its feet), ``velocity``, ``yaw``,
+    ``pitch`` and ``owner``: the number of the client that steers it, as ``on_join`` was
+    given it, or 0.
+
+    The engine calls, in each tick and in this order: ``on_<name>(sender, ...)`` for
+    each message that was sent to the entity in the tick before, ``command(cmd)`` if a
+    client steers it, ``tick(dt)``. If one raises, the entity's fields go back to what
+    they were when the tick began, and what it sent in this tick is dropped.
+    """
+
+    hitbox: ClassVar[Capsule | None] = None
+    """What shots hit of it, if anything."""
+
+    projectile: ClassVar[Projectile | None] = None
+    """Whether the engine moves it, and how."""
+
+    if TYPE_CHECKING:
+
+        def tick(self, dt: float) -> None:
+            """Called once a tick, after all messages. `dt` is seconds: 1 /
+            `TICK_HZ`."""
+
+        def command(self, cmd: Command) -> None:
+            """Called once a tick, before `tick`, with what the client that steers it
+            wants."""
+
+
+class Match(Entity):
+    """The one entity that hears of clients. A mode derives one class from it and spawns
+    it once."""
+
+    if TYPE_CHECKING:
+
+        def on_join(self, sender: int, client: int, name: str) -> None:
+            """A client came. Spawn its player with ``owner=client``. `sender` is 0, the
+            engine."""
+
+        def on_leave(self, sender: int, client: int) -> None:
+            """A client left. Its entities stay until they despawn themselves."""

@@ -1,0 +1,591 @@
+//! Objects to bytes.
+
+use std::ffi::c_int;
+use std::mem::{replace, take};
+use std::slice;
+
+use pyo3_ffi::*;
+
+use super::memo::Memo;
+use super::refusal::{self, Purpose, Refusal};
+use super::wire::{self, write_length};
+use super::{BUFFERS_MAX, CLONE_BYTES_MAX, Cloned, Codec, DEPTH_MAX, INT_BYTES_MAX, Types};
+use crate::buffer::{self, Exports, SHARED_BYTES_MIN, SharedBytes};
+use crate::py::{PyResult, raise};
+use crate::vec3;
+
+type Encoded = Result<(), Box<Refusal>>;
+
+/// [`Codec::encode_value`].
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn value(
+    codec: &mut Codec,
+    value: *mut PyObject,
+    what: &str,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    codec.memo.clear();
+    let start = out.len();
+    let mut encoder = Encoder {
+        out,
+        limit: start + CLONE_BYTES_MAX,
+        memo: &mut codec.memo,
+        types: &codec.types,
+        lending: None,
+        open: Vec::new(),
+        depth: 0,
+        hashed: false,
+    };
+    // SAFETY: by the caller's promise.
+    let encoded = unsafe { encoder.value(value, true) }.and_then(|()| encoder.check_room(0));
+    encoded.map_err(|refusal| {
+        out.truncate(start);
+        refusal.raise(what)
+    })
+}
+
+/// [`Codec::encode_message`].
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn message(
+    codec: &mut Codec,
+    name: *mut PyObject,
+    args: &[*mut PyObject],
+    exports: &mut Exports,
+) -> PyResult<Cloned> {
+    codec.memo.clear();
+    codec.scratch.clear();
+    let mut encoder = Encoder {
+        out: &mut codec.scratch,
+        limit: CLONE_BYTES_MAX,
+        memo: &mut codec.memo,
+        types: &codec.types,
+        lending: Some(Lending {
+            exports,
+            buffers: Vec::new(),
+        }),
+        open: Vec::new(),
+        depth: 1,
+        hashed: false,
+    };
+    // SAFETY: by the caller's promise; the name's type is checked.
+    unsafe {
+        if PyUnicode_CheckExact(name) == 0 {
+            return Err(raise(
+                PyExc_TypeError,
+                "the name of a message must be a str",
+            ));
+        }
+        encoder
+            .text(name)
+            .map_err(|refusal| refusal.raise("name"))?;
+        encoder.out.push(wire::TUPLE);
+        write_length(encoder.out, args.len());
+        for (at, &arg) in args.iter().enumerate() {
+            encoder
+                .value(arg, true)
+                .map_err(|refusal| refusal.at(at).raise("args"))?;
+        }
+    }
+    encoder
+        .check_room(0)
+        .map_err(|refusal| refusal.raise("args"))?;
+    let buffers = take(&mut encoder.lending).map_or_else(Vec::new, |lending| lending.buffers);
+    Ok(Cloned::from_parts(&codec.scratch, buffers))
+}
+
+/// Where large bytes of a message go.
+struct Lending<'a> {
+    exports: &'a mut Exports,
+    buffers: Vec<SharedBytes>,
+}
+
+/// One value being written.
+struct Encoder<'a> {
+    out: &'a mut Vec<u8>,
+    /// Length of `out` above which the value is too large.
+    limit: usize,
+    memo: &'a mut Memo,
+    types: &'a Types,
+    /// For messages; the state holds its bytes itself.
+    lending: Option<Lending<'a>>,
+    /// Lists around the value, for the state: a list can't contain itself there.
+    open: Vec<*mut PyObject>,
+    depth: u32,
+    /// Whether the value is part of a key or of an element of a set.
+    hashed: bool,
+}
+
+impl Encoder<'_> {
+    fn purpose(&self) -> Purpose {
+        if self.lending.is_some() {
+            Purpose::Send
+        } else {
+            Purpose::Keep
+        }
+    }
+
+    /// Writes any value. `root` says that a reference to it may exist that isn't counted: the
+    /// interpreter borrows what it passes as arguments.
+    ///
+    /// # Safety
+    /// `object` is an object of the codec's interpreter, to which this thread is attached.
+    unsafe fn value(&mut self, object: *mut PyObject, root: bool) -> Encoded {
+        // SAFETY: each type is checked before its objects are taken apart; nothing here runs a script,
+        // so that no container changes while it is read.
+        unsafe {
+            let ty = Py_TYPE(object);
+            if ty == &raw mut PyFloat_Type {
+                return self.float(PyFloat_AS_DOUBLE(object));
+            }
+            if ty == &raw mut PyUnicode_Type {
+                return self.text(object);
+            }
+            if ty == &raw mut PyLong_Type {
+                return self.int(object);
+            }
+            if object == Py_None() {
+                self.out.push(wire::NONE);
+                return Ok(());
+            }
+            if ty == &raw mut PyBool_Type {
+                let truth = object == Py_True();
+                self.out.push(if truth { wire::TRUE } else { wire::FALSE });
+                return Ok(());
+            }
+            if ty == self.types.vec3 {
+                return self.vector(vec3::get(object).unwrap_or_default());
+            }
+            if ty == &raw mut PyTuple_Type {
+                return self.tuple(object);
+            }
+            if ty == &raw mut PyDict_Type {
+                return self.dict(object, object, root);
+            }
+            if ty == &raw mut PyList_Type {
+                return self.list(object, root);
+            }
+            self.rare(object, root)
+        }
+    }
+
+    /// The types that are seen less.
+    ///
+    /// # Safety
+    /// As for [`Self::value`].
+    #[inline(never)]
+    unsafe fn rare(&mut self, object: *mut PyObject, root: bool) -> Encoded {
+        // SAFETY: as in `value`.
+        unsafe {
+            let ty = Py_TYPE(object);
+            if ty == &raw mut PyBytes_Type {
+                return self.bytes(object);
+            }
+            if ty == &raw mut PySet_Type {
+                if self.hashed {
+                    return Err(self.refused(object));
+                }
+                return match self.appeared(object, root) {
+                    Some(number) => self.reference(number),
+                    None => self.set(wire::SET, object),
+                };
+            }
+            if ty == &raw mut PyFrozenSet_Type {
+                return self.set(wire::FROZENSET, object);
+            }
+            if ty == &raw mut PyMemoryView_Type && !self.hashed {
+                return self.view(object);
+            }
+            if ty == &raw mut PyDictProxy_Type {
+                let mapping = (*object.cast::<MappingProxy>()).mapping;
+                if Py_TYPE(mapping) == &raw mut PyDict_Type {
+                    return self.dict(object, mapping, true);
+                }
+            }
+            Err(self.refused(object))
+        }
+    }
+
+    #[cold]
+    unsafe fn refused(&self, object: *mut PyObject) -> Box<Refusal> {
+        // SAFETY: as for `value`, which this is called from.
+        unsafe { refusal::of_type(object, self.types, self.purpose()) }
+    }
+
+    fn float(&mut self, value: f64) -> Encoded {
+        if self.hashed && value.is_nan() {
+            return Err(refusal::nan());
+        }
+        wire::write_eight(self.out, wire::FLOAT, value.to_le_bytes());
+        Ok(())
+    }
+
+    fn vector(&mut self, v: [f64; 3]) -> Encoded {
+        if self.hashed && v.iter().any(|c| c.is_nan()) {
+            return Err(refusal::nan());
+        }
+        self.out.push(wire::VEC3);
+        for c in v {
+            self.out.extend_from_slice(&c.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    unsafe fn text(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a str; its UTF-8 lives as long as it.
+        unsafe {
+            let text = if PyUnicode_IS_COMPACT_ASCII(object) != 0 {
+                let len = PyUnicode_GET_LENGTH(object) as usize;
+                slice::from_raw_parts(PyUnicode_DATA(object).cast::<u8>(), len)
+            } else {
+                let mut len = 0;
+                let utf8 = PyUnicode_AsUTF8AndSize(object, &mut len);
+                if utf8.is_null() {
+                    PyErr_Clear();
+                    return Err(refusal::surrogates());
+                }
+                slice::from_raw_parts(utf8.cast::<u8>(), len as usize)
+            };
+            self.check_room(text.len())?;
+            wire::write_str(self.out, text);
+            Ok(())
+        }
+    }
+
+    unsafe fn int(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is an int.
+        unsafe {
+            let mut overflow: c_int = 0;
+            let value = PyLong_AsLongLongAndOverflow(object, &mut overflow);
+            if overflow == 0 {
+                wire::write_int(self.out, value);
+                return Ok(());
+            }
+            self.big_int(object)
+        }
+    }
+
+    #[cold]
+    unsafe fn big_int(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is an int; CPython writes at most the bytes that the array has.
+        unsafe {
+            let mut bytes = [0_u8; INT_BYTES_MAX];
+            let flags = Py_ASNATIVEBYTES_LITTLE_ENDIAN;
+            let needed = PyLong_AsNativeBytes(
+                object,
+                bytes.as_mut_ptr().cast(),
+                INT_BYTES_MAX as Py_ssize_t,
+                flags,
+            );
+            let Some(bytes) = usize::try_from(needed).ok().and_then(|n| bytes.get(..n)) else {
+                PyErr_Clear();
+                return Err(refusal::int());
+            };
+            let bytes = shortest(bytes);
+            self.out.push(wire::INT_BIG);
+            write_length(self.out, bytes.len());
+            self.out.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    unsafe fn bytes(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a bytes; its contents live as long as it.
+        unsafe {
+            let len = Py_SIZE(object) as usize;
+            if len >= SHARED_BYTES_MIN
+                && !self.hashed
+                && let Some(lending) = &mut self.lending
+            {
+                let shared = lending.exports.lend(object);
+                return self.share(shared);
+            }
+            let data = PyBytes_AS_STRING(object).cast::<u8>();
+            self.copy(slice::from_raw_parts(data, len))
+        }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Encoded {
+        self.check_room(bytes.len())?;
+        self.out.push(wire::BYTES);
+        write_length(self.out, bytes.len());
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn share(&mut self, bytes: SharedBytes) -> Encoded {
+        if let Some(lending) = &mut self.lending {
+            if lending.buffers.len() == BUFFERS_MAX {
+                let reason = format!("more than {BUFFERS_MAX} large bytes in one message");
+                return Err(Refusal::new(reason));
+            }
+            lending.buffers.push(bytes);
+            self.out.push(wire::BUFFER);
+        }
+        Ok(())
+    }
+
+    /// A `memoryview`, such as the one in which large bytes arrive: goes on as bytes.
+    unsafe fn view(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a memoryview. The buffer is released before anything else happens to the
+        // view; its contents stay in place until then, and no script runs that could change them.
+        unsafe {
+            let mut view = Py_buffer::new();
+            if PyObject_GetBuffer(object, &mut view, PyBUF_SIMPLE) != 0 {
+                PyErr_Clear();
+                let reason = "a memoryview that was released or has gaps: send bytes(...) of it";
+                return Err(Refusal::new(reason));
+            }
+            let bytes = slice::from_raw_parts(view.buf.cast::<u8>(), view.len as usize);
+            let encoded = match self.forwarded(object, bytes) {
+                _ if view.itemsize != 1 => Err(Refusal::new(
+                    "a memoryview of more than bytes: send bytes(...) of it",
+                )),
+                Some(shared) => self.share(shared),
+                None => self.copy(bytes),
+            };
+            PyBuffer_Release(&mut view);
+            encoded
+        }
+    }
+
+    /// What a view shows of a buffer that another zone has lent, if it is to be lent on.
+    unsafe fn forwarded(&self, view: *mut PyObject, bytes: &[u8]) -> Option<SharedBytes> {
+        if self.lending.is_none() || bytes.len() < SHARED_BYTES_MIN {
+            return None;
+        }
+        // SAFETY: `view` is a memoryview that isn't released; the base is released after its use.
+        unsafe {
+            let base = PyObject_GetAttrString(view, c"obj".as_ptr());
+            if base.is_null() {
+                PyErr_Clear();
+                return None;
+            }
+            let shared = buffer::get(self.types.shared_buffer, base)
+                .and_then(|shared| shared.part(bytes.as_ptr(), bytes.len()));
+            Py_DECREF(base);
+            shared
+        }
+    }
+
+    unsafe fn tuple(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a tuple and stays as it is.
+        unsafe {
+            let len = PyTuple_GET_SIZE(object) as usize;
+            self.open(wire::TUPLE, len)?;
+            for at in 0..len {
+                let item = PyTuple_GET_ITEM(object, at as Py_ssize_t);
+                self.value(item, false).map_err(|refusal| refusal.at(at))?;
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    unsafe fn list(&mut self, object: *mut PyObject, root: bool) -> Encoded {
+        // SAFETY: `object` is a list, and no script runs that could change it.
+        unsafe {
+            if self.hashed {
+                return Err(self.refused(object));
+            }
+            if let Some(number) = self.appeared(object, root) {
+                if self.open.contains(&object) {
+                    return Err(refusal::cycle());
+                }
+                return self.reference(number);
+            }
+            let len = PyList_GET_SIZE(object) as usize;
+            self.open(wire::LIST, len)?;
+            // Messages are decoded into lists, which may contain themselves.
+            let watch = self.purpose() == Purpose::Keep;
+            if watch {
+                self.open.push(object);
+            }
+            for at in 0..len {
+                let item = PyList_GET_ITEM(object, at as Py_ssize_t);
+                self.value(item, false).map_err(|refusal| refusal.at(at))?;
+            }
+            if watch {
+                self.open.pop();
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Writes the dict `mapping`, which is known as `object`: itself, or the proxy that freezes it.
+    unsafe fn dict(
+        &mut self,
+        object: *mut PyObject,
+        mapping: *mut PyObject,
+        root: bool,
+    ) -> Encoded {
+        // SAFETY: `mapping` is a dict, and no script runs that could change it; `PyDict_Next` lends its
+        // keys and values.
+        unsafe {
+            if self.hashed {
+                return Err(self.refused(object));
+            }
+            if let Some(number) = self.appeared(mapping, root) {
+                return self.reference(number);
+            }
+            self.open(wire::DICT, PyDict_Size(mapping) as usize)?;
+            let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+            while PyDict_Next(mapping, &mut at, &mut key, &mut value) != 0 {
+                self.hashed(key)
+                    .map_err(|refusal| refusal.within("a key"))?;
+                self.value(value, false)
+                    .map_err(|refusal| refusal.under(key))?;
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Writes a key or an element, of which nothing may change and no address be hashed.
+    unsafe fn hashed(&mut self, object: *mut PyObject) -> Encoded {
+        let around = replace(&mut self.hashed, true);
+        // SAFETY: as for `value`.
+        let encoded = unsafe { self.value(object, false) };
+        self.hashed = around;
+        encoded
+    }
+
+    unsafe fn set(&mut self, tag: u8, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a set or frozenset, and no script runs that could change it. Each
+        // element is released after it was written; the set keeps it.
+        unsafe {
+            let len = PySet_GET_SIZE(object) as usize;
+            self.open(tag, len)?;
+            let start = self.out.len();
+            let mut ends = Vec::with_capacity(len);
+            let elements = PyObject_GetIter(object);
+            if elements.is_null() {
+                PyErr_Clear();
+                return Err(Refusal::new("out of memory"));
+            }
+            let mut encoded = Ok(());
+            while encoded.is_ok() {
+                let element = PyIter_Next(elements);
+                if element.is_null() {
+                    break;
+                }
+                encoded = self.hashed(element);
+                Py_DECREF(element);
+                ends.push(self.out.len());
+            }
+            Py_DECREF(elements);
+            encoded.map_err(|refusal| refusal.within("an element"))?;
+            sort(self.out, start, &ends);
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// The number of a container, if it has appeared.
+    unsafe fn appeared(&mut self, object: *mut PyObject, root: bool) -> Option<usize> {
+        // SAFETY: a live object. With one reference, from the container around it, it can't be found
+        // anywhere else.
+        if !root && unsafe { Py_REFCNT(object) } == 1 {
+            self.memo.skip();
+            return None;
+        }
+        self.memo.find_or_add(object)
+    }
+
+    fn reference(&mut self, number: usize) -> Encoded {
+        self.out.push(wire::REFERENCE);
+        write_length(self.out, number);
+        Ok(())
+    }
+
+    fn open(&mut self, tag: u8, len: usize) -> Encoded {
+        if self.depth == DEPTH_MAX {
+            return Err(refusal::depth());
+        }
+        self.depth += 1;
+        // An item takes a byte at least; that also bounds the time that a tuple of tuples of the same
+        // tuples takes.
+        self.check_room(len)?;
+        self.out.push(tag);
+        write_length(self.out, len);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn check_room(&self, bytes: usize) -> Encoded {
+        if self.out.len() + bytes > self.limit {
+            return Err(refusal::size(self.purpose()));
+        }
+        Ok(())
+    }
+}
+
+/// CPython's `mappingproxyobject`, which has no accessor (`Objects/descrobject.c`).
+#[repr(C)]
+struct MappingProxy {
+    head: PyObject,
+    mapping: *mut PyObject,
+}
+
+/// The shortest little-endian two's complement of the same number.
+fn shortest(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., below, last] = bytes {
+        let sign = if below & 0x80 == 0 { 0x00 } else { 0xff };
+        if *last != sign {
+            break;
+        }
+        bytes = &bytes[..rest.len() + 1];
+    }
+    bytes
+}
+
+/// Sorts the values that begin at `start` and end at `ends` by their bytes.
+fn sort(out: &mut [u8], start: usize, ends: &[usize]) {
+    let unsorted = out[start..].to_vec();
+    let mut from = 0;
+    let mut values: Vec<&[u8]> = Vec::with_capacity(ends.len());
+    for end in ends {
+        values.push(&unsorted[from..end - start]);
+        from = end - start;
+    }
+    values.sort_unstable();
+    let mut at = start;
+    for value in values {
+        out[at..at + value.len()].copy_from_slice(value);
+        at += value.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortest_keeps_the_sign() {
+        let cases: &[(&[u8], &[u8])] = &[
+            (&[0, 0, 0], &[0]),
+            (&[0x7f, 0], &[0x7f]),
+            (&[0x80, 0], &[0x80, 0]),
+            (&[0x80, 0xff], &[0x80]),
+            (&[0x7f, 0xff], &[0x7f, 0xff]),
+            (&[0xff, 0xff], &[0xff]),
+        ];
+        for (long, short) in cases {
+            assert_eq!(shortest(long), *short, "{long:?}");
+        }
+    }
+
+    #[test]
+    fn sort_is_by_bytes() {
+        let mut out = b"head-bb-a-ccc".to_vec();
+        sort(&mut out, 4, &[7, 9, 13]);
+        assert_eq!(out, b"head-a-bb-ccc");
+    }
+}

@@ -1,0 +1,98 @@
+//! Messages between interpreters.
+
+use tessera_protocol::value::Value;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::wire::{self, Reader};
+use crate::buffer::SharedBytes;
+
+/// A message's name and arguments, independent of any interpreter.
+#[derive(Clone, Debug)]
+pub struct Cloned {
+    /// The name, then a tuple of the arguments.
+    bytes: Box<[u8]>,
+    /// What crosses without a copy, in order of appearance.
+    buffers: Vec<SharedBytes>,
+}
+
+impl Cloned {
+    /// `bytes` begins with the name, a str.
+    pub(super) fn from_parts(bytes: &[u8], buffers: Vec<SharedBytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            buffers,
+        }
+    }
+
+    /// A message of the engine's own making. Entities arrive as their ids.
+    ///
+    /// # Panics
+    /// If a text has 4 GiB.
+    pub fn from_values(name: &str, args: &[Value]) -> Self {
+        let mut out = Vec::new();
+        wire::write_str(&mut out, name.as_bytes());
+        out.push(wire::TUPLE);
+        wire::write_length(&mut out, args.len());
+        for arg in args {
+            match arg {
+                Value::None => out.push(wire::NONE),
+                Value::Bool(false) => out.push(wire::FALSE),
+                Value::Bool(true) => out.push(wire::TRUE),
+                Value::Int(value) => wire::write_int(&mut out, *value),
+                Value::Float(value) => {
+                    wire::write_eight(&mut out, wire::FLOAT, value.to_le_bytes());
+                }
+                Value::Str(text) => wire::write_str(&mut out, text.as_bytes()),
+                Value::Entity(id) => wire::write_int(&mut out, id.0.into()),
+            }
+        }
+        Self::from_parts(&out, Vec::new())
+    }
+
+    /// The name of the message; empty where the bytes are damaged.
+    pub fn name(&self) -> &str {
+        let name = self.split().map_or(&[][..], |(name, _)| name);
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
+    /// Size in bytes, large buffers included.
+    pub fn len(&self) -> usize {
+        let buffers = self.buffers.iter().map(|buffer| buffer.as_slice().len());
+        self.bytes.len() + buffers.sum::<usize>()
+    }
+
+    /// Whether there is nothing in it. Never so for a message that was sent.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A hash of the name and all arguments, equal for equal messages on every host.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = Xxh3Default::new();
+        hasher.update(&self.bytes);
+        for buffer in &self.buffers {
+            hasher.update(&(buffer.as_slice().len() as u64).to_le_bytes());
+            hasher.update(buffer.as_slice());
+        }
+        hasher.digest()
+    }
+
+    /// The bytes of the tuple of arguments.
+    pub(super) fn args(&self) -> &[u8] {
+        self.split().map_or(&[], |(_, args)| args)
+    }
+
+    pub(super) fn buffers(&self) -> &[SharedBytes] {
+        &self.buffers
+    }
+
+    fn split(&self) -> Option<(&[u8], &[u8])> {
+        let mut reader = Reader::new(&self.bytes);
+        if reader.byte() != Ok(wire::STR) {
+            return None;
+        }
+        let len = reader.length().ok()?;
+        let name = reader.take(len).ok()?;
+        Some((name, reader.mark()))
+    }
+}

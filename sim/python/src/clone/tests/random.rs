@@ -1,0 +1,1 @@
+//! Arbitrary values and arbitrary bytes.

@@ -1,0 +1,175 @@
+//! The format of clones.
+//!
+//! A value is a tag and what the tag says. Numbers are little-endian. A *length* is one byte below
+//! 255, or the byte 255 and four bytes. Each value has exactly one form, the shortest: equal values
+//! give equal bytes, and what decodes encodes to the same bytes again.
+
+/// `None`.
+pub(super) const NONE: u8 = 0;
+/// `False`.
+pub(super) const FALSE: u8 = 1;
+/// `True`.
+pub(super) const TRUE: u8 = 2;
+/// An `int` in one byte, signed.
+pub(super) const INT8: u8 = 3;
+/// An `int` in eight bytes, signed.
+pub(super) const INT64: u8 = 4;
+/// Any other `int`: a length and so many bytes, signed.
+pub(super) const INT_BIG: u8 = 5;
+/// A `float`: eight bytes.
+pub(super) const FLOAT: u8 = 6;
+/// A `str`: a length and UTF-8.
+pub(super) const STR: u8 = 7;
+/// A `bytes`: a length and the bytes.
+pub(super) const BYTES: u8 = 8;
+/// A `Vec3`: three floats.
+pub(super) const VEC3: u8 = 9;
+/// A `tuple`: a length and so many values.
+pub(super) const TUPLE: u8 = 10;
+/// A `frozenset`: a length and so many values, in ascending order of their bytes.
+pub(super) const FROZENSET: u8 = 11;
+/// A `list`: like a tuple. Lists, dicts and sets are numbered in order of appearance.
+pub(super) const LIST: u8 = 12;
+/// A `dict`: a length and so many pairs, in the dict's order.
+pub(super) const DICT: u8 = 13;
+/// A `set`: like a frozenset.
+pub(super) const SET: u8 = 14;
+/// A list, dict or set that has appeared before: its number as a length.
+pub(super) const REFERENCE: u8 = 15;
+/// The next of the buffers beside the bytes; only in messages.
+pub(super) const BUFFER: u8 = 16;
+
+/// Lengths from here on take five bytes.
+const LONG: usize = 255;
+
+/// Writes a length. Values that long were refused before they got here.
+pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
+    if length < LONG {
+        out.push(length as u8);
+    } else {
+        let length = u32::try_from(length).expect("longer values are refused");
+        out.push(LONG as u8);
+        out.extend_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// Writes a `str`.
+pub(super) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(STR);
+    write_length(out, text.len());
+    out.extend_from_slice(text);
+}
+
+/// Writes an `int` of 64 bits.
+pub(super) fn write_int(out: &mut Vec<u8>, value: i64) {
+    if let Ok(small) = i8::try_from(value) {
+        out.extend_from_slice(&[INT8, small as u8]);
+    } else {
+        write_eight(out, INT64, value.to_le_bytes());
+    }
+}
+
+/// Writes a tag and eight bytes.
+pub(super) fn write_eight(out: &mut Vec<u8>, tag: u8, bytes: [u8; 8]) {
+    let mut all = [tag; 9];
+    all[1..].copy_from_slice(&bytes);
+    out.extend_from_slice(&all);
+}
+
+/// Why bytes are no clone. Ours always are; a record or another process may be damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Damaged(pub(super) &'static str);
+
+/// Bytes being read.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(super) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Damaged> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(Damaged("it ends too early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8, Damaged> {
+        let (&byte, rest) = self
+            .rest
+            .split_first()
+            .ok_or(Damaged("it ends too early"))?;
+        self.rest = rest;
+        Ok(byte)
+    }
+
+    #[inline]
+    pub(super) fn eight(&mut self) -> Result<[u8; 8], Damaged> {
+        let (&bytes, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(Damaged("it ends too early"))?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    #[inline]
+    pub(super) fn length(&mut self) -> Result<usize, Damaged> {
+        let short = usize::from(self.byte()?);
+        if short < LONG {
+            return Ok(short);
+        }
+        let (&bytes, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(Damaged("it ends too early"))?;
+        self.rest = rest;
+        let long = u32::from_le_bytes(bytes) as usize;
+        if long < LONG {
+            return Err(Damaged("a length isn't in its short form"));
+        }
+        Ok(long)
+    }
+
+    /// Where this reader stands, to name a part that was read: see [`Self::since`].
+    pub(super) fn mark(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// What was read since `mark`.
+    pub(super) fn since(&self, mark: &'a [u8]) -> &'a [u8] {
+        &mark[..mark.len() - self.rest.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_one_form() {
+        for length in [0, 1, 254, 255, 256, 70_000] {
+            let mut bytes = Vec::new();
+            write_length(&mut bytes, length);
+            assert_eq!(bytes.len(), if length < 255 { 1 } else { 5 });
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.length(), Ok(length));
+            assert_eq!(reader.remaining(), 0);
+        }
+        let long_form_of_a_short_one = [255, 254, 0, 0, 0];
+        assert!(Reader::new(&long_form_of_a_short_one).length().is_err());
+        assert!(Reader::new(&[255, 0]).length().is_err());
+        assert!(Reader::new(&[]).length().is_err());
+    }
+}
