@@ -3,7 +3,11 @@
 //! Scripts declare it, the server sends it to each client in the handshake, and everything that
 //! stores, sends or hashes state is driven by it: there is no code per field.
 
-use xxhash_rust::xxh3::xxh3_64;
+pub mod base;
+mod check;
+mod hash;
+
+pub use check::{RECORD_LEN_MAX, TableError};
 
 use crate::ids::KindId;
 
@@ -11,59 +15,6 @@ use crate::ids::KindId;
 pub const KINDS_MAX: usize = 64;
 /// Most fields of a kind, base fields included: sets of fields are bits of a `u64`.
 pub const FIELDS_MAX: usize = 64;
-
-/// Fields that every kind begins with, in this order.
-pub mod base {
-    use super::{Audience, Field, FieldType, Quantization};
-
-    /// `Vec3`, metres; for a character its feet.
-    pub const POSITION: usize = 0;
-    /// `Vec3`, metres per second.
-    pub const VELOCITY: usize = 1;
-    /// `F32`, radians about +y in [-π, π), 0 looks along -z.
-    pub const YAW: usize = 2;
-    /// `F32`, radians above the horizon in [-π/2, π/2].
-    pub const PITCH: usize = 3;
-    /// `U16`, the client that steers it: its slot + 1, or 0. Nobody receives it: a client is told
-    /// which entity is its own.
-    pub const OWNER: usize = 4;
-    /// Number of base fields.
-    pub const COUNT: usize = 5;
-
-    /// The base fields for a map whose side is `map_size` metres.
-    pub fn fields(map_size: f64) -> [Field; COUNT] {
-        // Positions: a kilometre in 2^17 steps is 8 mm; fliers and debris may leave the map a bit.
-        let margin = 64.0;
-        let everyone = |name: &str, ty, quantization| Field {
-            name: name.to_owned(),
-            ty,
-            quantization,
-            audience: Audience::Everyone,
-        };
-        let position = Quantization::Range {
-            min: -margin,
-            max: map_size + margin,
-            bits: 17,
-        };
-        let velocity = Quantization::Range {
-            min: -128.0,
-            max: 128.0,
-            bits: 13,
-        };
-        [
-            everyone("position", FieldType::Vec3, position),
-            everyone("velocity", FieldType::Vec3, velocity),
-            everyone("yaw", FieldType::F32, Quantization::Angle { bits: 12 }),
-            everyone("pitch", FieldType::F32, Quantization::Angle { bits: 12 }),
-            Field {
-                name: "owner".to_owned(),
-                ty: FieldType::U16,
-                quantization: Quantization::Exact,
-                audience: Audience::Nobody,
-            },
-        ]
-    }
-}
 
 /// What a field holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -198,83 +149,4 @@ impl FieldTable {
         let index = self.kinds.iter().position(|kind| kind.name == name)?;
         u8::try_from(index).ok().map(KindId)
     }
-
-    /// A hash of everything declared. Two builds that agree on it agree on rows, snapshots and
-    /// records byte for byte.
-    pub fn hash(&self) -> u64 {
-        let mut bytes = Vec::new();
-        for kind in &self.kinds {
-            hash_kind(kind, &mut bytes);
-        }
-        xxh3_64(&bytes)
-    }
-}
-
-fn hash_kind(kind: &Kind, out: &mut Vec<u8>) {
-    hash_text(&kind.name, out);
-    out.push(u8::from(kind.is_match));
-    match kind.hitbox {
-        None => out.push(0),
-        Some(Hitbox {
-            radius,
-            height,
-            when,
-        }) => {
-            out.push(1);
-            out.extend(radius.to_le_bytes());
-            out.extend(height.to_le_bytes());
-            out.extend(when.map_or(u32::MAX, u32::from).to_le_bytes());
-        }
-    }
-    match kind.projectile {
-        None => out.push(0),
-        Some(Projectile { gravity }) => {
-            out.push(1);
-            out.extend(gravity.to_le_bytes());
-        }
-    }
-    out.extend((kind.fields.len() as u32).to_le_bytes());
-    for field in &kind.fields {
-        hash_field(field, out);
-    }
-}
-
-fn hash_field(field: &Field, out: &mut Vec<u8>) {
-    hash_text(&field.name, out);
-    let (ty, max) = match field.ty {
-        FieldType::Bool => (0, 0),
-        FieldType::U8 => (1, 0),
-        FieldType::U16 => (2, 0),
-        FieldType::U32 => (3, 0),
-        FieldType::I32 => (4, 0),
-        FieldType::F32 => (5, 0),
-        FieldType::F64 => (6, 0),
-        FieldType::Vec3 => (7, 0),
-        FieldType::Entity => (8, 0),
-        FieldType::Str { max } => (9, max),
-        FieldType::Bytes { max } => (10, max),
-        FieldType::Object => (11, 0),
-    };
-    out.push(ty);
-    out.extend(max.to_le_bytes());
-    match field.quantization {
-        Quantization::Exact => out.push(0),
-        Quantization::Range { min, max, bits } => {
-            out.extend([1, bits]);
-            out.extend(min.to_le_bytes());
-            out.extend(max.to_le_bytes());
-        }
-        Quantization::Angle { bits } => out.extend([2, bits]),
-    }
-    out.push(match field.audience {
-        Audience::Everyone => 0,
-        Audience::Owner => 1,
-        Audience::Nobody => 2,
-    });
-}
-
-/// Length first, so that no two tables run into the same bytes.
-fn hash_text(text: &str, out: &mut Vec<u8>) {
-    out.extend((text.len() as u32).to_le_bytes());
-    out.extend(text.as_bytes());
 }

@@ -8,6 +8,7 @@ pub mod fields;
 mod generated;
 pub mod ids;
 pub mod snapshot;
+pub mod state;
 pub mod value;
 
 pub use columns::{Column, KindTable, RowError, VarColumn};
@@ -17,4 +18,8 @@ pub use fields::{
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, write_zone_batch};
+pub use state::{
+    ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, Packed, StateConfig, StateError,
+    StateHeader,
+};
 pub use value::{Value, ValueRef};
