@@ -1,5 +1,9 @@
-//! Lets the binary and the tests find the CPython library that they were linked against.
+//! Binaries and tests of this package link libpython; this tells them where it is.
 
 fn main() {
-    pyo3_build_config::add_libpython_rpath_link_args();
+    for name in ["DEP_TESSERA_PYTHON_LIBDIR", "DEP_TESSERA_PYTHON_FRAMEWORK"] {
+        if let Ok(directory) = std::env::var(name) {
+            println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+        }
+    }
 }

@@ -9,9 +9,18 @@ use std::{env, fs};
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();
     pyo3_build_config::add_libpython_rpath_link_args();
+    pyo3_build_config::add_python_framework_link_args();
     let config = pyo3_build_config::get();
+    assert!(
+        !config.is_free_threaded(),
+        "a CPython with a GIL is needed, not the free-threaded build"
+    );
+    // Their build scripts read these as DEP_TESSERA_PYTHON_LIBDIR and DEP_TESSERA_PYTHON_FRAMEWORK.
     if let Some(directory) = config.lib_dir() {
         println!("cargo:libdir={directory}");
+    }
+    if let Some(directory) = config.python_framework_prefix() {
+        println!("cargo:framework={directory}");
     }
     bake_home();
     embed_package(Path::new("package"));
