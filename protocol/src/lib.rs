@@ -7,6 +7,7 @@ pub mod command;
 pub mod fields;
 mod generated;
 pub mod ids;
+pub mod session;
 pub mod snapshot;
 pub mod state;
 pub mod value;
@@ -17,6 +18,10 @@ pub use fields::{
     Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, base,
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
+pub use session::{
+    ClientCounters, ClientEvent, ClientSession, Close, CloseReason, EventError, Hello,
+    ServerCounters, ServerEvent, ServerSession, SharedEvent, Welcome, protocol_hash,
+};
 pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, write_zone_batch};
 pub use state::{
     ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, Packed, StateConfig, StateError,

@@ -1,0 +1,290 @@
+//! The client's end of a session.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::CommandClock;
+use super::close::{Close, CloseReason};
+use super::commands::{COMMANDS_MAX, REDUNDANCY, write_commands};
+use super::framing::Deframer;
+use super::messages::{
+    Hello, SERVER_MESSAGE_LEN_MAX, ServerEvent, ServerMessage, Welcome, read_server, write_hello,
+};
+use super::{HANDSHAKE_TIMEOUT, protocol_hash};
+use crate::command::Command;
+use crate::ids::{EntityId, Tick};
+use crate::state::{FrameDecoder, StateError, StateHeader};
+
+/// What happened to a client.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ClientEvent {
+    /// The server let it in.
+    Welcome(Arc<Welcome>),
+    /// A script told it something.
+    Event(ServerEvent),
+    /// The session ended.
+    Closed(Close),
+}
+
+/// What a server did that a sound one rarely does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ClientCounters {
+    /// State datagrams taken.
+    pub datagrams: u64,
+    /// State datagrams that couldn't be read.
+    pub bad_datagrams: u64,
+    /// State datagrams so old that they said nothing any more.
+    pub old_datagrams: u64,
+    /// State datagrams before the welcome or after the close; reordering makes these.
+    pub stray_datagrams: u64,
+}
+
+/// The client's end of a session.
+///
+/// 1. On a new connection with its control stream: [`ClientSession::new`].
+/// 2. What arrives goes to [`handle_stream`](Self::handle_stream),
+///    [`handle_datagram`](Self::handle_datagram) and [`handle_closed`](Self::handle_closed), times
+///    to [`handle_timeout`](Self::handle_timeout).
+/// 3. [`poll_event`](Self::poll_event) tells what happened, [`world`](Self::world) what is in sight.
+/// 4. At [`next_timeout`](Self::next_timeout): while [`poll_command_tick`](Self::poll_command_tick)
+///    returns a tick, [`send_command`](Self::send_command) what to do in it.
+/// 5. After each of these: write what [`poll_stream`](Self::poll_stream) returns, send what
+///    [`poll_datagram`](Self::poll_datagram) returns, and close the connection when
+///    [`poll_close`](Self::poll_close) says so.
+#[derive(Debug)]
+pub struct ClientSession {
+    phase: Phase,
+    deadline: Duration,
+    incoming: Deframer,
+    outgoing: Vec<u8>,
+    events: VecDeque<ClientEvent>,
+    close: Option<Close>,
+    counters: ClientCounters,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Greeting,
+    Playing(Box<Playing>),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Playing {
+    welcome: Arc<Welcome>,
+    world: FrameDecoder,
+    clock: CommandClock,
+    /// The last commands, oldest first.
+    commands: VecDeque<Command>,
+    /// How many of the last commands no datagram has held yet.
+    unsent: usize,
+}
+
+impl ClientSession {
+    /// A session whose player wants to be called `name`: at most
+    /// [`NAME_LEN_MAX`](super::NAME_LEN_MAX) bytes.
+    pub fn new(now: Duration, name: impl Into<String>) -> Self {
+        let hello = Hello {
+            protocol_hash: protocol_hash(),
+            name: name.into(),
+        };
+        Self {
+            phase: Phase::Greeting,
+            deadline: now + HANDSHAKE_TIMEOUT,
+            incoming: Deframer::new(SERVER_MESSAGE_LEN_MAX),
+            outgoing: write_hello(&hello),
+            events: VecDeque::new(),
+            close: None,
+            counters: ClientCounters::default(),
+        }
+    }
+
+    /// Takes bytes of the control stream.
+    pub fn handle_stream(&mut self, now: Duration, bytes: &[u8]) {
+        if self.is_closed() {
+            return;
+        }
+        self.incoming.push(bytes);
+        while !self.is_closed() {
+            let message = match self.incoming.next() {
+                Ok(None) => return,
+                Ok(Some(message)) => read_server(message),
+                Err(_) => None,
+            };
+            match (&self.phase, message) {
+                (Phase::Greeting, Some(ServerMessage::Welcome(welcome))) => {
+                    self.begin(now, welcome)
+                }
+                (Phase::Playing(_), Some(ServerMessage::Event(event))) => {
+                    self.events.push_back(ClientEvent::Event(event));
+                }
+                _ => self.close(CloseReason::Garbage, "the server's message makes no sense"),
+            }
+        }
+    }
+
+    /// Takes a state datagram; returns its header if it was any good.
+    pub fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) -> Option<StateHeader> {
+        let Phase::Playing(playing) = &mut self.phase else {
+            self.counters.stray_datagrams += 1;
+            return None;
+        };
+        match playing.world.handle(datagram) {
+            Ok(header) => {
+                self.counters.datagrams += 1;
+                playing.clock.handle_ack(now, header.tick, header.ack);
+                Some(header)
+            }
+            Err(StateError::TooOld(_)) => {
+                self.counters.old_datagrams += 1;
+                None
+            }
+            Err(_) => {
+                self.counters.bad_datagrams += 1;
+                None
+            }
+        }
+    }
+
+    /// Ends the session if the handshake's time is up.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if matches!(self.phase, Phase::Greeting) && now >= self.deadline {
+            self.close(CloseReason::HandshakeTimeout, "no welcome arrived in time");
+        }
+    }
+
+    /// Notes that the connection is gone: [`Close::received`] or [`Close::lost`].
+    pub fn handle_closed(&mut self, close: Close) {
+        if !self.is_closed() {
+            self.end(close);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) and
+    /// [`poll_command_tick`](Self::poll_command_tick) next, if ever.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Greeting => Some(self.deadline),
+            Phase::Playing(playing) => Some(playing.clock.next_due()),
+            Phase::Closed => None,
+        }
+    }
+
+    /// What happened, in order.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next tick that a command is due for, each once, ascending.
+    pub fn poll_command_tick(&mut self, now: Duration) -> Option<Tick> {
+        self.playing_mut()?.clock.poll(now)
+    }
+
+    /// Sends a command for a tick that [`poll_command_tick`](Self::poll_command_tick) returned, for
+    /// the player that [`own_entity`](Self::own_entity) names.
+    pub fn send_command(&mut self, command: Command) {
+        let Some(playing) = self.playing_mut() else {
+            return;
+        };
+        if playing.commands.len() == COMMANDS_MAX {
+            playing.commands.pop_front();
+        }
+        playing.commands.push_back(command);
+        playing.unsent = (playing.unsent + 1).min(COMMANDS_MAX);
+    }
+
+    /// A datagram to send.
+    pub fn poll_datagram(&mut self) -> Option<Vec<u8>> {
+        let playing = self.playing_mut().filter(|playing| playing.unsent > 0)?;
+        let count = (playing.unsent + REDUNDANCY - 1).min(playing.commands.len());
+        playing.unsent = 0;
+        let state_tick = playing.world.newest().map(|header| header.tick);
+        let commands = playing
+            .commands
+            .range(playing.commands.len() - count..)
+            .copied();
+        Some(write_commands(state_tick, commands))
+    }
+
+    /// Bytes to write to the control stream.
+    pub fn poll_stream(&mut self) -> Option<Vec<u8>> {
+        (!self.outgoing.is_empty()).then(|| std::mem::take(&mut self.outgoing))
+    }
+
+    /// How to close the connection, once.
+    pub fn poll_close(&mut self) -> Option<Close> {
+        self.close.take()
+    }
+
+    /// Leaves, or ends the session for another reason. The first close counts.
+    pub fn close(&mut self, reason: CloseReason, text: impl Into<String>) {
+        if !self.is_closed() {
+            let close = Close::new(reason, text);
+            self.close = Some(close.clone());
+            self.end(close);
+        }
+    }
+
+    /// The server's welcome, once it arrived and while the session lasts.
+    pub fn welcome(&self) -> Option<&Arc<Welcome>> {
+        self.playing().map(|playing| &playing.welcome)
+    }
+
+    /// The entities in sight.
+    pub fn world(&self) -> Option<&FrameDecoder> {
+        self.playing().map(|playing| &playing.world)
+    }
+
+    /// The client's player, [`EntityId::NONE`] while it has none.
+    pub fn own_entity(&self) -> EntityId {
+        let newest = self.world().and_then(FrameDecoder::newest);
+        newest.map_or(EntityId::NONE, |header| header.own)
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// What the server did that it shouldn't have.
+    pub fn counters(&self) -> &ClientCounters {
+        &self.counters
+    }
+
+    fn playing(&self) -> Option<&Playing> {
+        match &self.phase {
+            Phase::Playing(playing) => Some(playing),
+            _ => None,
+        }
+    }
+
+    fn playing_mut(&mut self) -> Option<&mut Playing> {
+        match &mut self.phase {
+            Phase::Playing(playing) => Some(playing),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, now: Duration, welcome: Welcome) {
+        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table)) else {
+            return self.close(CloseReason::Garbage, "the field table makes no sense");
+        };
+        let welcome = Arc::new(welcome);
+        self.events
+            .push_back(ClientEvent::Welcome(Arc::clone(&welcome)));
+        self.phase = Phase::Playing(Box::new(Playing {
+            clock: CommandClock::new(now, welcome.tick, welcome.tick_hz),
+            welcome,
+            world,
+            commands: VecDeque::with_capacity(COMMANDS_MAX),
+            unsent: 0,
+        }));
+    }
+
+    fn end(&mut self, close: Close) {
+        self.phase = Phase::Closed;
+        self.outgoing.clear();
+        self.events.push_back(ClientEvent::Closed(close));
+    }
+}

@@ -1,0 +1,264 @@
+//! The messages on the control stream.
+
+use std::sync::Arc;
+
+use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
+
+use super::framing::frame;
+use super::table::{read_table, write_table};
+use crate::fields::FieldTable;
+use crate::generated::{events, handshake as fb};
+use crate::ids::{ClientId, EntityId, Tick};
+use crate::value::Value;
+
+/// Most bytes of a client's message.
+pub(super) const CLIENT_MESSAGE_LEN_MAX: u32 = 1024;
+/// Most bytes of a server's message: the field table of 64 kinds with 64 fields and their names.
+pub(super) const SERVER_MESSAGE_LEN_MAX: u32 = 1 << 20;
+/// Most bytes of an event.
+const EVENT_LEN_MAX: usize = 16 << 10;
+
+/// What a client says first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// Its [`protocol_hash`](super::protocol_hash).
+    pub protocol_hash: u64,
+    /// How its player wants to be called.
+    pub name: String,
+}
+
+/// What the server answers to a client that it lets in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Welcome {
+    /// The client's slot.
+    pub client: ClientId,
+    /// The tick that the server is at.
+    pub tick: Tick,
+    /// Ticks per second.
+    pub tick_hz: u32,
+    /// Name of the game mode.
+    pub mode: String,
+    /// Name of the map.
+    pub map: String,
+    /// Hash of the map, for a client that has it.
+    pub map_hash: u64,
+    /// What the entities' fields are.
+    pub field_table: Arc<FieldTable>,
+}
+
+/// What a script told clients.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServerEvent {
+    /// The tick whose hooks told it.
+    pub tick: Tick,
+    /// Name.
+    pub name: String,
+    /// Arguments.
+    pub args: Vec<Value>,
+}
+
+/// An event too long to be sent.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("event `{name}` takes {len} bytes, at most {EVENT_LEN_MAX} are possible")]
+pub struct EventError {
+    /// Name of the event.
+    pub name: String,
+    /// Its bytes.
+    pub len: usize,
+}
+
+/// An event, coded once for all clients that are told it.
+#[derive(Clone, Debug)]
+pub struct SharedEvent(Arc<[u8]>);
+
+impl SharedEvent {
+    /// Codes an event.
+    ///
+    /// # Errors
+    /// Where it is longer than 16 KiB.
+    pub fn new(tick: Tick, name: &str, args: &[Value]) -> Result<Self, EventError> {
+        let mut builder = FlatBufferBuilder::new();
+        let body = write_event(&mut builder, tick, name, args).as_union_value();
+        let message = finish_server(builder, fb::ServerBody::Event, body);
+        match message.len() {
+            len if len > EVENT_LEN_MAX => Err(EventError {
+                name: name.to_owned(),
+                len,
+            }),
+            _ => Ok(Self(frame(&message).into())),
+        }
+    }
+
+    /// What goes on the stream.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a server says.
+#[derive(Debug)]
+pub(super) enum ServerMessage {
+    Welcome(Welcome),
+    Event(ServerEvent),
+}
+
+/// The bytes of a hello on the stream.
+pub(super) fn write_hello(hello: &Hello) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let name = Some(builder.create_string(&hello.name));
+    let args = fb::HelloArgs {
+        protocol_hash: hello.protocol_hash,
+        name,
+    };
+    let body = fb::Hello::create(&mut builder, &args).as_union_value();
+    let args = fb::ClientMessageArgs {
+        body_type: fb::ClientBody::Hello,
+        body: Some(body),
+    };
+    let message = fb::ClientMessage::create(&mut builder, &args);
+    builder.finish(message, None);
+    frame(builder.finished_data())
+}
+
+/// Reads a client's message; `None` where it is none.
+pub(super) fn read_client(message: &[u8]) -> Option<Hello> {
+    let hello = flatbuffers::root::<fb::ClientMessage<'_>>(message)
+        .ok()?
+        .body_as_hello()?;
+    Some(Hello {
+        protocol_hash: hello.protocol_hash(),
+        name: hello.name().to_owned(),
+    })
+}
+
+/// The bytes of a welcome on the stream.
+pub(super) fn write_welcome(welcome: &Welcome) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let args = fb::WelcomeArgs {
+        client: welcome.client.0,
+        tick: welcome.tick.0,
+        tick_hz: welcome.tick_hz,
+        mode: Some(builder.create_string(&welcome.mode)),
+        map: Some(builder.create_string(&welcome.map)),
+        map_hash: welcome.map_hash,
+        field_table: Some(write_table(&mut builder, &welcome.field_table)),
+        field_table_hash: welcome.field_table.hash(),
+    };
+    let body = fb::Welcome::create(&mut builder, &args).as_union_value();
+    frame(&finish_server(builder, fb::ServerBody::Welcome, body))
+}
+
+/// Reads a server's message; `None` where it is none.
+pub(super) fn read_server(message: &[u8]) -> Option<ServerMessage> {
+    let message = flatbuffers::root::<fb::ServerMessage<'_>>(message).ok()?;
+    match message.body_type() {
+        fb::ServerBody::Welcome => {
+            read_welcome(message.body_as_welcome()?).map(ServerMessage::Welcome)
+        }
+        fb::ServerBody::Event => read_event(message.body_as_event()?).map(ServerMessage::Event),
+        _ => None,
+    }
+}
+
+fn read_welcome(welcome: fb::Welcome<'_>) -> Option<Welcome> {
+    let field_table = read_table(welcome.field_table())?;
+    let same = field_table.hash() == welcome.field_table_hash();
+    let ticks = welcome.tick_hz() > 0;
+    (same && ticks && field_table.check().is_ok()).then(|| Welcome {
+        client: ClientId(welcome.client()),
+        tick: Tick(welcome.tick()),
+        tick_hz: welcome.tick_hz(),
+        mode: welcome.mode().to_owned(),
+        map: welcome.map().to_owned(),
+        map_hash: welcome.map_hash(),
+        field_table: Arc::new(field_table),
+    })
+}
+
+fn write_event<'b>(
+    builder: &mut FlatBufferBuilder<'b>,
+    tick: Tick,
+    name: &str,
+    args: &[Value],
+) -> WIPOffset<events::Event<'b>> {
+    let arguments: Vec<_> = args
+        .iter()
+        .map(|arg| write_argument(builder, arg))
+        .collect();
+    let args = events::EventArgs {
+        tick: tick.0,
+        name: Some(builder.create_string(name)),
+        arguments: Some(builder.create_vector(&arguments)),
+    };
+    events::Event::create(builder, &args)
+}
+
+fn write_argument<'b>(
+    builder: &mut FlatBufferBuilder<'b>,
+    value: &Value,
+) -> WIPOffset<events::Argument<'b>> {
+    use events::{BoolArgs, EntityArgs, FloatArgs, IntArgs, StrArgs};
+    let (value_type, value) = match *value {
+        Value::None => (events::Value::NONE, None),
+        Value::Bool(value) => {
+            let table = events::Bool::create(builder, &BoolArgs { value });
+            (events::Value::Bool, Some(table.as_union_value()))
+        }
+        Value::Int(value) => {
+            let table = events::Int::create(builder, &IntArgs { value });
+            (events::Value::Int, Some(table.as_union_value()))
+        }
+        Value::Float(value) => {
+            let table = events::Float::create(builder, &FloatArgs { value });
+            (events::Value::Float, Some(table.as_union_value()))
+        }
+        Value::Str(ref value) => {
+            let value = Some(builder.create_string(value));
+            let table = events::Str::create(builder, &StrArgs { value });
+            (events::Value::Str, Some(table.as_union_value()))
+        }
+        Value::Entity(EntityId(id)) => {
+            let table = events::Entity::create(builder, &EntityArgs { id });
+            (events::Value::Entity, Some(table.as_union_value()))
+        }
+    };
+    events::Argument::create(builder, &events::ArgumentArgs { value_type, value })
+}
+
+fn read_event(event: events::Event<'_>) -> Option<ServerEvent> {
+    Some(ServerEvent {
+        tick: Tick(event.tick()),
+        name: event.name().to_owned(),
+        args: event
+            .arguments()
+            .iter()
+            .map(read_argument)
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn read_argument(argument: events::Argument<'_>) -> Option<Value> {
+    Some(match argument.value_type() {
+        events::Value::NONE => Value::None,
+        events::Value::Bool => Value::Bool(argument.value_as_bool()?.value()),
+        events::Value::Int => Value::Int(argument.value_as_int()?.value()),
+        events::Value::Float => Value::Float(argument.value_as_float()?.value()),
+        events::Value::Str => Value::Str(argument.value_as_str()?.value().to_owned()),
+        events::Value::Entity => Value::Entity(EntityId(argument.value_as_entity()?.id())),
+        _ => return None,
+    })
+}
+
+fn finish_server(
+    mut builder: FlatBufferBuilder<'_>,
+    body_type: fb::ServerBody,
+    body: WIPOffset<UnionWIPOffset>,
+) -> Vec<u8> {
+    let args = fb::ServerMessageArgs {
+        body_type,
+        body: Some(body),
+    };
+    let message = fb::ServerMessage::create(&mut builder, &args);
+    builder.finish(message, None);
+    builder.finished_data().to_vec()
+}

@@ -1,0 +1,313 @@
+//! The server's end of a session.
+
+use std::time::Duration;
+
+use super::close::{Close, CloseReason};
+use super::commands::CommandsRef;
+use super::framing::Deframer;
+use super::messages::{
+    CLIENT_MESSAGE_LEN_MAX, Hello, SharedEvent, Welcome, read_client, write_welcome,
+};
+use super::queue::{Arrival, CommandQueue};
+use super::{HANDSHAKE_TIMEOUT, NAME_LEN_MAX, protocol_hash};
+use crate::command::Command;
+use crate::ids::{ClientId, EntityId, Tick};
+use crate::state::CommandAck;
+
+/// Most bytes that wait for a client to read its control stream.
+const OUTGOING_LEN_MAX: usize = 4 << 20;
+
+/// What a client did that an honest one rarely does. Never more than a number: a peer's garbage is
+/// no reason to log or to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ServerCounters {
+    /// Datagrams that are no commands.
+    pub bad_datagrams: u64,
+    /// Datagrams outside of a match: before the welcome or after the close.
+    pub stray_datagrams: u64,
+    /// Messages on the control stream that made no sense; each ended its session.
+    pub bad_messages: u64,
+    /// Commands whose tick had passed and that hadn't arrived before.
+    pub late: u64,
+    /// Commands that had arrived before; redundancy makes these.
+    pub duplicate: u64,
+    /// Commands too far ahead.
+    pub early: u64,
+    /// Commands for an entity that is not the client's player.
+    pub foreign: u64,
+    /// Commands with a number that is none.
+    pub not_finite: u64,
+    /// Ticks that found no command, after the first one.
+    pub starved: u64,
+    /// Commands that went into a tick.
+    pub consumed: u64,
+}
+
+/// The server's end of a session with one client.
+///
+/// 1. On each new connection: [`ServerSession::new`].
+/// 2. Bytes of the control stream go to [`handle_stream`](Self::handle_stream), datagrams to
+///    [`handle_datagram`](Self::handle_datagram), times to [`handle_timeout`](Self::handle_timeout).
+/// 3. Once [`poll_hello`](Self::poll_hello) returns a hello: [`accept`](Self::accept) or
+///    [`close`](Self::close). A hello of another protocol or with a bad name never gets this far.
+/// 4. Each tick: [`take_command`](Self::take_command), and after it [`ack`](Self::ack) for the
+///    state datagrams; [`send_event`](Self::send_event) at any time.
+/// 5. After each of these: write what [`poll_stream`](Self::poll_stream) returns, and close the
+///    connection when [`poll_close`](Self::poll_close) says so.
+#[derive(Debug)]
+pub struct ServerSession {
+    phase: Phase,
+    deadline: Duration,
+    incoming: Deframer,
+    outgoing: Vec<u8>,
+    close: Option<Close>,
+    counters: ServerCounters,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No hello yet.
+    Greeting,
+    /// A hello that the server has not been asked about.
+    Asked(Hello),
+    /// The server has the hello and decides.
+    Deciding,
+    Playing(Playing),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Playing {
+    client: ClientId,
+    queue: CommandQueue,
+    ack: CommandAck,
+    /// The newest state that the client says it has.
+    state_tick: Option<Tick>,
+}
+
+impl ServerSession {
+    /// A session with a client that connected just now.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            phase: Phase::Greeting,
+            deadline: now + HANDSHAKE_TIMEOUT,
+            incoming: Deframer::new(CLIENT_MESSAGE_LEN_MAX),
+            outgoing: Vec::new(),
+            close: None,
+            counters: ServerCounters::default(),
+        }
+    }
+
+    /// Takes bytes of the control stream.
+    pub fn handle_stream(&mut self, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        self.incoming.push(bytes);
+        while !matches!(self.phase, Phase::Closed) {
+            let hello = match self.incoming.next() {
+                Ok(None) => return,
+                Ok(Some(message)) => read_client(message),
+                Err(_) => None,
+            };
+            match (&self.phase, hello) {
+                (Phase::Greeting, Some(hello)) => self.greet(hello),
+                _ => {
+                    self.counters.bad_messages += 1;
+                    self.close(CloseReason::Garbage, "expected one hello and nothing else");
+                }
+            }
+        }
+    }
+
+    /// Takes a datagram.
+    pub fn handle_datagram(&mut self, datagram: &[u8]) {
+        let Phase::Playing(playing) = &mut self.phase else {
+            self.counters.stray_datagrams += 1;
+            return;
+        };
+        let Some(commands) = CommandsRef::read(datagram) else {
+            self.counters.bad_datagrams += 1;
+            return;
+        };
+        if let Some(tick) = commands.state_tick()
+            && playing
+                .state_tick
+                .is_none_or(|newest| tick.is_newer_than(newest))
+        {
+            playing.state_tick = Some(tick);
+        }
+        for command in commands.commands() {
+            match playing.queue.push(command) {
+                Arrival::Queued => {}
+                Arrival::Duplicate => self.counters.duplicate += 1,
+                Arrival::Late => self.counters.late += 1,
+                Arrival::Early => self.counters.early += 1,
+            }
+        }
+    }
+
+    /// Ends the session if its time is up.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        let greeting = matches!(self.phase, Phase::Greeting);
+        if greeting && now >= self.deadline {
+            self.close(CloseReason::HandshakeTimeout, "no hello arrived in time");
+        }
+    }
+
+    /// Notes that the connection is gone, for whichever reason.
+    pub fn handle_closed(&mut self) {
+        self.phase = Phase::Closed;
+        self.close = None;
+        self.outgoing.clear();
+    }
+
+    /// When to call [`ServerSession::handle_timeout`], if ever.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        matches!(self.phase, Phase::Greeting).then_some(self.deadline)
+    }
+
+    /// The client's hello, once: accept it or close.
+    pub fn poll_hello(&mut self) -> Option<Hello> {
+        match std::mem::replace(&mut self.phase, Phase::Deciding) {
+            Phase::Asked(hello) => Some(hello),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Lets the client in. Commands of [`Welcome::tick`] and later will be taken.
+    ///
+    /// # Panics
+    /// Where no hello was polled before.
+    pub fn accept(&mut self, welcome: &Welcome) {
+        match self.phase {
+            Phase::Deciding => {}
+            Phase::Closed => return, // the client left meanwhile
+            _ => panic!("only a client that said hello can be accepted"),
+        }
+        self.outgoing.extend(write_welcome(welcome));
+        self.phase = Phase::Playing(Playing {
+            client: welcome.client,
+            queue: CommandQueue::new(welcome.tick),
+            ack: CommandAck::default(),
+            state_tick: None,
+        });
+    }
+
+    /// Tells the client an event, reliably and in order. Before the welcome and after the close it
+    /// is dropped.
+    pub fn send_event(&mut self, event: &SharedEvent) {
+        if !matches!(self.phase, Phase::Playing(_)) {
+            return;
+        }
+        self.outgoing.extend_from_slice(event.bytes());
+        if self.outgoing.len() > OUTGOING_LEN_MAX {
+            self.close(CloseReason::TooSlow, "the control stream isn't read");
+        }
+    }
+
+    /// Consumes the client's command for a tick; call it once each tick, ascending. `own` is the
+    /// client's player now. The command is finite and in range.
+    pub fn take_command(&mut self, tick: Tick, own: EntityId) -> Option<Command> {
+        let Phase::Playing(playing) = &mut self.phase else {
+            return None;
+        };
+        let command = playing.queue.take(tick);
+        playing.ack.slack = playing.queue.slack();
+        let Some(command) = command else {
+            self.counters.starved += u64::from(playing.ack.consumed.is_some());
+            return None;
+        };
+        playing.ack.consumed = Some(tick);
+        if own.is_none() && command.entity.is_none() {
+            return None; // it has no player and knows
+        }
+        if command.entity != own {
+            self.counters.foreign += 1;
+            return None;
+        }
+        let command = command.validate();
+        match command {
+            Ok(_) => self.counters.consumed += 1,
+            Err(_) => self.counters.not_finite += 1,
+        }
+        command.ok()
+    }
+
+    /// Ends the session: refuses the client, or asks it to leave. The first close counts.
+    pub fn close(&mut self, reason: CloseReason, text: impl Into<String>) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Closed;
+            self.close = Some(Close::new(reason, text));
+        }
+    }
+
+    /// Bytes to write to the control stream.
+    pub fn poll_stream(&mut self) -> Option<Vec<u8>> {
+        (!self.outgoing.is_empty()).then(|| std::mem::take(&mut self.outgoing))
+    }
+
+    /// How to close the connection, once.
+    pub fn poll_close(&mut self) -> Option<Close> {
+        self.close.take()
+    }
+
+    /// What became of the client's commands, for its state datagrams.
+    pub fn ack(&self) -> CommandAck {
+        self.playing()
+            .map_or_else(CommandAck::default, |playing| playing.ack)
+    }
+
+    /// The newest state tick that the client says it has.
+    pub fn state_tick(&self) -> Option<Tick> {
+        self.playing()?.state_tick
+    }
+
+    /// The client's slot, while it plays.
+    pub fn client(&self) -> Option<ClientId> {
+        self.playing().map(|playing| playing.client)
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// What the client did that it shouldn't have.
+    pub fn counters(&self) -> &ServerCounters {
+        &self.counters
+    }
+
+    fn playing(&self) -> Option<&Playing> {
+        match &self.phase {
+            Phase::Playing(playing) => Some(playing),
+            _ => None,
+        }
+    }
+
+    fn greet(&mut self, mut hello: Hello) {
+        let ours = protocol_hash();
+        if hello.protocol_hash != ours {
+            let text = format!(
+                "this server speaks protocol {ours:016x}, the client {:016x}: use the same build",
+                hello.protocol_hash
+            );
+            return self.close(CloseReason::ProtocolMismatch, text);
+        }
+        hello.name = hello.name.trim().to_owned();
+        if hello.name.is_empty() || hello.name.len() > NAME_LEN_MAX {
+            let text = format!(
+                "a name has 1 to {NAME_LEN_MAX} bytes, not {}",
+                hello.name.len()
+            );
+            return self.close(CloseReason::BadName, text);
+        }
+        if hello.name.chars().any(char::is_control) {
+            return self.close(CloseReason::BadName, "a name has no control characters");
+        }
+        self.phase = Phase::Asked(hello);
+    }
+}
