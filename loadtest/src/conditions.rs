@@ -19,14 +19,10 @@ fn nanoseconds(clock: ClockId) -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// Lowers the priority of this thread, and of those that it starts from now on, by `nice` steps. Says by how much it was
-/// lowered.
+/// Lowers the priority of this thread, and of those that it starts from now on, by `nice` steps. Gives the one it has
+/// now; 0 when the system refused, and the report then says so.
 pub fn lower_priority(nice: i32) -> i32 {
-    match rustix::process::nice(nice) {
-        Ok(now) => now,
-        // The run is still valid, and the report then says that nothing was lowered.
-        Err(_) => 0,
-    }
+    rustix::process::nice(nice).unwrap_or_default()
 }
 
 /// Operating system, kernel release and architecture.

@@ -5,6 +5,8 @@ pub mod args;
 pub mod bot;
 pub mod conditions;
 pub mod measure;
+pub mod progress;
 pub mod report;
+pub mod run;
 pub mod server;
 pub mod summary;

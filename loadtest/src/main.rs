@@ -1,2 +1,36 @@
 //! The load test's command.
-fn main() {}
+
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+use loadtest::args::Args;
+use loadtest::report::targets;
+use loadtest::server::{HIDDEN_COMMAND, become_server};
+use loadtest::summary::{Style, summary};
+
+fn main() -> ExitCode {
+    let mut given = std::env::args_os().skip(1).peekable();
+    if given.peek().is_some_and(|first| first == HIDDEN_COMMAND) {
+        return become_server(given.skip(1));
+    }
+    let args = Args::parse();
+    match loadtest::run::run(&args) {
+        Ok((report, written)) => {
+            let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print!("{}", summary(&report, &written, Style { colour }));
+            let met = targets::verdicts(&report.json)
+                .iter()
+                .all(|verdict| verdict.met);
+            if args.strict && !met {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -108,7 +108,13 @@ fn the_page_has_every_section_and_needs_nothing_from_elsewhere() {
 
 #[test]
 fn the_page_is_well_formed() {
-    for (name, report) in [("full", common::run()), ("empty", Report::default())] {
+    let runs = [
+        ("full", common::run()),
+        ("empty", Report::default()),
+        ("overloaded", common::run_of(16, 120, 13_000.0)),
+        ("short", common::run_of(1, 2, 300.0)),
+    ];
+    for (name, report) in runs {
         let (html, _) = written(&report, name);
         assert_eq!(unbalanced(&html), None, "page {name}");
         assert!(

@@ -132,6 +132,11 @@ impl Mind {
         self.choose_errand(body, senses, world, now_s);
     }
 
+    /// Whom the hands follow.
+    pub fn target(&self) -> Option<EntityId> {
+        self.target.map(|target| target.id)
+    }
+
     /// What to do in this tick.
     pub fn act(&mut self, senses: &Senses, world: Option<&World>, now_s: f64, dt: f64) -> Intent {
         let Some(body) = &senses.body else {

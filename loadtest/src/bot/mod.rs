@@ -5,7 +5,13 @@
 //! them on one thread. A bot knows its decoded states, the map file and the rules that every client knows, nothing else.
 
 pub mod chance;
+pub mod client;
+pub mod eyes;
 pub mod feet;
+pub mod fleet;
 pub mod hands;
+pub mod meter;
 pub mod mind;
 pub mod senses;
+pub mod terrain;
+pub mod wire;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Percentiles, Stages};
+use crate::measure::percentiles_of;
 
 /// Buckets of a histogram: upper bound of each non-empty bucket (µs) and its count, ascending.
 pub type Buckets = Vec<(f64, u64)>;
@@ -145,4 +146,84 @@ pub struct Conditions {
     pub load_before: f64,
     /// Whether the server ran on this machine.
     pub local_server: bool,
+}
+
+impl Detail {
+    /// Makes seconds and histograms out of single ticks, where the server told only those.
+    pub fn derive_from_ticks(&mut self, tick_hz: u32) {
+        let hz = tick_hz.max(1) as usize;
+        let budget_us = 1_000_000 / tick_hz.max(1);
+        if self.duration.is_empty() {
+            self.duration = buckets_of(&self.ticks.duration_us);
+        }
+        if self.jitter.is_empty() {
+            self.jitter = buckets_of(&self.ticks.start_jitter_us);
+        }
+        self.seconds.resize_with(
+            self.seconds.len().max(self.ticks.duration_us.len() / hz),
+            Second::default,
+        );
+        for (i, (second, ticks)) in self
+            .seconds
+            .iter_mut()
+            .zip(self.ticks.duration_us.chunks(hz))
+            .enumerate()
+        {
+            if second.max_us > 0.0 {
+                continue; // the server told it
+            }
+            let p = percentiles_of(ticks.iter().copied().map(f64::from).collect());
+            second.t_s = i as f64;
+            second.ticks = ticks.len() as u64;
+            second.missed = ticks.iter().filter(|us| **us > budget_us).count() as u64;
+            (second.p50_us, second.p99_us, second.max_us) = (p.p50, p.p99, p.max);
+        }
+    }
+}
+
+/// Values as buckets of about two per cent.
+fn buckets_of(values: &[u32]) -> Buckets {
+    const PER_E: f64 = 50.0;
+    let mut counts = BTreeMap::new();
+    for value in values {
+        *counts
+            .entry((f64::from(*value).max(1.0).ln() * PER_E).round() as u32)
+            .or_insert(0) += 1;
+    }
+    counts
+        .into_iter()
+        .map(|(step, count)| ((f64::from(step) / PER_E).exp(), count))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_histograms_come_from_ticks_where_nobody_told_them() {
+        let mut duration_us = vec![3_000; 128];
+        duration_us[70] = 16_000;
+        let ticks = Ticks {
+            start_jitter_us: vec![50; 128],
+            duration_us,
+            ..Ticks::default()
+        };
+        let mut detail = Detail {
+            ticks,
+            ..Detail::default()
+        };
+        detail.derive_from_ticks(64);
+        let rows: Vec<_> = detail
+            .seconds
+            .iter()
+            .map(|s| (s.t_s, s.ticks, s.missed, s.max_us))
+            .collect();
+        assert_eq!(rows, [(0.0, 64, 0, 3_000.0), (1.0, 64, 1, 16_000.0)]);
+        assert_eq!(
+            detail.duration.iter().map(|b| b.1).collect::<Vec<_>>(),
+            [127, 1]
+        );
+        assert!((detail.jitter[0].0 - 50.0).abs() < 1.0);
+    }
 }

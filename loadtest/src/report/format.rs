@@ -30,7 +30,7 @@ pub fn micros_aligned(us: f64) -> String {
 
 fn time(us: f64, write: impl Fn(f64) -> String) -> String {
     match us.abs() {
-        a if a == 0.0 => "0".into(),
+        0.0 => "0".into(),
         a if a < 1.0 => format!("{} ns", write(us * 1e3)),
         a if a < 999.5 => format!("{} µs", write(us)),
         a if a < 999_500.0 => format!("{} ms", write(us / 1e3)),

@@ -65,14 +65,19 @@ fn buckets(values: &[f64]) -> Vec<(f64, u64)> {
         .collect()
 }
 
-/// A run of 60 s with 100 players in 4 zones.
+/// A run of 60 s with 100 players in 4 zones that goes well.
 pub fn run() -> Report {
+    run_of(4, 60, 2_900.0)
+}
+
+/// A run with this many zones and seconds and about this median tick.
+pub fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
     let mut noise = Noise(7);
-    let (hz, seconds, players, zones) = (64usize, 60usize, 100usize, 4u32);
+    let (hz, players) = (64usize, 100usize);
     let durations: Vec<f64> = (0..hz * seconds)
         .map(|i| {
             let wave = 1.0 + 0.22 * (i as f64 / 700.0).sin() + if i % 64 == 0 { 0.25 } else { 0.0 };
-            noise.latency(2_900.0 * wave)
+            noise.latency(tick_us * wave)
         })
         .collect();
     let jitters: Vec<f64> = durations.iter().map(|_| noise.latency(58.0)).collect();

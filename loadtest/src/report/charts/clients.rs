@@ -122,36 +122,61 @@ pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
     plot.finish()
 }
 
-/// One measure of a client on its strip.
-type Measure = fn(&ClientRow) -> f64;
+/// One measure on a strip of its own.
+struct Strip {
+    name: &'static str,
+    measure: fn(&ClientRow) -> f64,
+    show: fn(f64) -> String,
+    class: &'static str,
+}
+
+const STRIPS: [Strip; 4] = [
+    Strip {
+        name: "state age, p99",
+        measure: |c| c.snapshot_age_us.p99,
+        show: format::micros,
+        class: "c1",
+    },
+    Strip {
+        name: "command, p99",
+        measure: |c| c.input_ack_us.p99,
+        show: format::micros,
+        class: "c2",
+    },
+    Strip {
+        name: "received per s",
+        measure: |c| c.bytes_down_per_s,
+        show: format::bytes,
+        class: "c4",
+    },
+    Strip {
+        name: "sent per s",
+        measure: |c| c.bytes_up_per_s,
+        show: format::bytes,
+        class: "c3",
+    },
+];
 
 /// Each client a dot on each of four measures: an outlier is seen at once, and whether it is one on all of them.
 pub fn client_strips(clients: &[ClientRow]) -> String {
     const ROW: f64 = 62.0;
     const LEFT: f64 = 150.0;
     const RIGHT: f64 = 20.0;
-    let strips: [(&str, Measure, fn(f64) -> String, &str); 4] = [
-        (
-            "state age, p99",
-            |c| c.snapshot_age_us.p99,
-            format::micros,
-            "c1",
-        ),
-        ("command, p99", |c| c.input_ack_us.p99, format::micros, "c2"),
-        (
-            "received per s",
-            |c| c.bytes_down_per_s,
-            format::bytes,
-            "c4",
-        ),
-        ("sent per s", |c| c.bytes_up_per_s, format::bytes, "c3"),
-    ];
     let mut svg = Svg::new(
         FULL,
-        ROW * strips.len() as f64,
+        ROW * STRIPS.len() as f64,
         "Each client as a dot on four measures",
     );
-    for (i, (name, measure, show, class)) in strips.into_iter().enumerate() {
+    for (
+        i,
+        Strip {
+            name,
+            measure,
+            show,
+            class,
+        },
+    ) in STRIPS.into_iter().enumerate()
+    {
         let y = i as f64 * ROW + 24.0;
         let values: Vec<f64> = clients.iter().map(measure).collect();
         let high = values.iter().copied().fold(1.0, f64::max) * 1.05;

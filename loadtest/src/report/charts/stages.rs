@@ -186,7 +186,7 @@ pub fn stage_timeline(rows: &[Second]) -> String {
         },
     );
     let mut below: Vec<f64> = vec![0.0; rows.len()];
-    for stage in 0..IN_TICK {
+    for (stage, colour) in COLOURS.into_iter().enumerate().take(IN_TICK) {
         let above: Vec<f64> = rows
             .iter()
             .zip(&below)
@@ -201,7 +201,7 @@ pub fn stage_timeline(rows: &[Second]) -> String {
         let (upper, lower) = (points(&above), points(&below));
         let name = Stages::<f64>::default().named()[stage].0;
         plot.svg
-            .area(&upper, &lower, &format!("fill {}", COLOURS[stage]), name);
+            .area(&upper, &lower, &format!("fill {colour}"), name);
         below = above;
     }
     plot.finish()

@@ -1,0 +1,312 @@
+//! One bot: its connection, the protocol's client machine on it, and the mind behind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
+use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, Welcome};
+use tessera_protocol::{Command, EntityId, Tick};
+use tessera_world::World;
+
+use super::eyes::Eyes;
+use super::meter::{Meter, Totals};
+use super::mind::{Mind, THINK_HZ};
+use super::senses::Senses;
+use super::wire::Link;
+use crate::server::Clock;
+
+/// Where a bot stands with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not welcomed yet.
+    Joining,
+    /// In the match.
+    Playing,
+    /// The session has ended.
+    Lost,
+}
+
+/// One bot. All its times count from the fleet's beginning.
+#[derive(Debug)]
+pub struct Client {
+    /// Its connection.
+    pub link: Link,
+    /// What it measures.
+    pub meter: Meter,
+    /// When the connection's timers want to run.
+    pub timeout: Option<Instant>,
+    /// When the session wants to run: the next command, or the end of the handshake.
+    pub due: Option<Duration>,
+    /// A mark for whoever collects clients to look after.
+    pub touched: bool,
+    name: String,
+    session: ClientSession,
+    stream: Option<StreamId>,
+    /// Bytes for the control stream that it had no room for.
+    unwritten: Vec<u8>,
+    phase: Phase,
+    why: String,
+    welcome: Option<Arc<Welcome>>,
+    eyes: Eyes,
+    senses: Senses,
+    mind: Mind,
+    /// Commands made so far; bots begin at different ones, so that not all think in the same tick.
+    beat: u64,
+    /// Command ticks that the session's clock left out: it jumped, or the loop was late by many ticks.
+    skipped: u64,
+    last_tick: Option<Tick>,
+    /// When the session's clock may have been set last: nothing was due before that could be late now.
+    clock_set: Duration,
+}
+
+impl Client {
+    /// Bot `number` of a run, on a connection that has just begun.
+    pub fn new(now: Duration, number: usize, seed: u64, link: Link) -> Client {
+        let name = format!("bot {number:03}");
+        Client {
+            session: ClientSession::new(now, name.clone()),
+            link,
+            meter: Meter::default(),
+            timeout: None,
+            due: None,
+            touched: false,
+            name,
+            stream: None,
+            unwritten: Vec::new(),
+            phase: Phase::Joining,
+            why: String::new(),
+            welcome: None,
+            eyes: Eyes::default(),
+            senses: Senses::default(),
+            mind: Mind::new(seed, number as u64),
+            beat: number as u64,
+            skipped: 0,
+            last_tick: None,
+            clock_set: now,
+        }
+    }
+
+    /// Its name in the match.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Why it was lost.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Why it was lost, if it was.
+    pub fn dropped(&self) -> Option<String> {
+        (self.phase == Phase::Lost).then(|| self.why.clone())
+    }
+
+    /// What the server told at the beginning.
+    pub fn welcome(&self) -> Option<&Arc<Welcome>> {
+        self.welcome.as_ref()
+    }
+
+    /// UDP payload received and sent so far.
+    pub fn bytes(&self) -> (u64, u64) {
+        let stats = self.link.connection.stats();
+        (stats.udp_rx.bytes, stats.udp_tx.bytes)
+    }
+
+    /// Datagrams from the server that made no sense.
+    pub fn garbage(&self) -> u64 {
+        self.session.counters().bad_datagrams
+    }
+
+    /// Commands that were left out since the clock jumped or the bots were late.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Works on what the connection has. `now_ns` is the same moment on the monotonic clock.
+    pub fn pump(&mut self, now: Duration, now_ns: i64, clock: Option<Clock>, all: &mut Totals) {
+        while let Some(event) = self.link.connection.poll() {
+            match event {
+                Event::Connected => self.stream = self.link.connection.streams().open(Dir::Bi),
+                Event::Stream(StreamEvent::Readable { id }) => self.read(now, id),
+                Event::ConnectionLost { reason } => self.session.handle_closed(close_of(&reason)),
+                _ => {}
+            }
+        }
+        let hz = self.welcome.as_ref().map_or(64, |welcome| welcome.tick_hz);
+        while let Some(datagram) = self.link.connection.datagrams().recv() {
+            if let Some(header) = self.session.handle_datagram(now, &datagram) {
+                let due_ns = clock.map(|clock| clock.due_ns(header.tick, hz));
+                self.meter
+                    .arrived(header.tick, header.ack.consumed, due_ns, now_ns, all);
+            }
+        }
+        self.clock_set = now;
+        while let Some(event) = self.session.poll_event() {
+            self.hear(event);
+        }
+        self.write();
+        self.due = self.session.next_timeout();
+    }
+
+    /// Makes the commands that are due. `ns_of` gives a moment on the monotonic clock. Says whether there is something to
+    /// send.
+    pub fn act(
+        &mut self,
+        now: Duration,
+        world: Option<&World>,
+        ns_of: impl Fn(Duration) -> i64,
+    ) -> bool {
+        self.session.handle_timeout(now);
+        let Some(hz) = self.welcome.as_ref().map(|welcome| welcome.tick_hz) else {
+            self.due = self.session.next_timeout();
+            return false;
+        };
+        while let Some(due) = self.session.next_timeout() {
+            let Some(tick) = self.session.poll_command_tick(now) else {
+                break;
+            };
+            let own = self.session.own_entity();
+            self.note(tick);
+            // Nobody to steer: a server that hasn't made the player yet, or a mode without players.
+            if own.is_none() {
+                continue;
+            }
+            let command = self.decide(tick, own, now.as_secs_f64(), hz, world);
+            self.session.send_command(command);
+            self.meter.sent(tick, ns_of(due.max(self.clock_set)));
+        }
+        let datagram = self.session.poll_datagram();
+        let sends = datagram.is_some();
+        if let Some(datagram) = datagram {
+            // Refused only while the connection closes; its end is told by an event of its own.
+            let _ = self
+                .link
+                .connection
+                .datagrams()
+                .send(Bytes::from(datagram), true);
+        }
+        self.due = self.session.next_timeout();
+        sends
+    }
+
+    /// Leaves the match.
+    pub fn leave(&mut self, now: Instant) {
+        self.session.close(CloseReason::Left, "the test is over");
+        self.close(now);
+    }
+
+    /// Closes the connection if the session wants that.
+    pub fn close(&mut self, now: Instant) {
+        if let Some(close) = self.session.poll_close() {
+            self.link.connection.close(
+                now,
+                VarInt::from_u32(close.reason.code()),
+                Bytes::from(close.text),
+            );
+            while let Some(event) = self.session.poll_event() {
+                self.hear(event);
+            }
+        }
+    }
+
+    fn note(&mut self, tick: Tick) {
+        let step = self.last_tick.map_or(1, |last| tick.wrapping_sub(last));
+        self.skipped += u64::try_from(step - 1).unwrap_or(0);
+        self.last_tick = Some(tick);
+    }
+
+    /// Thinks if it is time to, then acts.
+    fn decide(
+        &mut self,
+        tick: Tick,
+        own: EntityId,
+        now_s: f64,
+        hz: u32,
+        world: Option<&World>,
+    ) -> Command {
+        let think_every = (f64::from(hz) / THINK_HZ).round().max(1.0) as u64;
+        self.beat += 1;
+        if let Some(decoder) = self.session.world() {
+            if self.beat.is_multiple_of(think_every) {
+                self.eyes.look(decoder, &mut self.senses);
+                self.mind.think(&self.senses, world, now_s);
+            } else {
+                self.eyes
+                    .glance(decoder, &mut self.senses, self.mind.target());
+            }
+        }
+        let intent = self
+            .mind
+            .act(&self.senses, world, now_s, 1.0 / f64::from(hz));
+        Command {
+            tick,
+            entity: own,
+            move_x: intent.move_x,
+            move_z: intent.move_z,
+            yaw: intent.yaw,
+            pitch: intent.pitch,
+            buttons: intent.buttons,
+            slot: intent.slot,
+        }
+    }
+
+    fn hear(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Welcome(welcome) => {
+                self.eyes = Eyes::new(&welcome.field_table);
+                self.welcome = Some(welcome);
+                self.phase = Phase::Playing;
+            }
+            ClientEvent::Closed(close) => {
+                self.why = match close.text.is_empty() {
+                    true => format!("{:?}", close.reason),
+                    false => format!("{:?}: {}", close.reason, close.text),
+                };
+                self.phase = Phase::Lost;
+            }
+            // What a person would read or hear.
+            ClientEvent::Event(_) => {}
+        }
+    }
+
+    fn read(&mut self, now: Duration, id: StreamId) {
+        let mut stream = self.link.connection.recv_stream(id);
+        let Ok(mut chunks) = stream.read(true) else {
+            return;
+        };
+        // An error is the stream's end, which is the session's; the close comes by itself.
+        while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+            self.session.handle_stream(now, &chunk.bytes);
+        }
+        let _ = chunks.finalize();
+    }
+
+    fn write(&mut self) {
+        if let Some(id) = self.stream {
+            if let Some(bytes) = self.session.poll_stream() {
+                self.unwritten.extend(bytes);
+            }
+            if !self.unwritten.is_empty()
+                && let Ok(count) = self.link.connection.send_stream(id).write(&self.unwritten)
+            {
+                self.unwritten.drain(..count);
+            }
+        }
+    }
+}
+
+fn close_of(reason: &ConnectionError) -> Close {
+    match reason {
+        ConnectionError::ApplicationClosed(close) => {
+            let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
+            Close::received(code, &close.reason)
+        }
+        other => Close::lost(other.to_string()),
+    }
+}

@@ -1,0 +1,241 @@
+//! What one bot measures during the window, and all of them together.
+
+use std::collections::VecDeque;
+
+use tessera_protocol::Tick;
+
+use crate::measure::{Distribution, percentiles_of};
+use crate::report::detail::{ClientRow, ClientSecond};
+use crate::report::schema::Percentiles;
+
+/// Commands that may wait for their acknowledgement: at 128 Hz, eight seconds of them.
+const WAITING_MAX: usize = 1_024;
+
+/// The measuring end of one bot.
+#[derive(Debug)]
+pub struct Meter {
+    age: Distribution,
+    ack: Distribution,
+    states: u64,
+    commands: u64,
+    unacknowledged: u64,
+    newest: Option<Tick>,
+    /// Commands sent and not acknowledged: their tick and when they were due, in ns of the monotonic clock.
+    waiting: VecDeque<(Tick, i64)>,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter {
+            age: Distribution::new(2),
+            ack: Distribution::new(2),
+            states: 0,
+            commands: 0,
+            unacknowledged: 0,
+            newest: None,
+            waiting: VecDeque::with_capacity(64),
+        }
+    }
+}
+
+impl Meter {
+    /// Forgets all results; what is under way stays, so that the window's first acknowledgements count.
+    pub fn begin_window(&mut self) {
+        self.age.clear();
+        self.ack.clear();
+        (self.states, self.commands, self.unacknowledged) = (0, 0, 0);
+    }
+
+    /// A command for `tick` went out that was due at `due_ns`.
+    pub fn sent(&mut self, tick: Tick, due_ns: i64) {
+        self.commands += 1;
+        if self.waiting.len() == WAITING_MAX {
+            self.waiting.pop_front();
+            self.unacknowledged += 1;
+        }
+        self.waiting.push_back((tick, due_ns));
+    }
+
+    /// A datagram of the state of `tick` arrived, in which the command of tick `consumed` is the newest consumed. `due_ns`
+    /// is when the tick was due, if that is known.
+    pub fn arrived(
+        &mut self,
+        tick: Tick,
+        consumed: Option<Tick>,
+        due_ns: Option<i64>,
+        now_ns: i64,
+        all: &mut Totals,
+    ) {
+        if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
+            self.newest = Some(tick);
+            self.states += 1;
+            if let Some(due_ns) = due_ns {
+                record_us(
+                    now_ns - due_ns,
+                    &mut self.age,
+                    &mut all.age,
+                    &mut all.second_age,
+                );
+            }
+        }
+        let Some(consumed) = consumed else { return };
+        while let Some(&(sent, due_ns)) = self
+            .waiting
+            .front()
+            .filter(|(sent, _)| !sent.is_newer_than(consumed))
+        {
+            self.waiting.pop_front();
+            // An older one was overtaken: lost, late, or the server took two in one tick. It never had an effect.
+            match sent == consumed {
+                true => record_us(
+                    now_ns - due_ns,
+                    &mut self.ack,
+                    &mut all.ack,
+                    &mut all.second_ack,
+                ),
+                false => self.unacknowledged += 1,
+            }
+        }
+    }
+
+    /// The bot's row of the report.
+    pub fn row(
+        &self,
+        name: String,
+        bytes: (u64, u64),
+        seconds: f64,
+        dropped: Option<String>,
+    ) -> ClientRow {
+        ClientRow {
+            name,
+            snapshot_age_us: self.age.percentiles(),
+            input_ack_us: self.ack.percentiles(),
+            bytes_down_per_s: bytes.0 as f64 / seconds,
+            bytes_up_per_s: bytes.1 as f64 / seconds,
+            states: self.states,
+            commands: self.commands,
+            unacknowledged: self.unacknowledged,
+            dropped,
+        }
+    }
+}
+
+fn record_us(ns: i64, own: &mut Distribution, all: &mut Distribution, second: &mut Distribution) {
+    let us = (ns + 500) / 1_000;
+    own.record(us);
+    all.record(us);
+    second.record(us);
+}
+
+/// All bots together, over the window and over its current second.
+#[derive(Debug)]
+pub struct Totals {
+    /// Ages of states.
+    pub age: Distribution,
+    /// Round trips of commands.
+    pub ack: Distribution,
+    second_age: Distribution,
+    second_ack: Distribution,
+    /// Closed seconds.
+    pub seconds: Vec<ClientSecond>,
+}
+
+impl Default for Totals {
+    fn default() -> Totals {
+        Totals {
+            age: Distribution::new(3),
+            ack: Distribution::new(3),
+            second_age: Distribution::new(2),
+            second_ack: Distribution::new(2),
+            seconds: Vec::new(),
+        }
+    }
+}
+
+impl Totals {
+    /// Forgets all results.
+    pub fn begin_window(&mut self) {
+        *self = Totals::default();
+    }
+
+    /// Closes a second; `bytes` are those received and sent in it.
+    pub fn end_second(&mut self, bytes: (u64, u64), connected: usize) -> ClientSecond {
+        let (age, ack) = (self.second_age.percentiles(), self.second_ack.percentiles());
+        let second = ClientSecond {
+            t_s: self.seconds.len() as f64,
+            age_p50_us: age.p50,
+            age_p99_us: age.p99,
+            ack_p50_us: ack.p50,
+            ack_p99_us: ack.p99,
+            bytes_down: bytes.0,
+            bytes_up: bytes.1,
+            connected,
+        };
+        self.second_age.clear();
+        self.second_ack.clear();
+        self.seconds.push(second);
+        second
+    }
+}
+
+/// Over clients: what each received and sent per second.
+pub fn bandwidth(rows: &[ClientRow]) -> (Percentiles, Percentiles) {
+    let over = |part: fn(&ClientRow) -> f64| percentiles_of(rows.iter().map(part).collect());
+    (
+        over(|row| row.bytes_down_per_s),
+        over(|row| row.bytes_up_per_s),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    #[test]
+    fn only_a_newest_state_has_an_age() {
+        let (mut meter, mut all) = (Meter::default(), Totals::default());
+        meter.arrived(Tick(5), None, Some(0), 3 * MS, &mut all);
+        meter.arrived(Tick(5), None, Some(0), 9 * MS, &mut all); // a second datagram of it
+        meter.arrived(Tick(4), None, Some(0), 50 * MS, &mut all); // overtaken on the way
+        meter.arrived(Tick(7), None, Some(MS), 5 * MS, &mut all);
+        let row = meter.row("b".into(), (100, 50), 2.0, None);
+        assert_eq!((row.states, row.snapshot_age_us.max), (2, 4_000.0));
+        assert_eq!((row.bytes_down_per_s, row.bytes_up_per_s), (50.0, 25.0));
+        assert_eq!(all.age.count(), 2);
+    }
+
+    #[test]
+    fn a_round_trip_runs_from_the_due_time_and_ends_once() {
+        let (mut meter, mut all) = (Meter::default(), Totals::default());
+        for tick in 10..14 {
+            meter.sent(Tick(tick), i64::from(tick) * 10 * MS);
+        }
+        meter.arrived(Tick(1), Some(Tick(11)), None, 130 * MS, &mut all);
+        meter.arrived(Tick(2), Some(Tick(11)), None, 200 * MS, &mut all);
+        meter.arrived(Tick(3), Some(Tick(12)), None, 200 * MS, &mut all);
+        let row = meter.row("b".into(), (0, 0), 1.0, None);
+        assert_eq!(all.ack.count(), 2, "commands 11 and 12");
+        assert!((row.input_ack_us.p50 - 20_000.0).abs() < 200.0);
+        assert_eq!(row.input_ack_us.max, 80_000.0);
+        assert_eq!(row.unacknowledged, 1, "command 10 was overtaken");
+        assert_eq!(row.commands, 4);
+    }
+
+    #[test]
+    fn a_window_begins_with_what_is_under_way() {
+        let (mut meter, mut all) = (Meter::default(), Totals::default());
+        meter.sent(Tick(1), 0);
+        meter.begin_window();
+        all.begin_window();
+        meter.arrived(Tick(9), Some(Tick(1)), None, MS, &mut all);
+        assert_eq!(all.ack.count(), 1);
+        let second = all.end_second((10, 20), 1);
+        assert_eq!(
+            (second.t_s, second.ack_p50_us, second.bytes_up),
+            (0.0, 1_000.0, 20)
+        );
+        assert_eq!(all.end_second((0, 0), 1).ack_p50_us, 0.0);
+    }
+}
