@@ -78,9 +78,22 @@ unsafe fn start() -> Result<(), String> {
         let initialized = configure(&mut config);
         PyConfig_Clear(&mut config);
         initialized?;
+        keep_static_types()?;
         PyEval_SaveThread();
     }
     Ok(())
+}
+
+/// Imports into the main interpreter, which never ends, the modules whose types are static and so
+/// shared by all interpreters. If a zone were the first to import one, the types' bases would be its
+/// objects, and CPython would read them after the zone has ended (seen in 3.13.0).
+unsafe fn keep_static_types() -> Result<(), String> {
+    // SAFETY: the thread that initialized CPython is attached; the module is kept for good.
+    let module = unsafe { PyImport_ImportModule(c"_datetime".as_ptr()) };
+    match module.is_null() {
+        true => Err("its standard library has no _datetime".into()),
+        false => Ok(()),
+    }
 }
 
 unsafe fn configure(config: &mut PyConfig) -> Result<(), String> {
