@@ -87,7 +87,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Bytes that a message shares. A clone of it is another holder.
 #[derive(Clone)]
-pub struct SharedBytes {
+pub(crate) struct SharedBytes {
     loan: Arc<Loan>,
     start: usize,
     len: usize,
@@ -95,7 +95,7 @@ pub struct SharedBytes {
 
 impl SharedBytes {
     /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         // SAFETY: `start + len` is within the loan, whose contents stay for as long as it is held.
         unsafe { std::slice::from_raw_parts(self.loan.data.add(self.start), self.len) }
     }

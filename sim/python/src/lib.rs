@@ -37,6 +37,8 @@ mod register;
 mod rng;
 mod runtime;
 mod stats;
+#[doc(hidden)]
+pub mod testing;
 mod value;
 mod vec3;
 mod view;
@@ -45,6 +47,7 @@ mod zone;
 pub use config::{OptionValue, ScriptConfig};
 pub use error::ScriptError;
 pub use hitbox::HitboxIndex;
+pub use runtime::version as python_version;
 pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
 pub use stats::{HookError, HookStats};
 pub use zone::ScriptZone;

@@ -19,7 +19,7 @@ const ROUNDS: u32 = 10;
 /// The draws of one entity in one tick. Make a new one for each entity and tick, and keep it over all
 /// hooks of the entity in that tick.
 #[derive(Clone, Debug)]
-pub struct Draws {
+pub(crate) struct Draws {
     key: [u32; 2],
     entity: u32,
     tick: u32,
@@ -31,7 +31,7 @@ pub struct Draws {
 
 impl Draws {
     /// Draws of `entity` (0 for the mode's `start`) in `tick` of the match with this seed.
-    pub fn new(seed: u64, entity: u32, tick: u32) -> Self {
+    pub(crate) fn new(seed: u64, entity: u32, tick: u32) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
             entity,
@@ -42,7 +42,7 @@ impl Draws {
     }
 
     /// The next 64 random bits.
-    pub fn next_u64(&mut self) -> u64 {
+    pub(crate) fn next_u64(&mut self) -> u64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -59,12 +59,12 @@ impl Draws {
     }
 
     /// Uniform in [0, 1): a multiple of 2⁻⁵³, each equally likely.
-    pub fn random(&mut self) -> f64 {
+    pub(crate) fn random(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// Uniform between `a` and `b`. `b` itself may come out by rounding; `a > b` is fine.
-    pub fn uniform(&mut self, a: f64, b: f64) -> f64 {
+    pub(crate) fn uniform(&mut self, a: f64, b: f64) -> f64 {
         a + (b - a) * self.random()
     }
 
@@ -73,7 +73,7 @@ impl Draws {
     ///
     /// The method is that of D. Lemire, "Fast random integer generation in an interval", ACM TOMACS
     /// 29(1), 2019.
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         let mut product = u128::from(self.next_u64()) * u128::from(n);
         if (product as u64) < n {
             // Of the 2^64 draws, 2^64 mod n are too many to be shared out evenly: draw again for those.

@@ -9,8 +9,8 @@ use pyo3_ffi::*;
 
 use crate::buffer::{self, Exports};
 use crate::clone::{Cloned, Codec, Containers, Types};
+use crate::interpreter;
 use crate::py::{Owned, Raised};
-use crate::runtime::Bare;
 use crate::vec3;
 
 /// An interpreter on this thread with `Vec3`, `SharedBuffer` and a class `Entity` in its namespace.
@@ -18,7 +18,7 @@ pub struct Interpreter {
     // In order of their end.
     codec: Codec,
     namespace: Owned,
-    _bare: Bare,
+    _isolated: interpreter::Interpreter,
     exports: Ending,
 }
 
@@ -38,8 +38,8 @@ impl Interpreter {
     /// # Panics
     /// Where Python can't start.
     pub fn start() -> Self {
-        let bare = Bare::start();
-        // SAFETY: `bare` attached this thread to a new interpreter; all objects are of it.
+        let isolated = interpreter::Interpreter::create().expect("Python starts");
+        // SAFETY: `create` attached this thread to a new interpreter; all objects are of it.
         unsafe {
             let module = Owned::from_new(PyModule_New(c"native".as_ptr())).expect("a module");
             let vec3 = vec3::create_type(module.as_ptr());
@@ -66,7 +66,7 @@ impl Interpreter {
                     entity,
                 }),
                 namespace,
-                _bare: bare,
+                _isolated: isolated,
                 exports: Ending(Exports::new()),
             }
         }
@@ -113,6 +113,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// What Python raised.
+    #[cfg(test)]
     pub(crate) fn encode(&mut self, value: &Owned) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         // SAFETY: as for `run`.
@@ -128,6 +129,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// What Python raised.
+    #[cfg(test)]
     pub(crate) fn decode(&mut self, bytes: &[u8], containers: Containers) -> Result<Owned, String> {
         // SAFETY: as for `run`.
         unsafe {

@@ -165,7 +165,7 @@ class _LikeOriginal(type):
 
 def _replace_datetime() -> None:
     def without(original: type, *names: str) -> type:
-        def refused(name: str) -> classmethod[Any, Any, Any]:
+        def refused(name: str) -> "classmethod[Any, Any, Any]":
             def method(cls: type, *args: Any, **kwargs: Any) -> Never:
                 _refuse(f"datetime.{original.__name__}.{name}()", _TIME)
 

@@ -152,13 +152,4 @@ impl Codec {
         // SAFETY: by the invariant of `Codec`.
         unsafe { decode::args(self, message, args) }
     }
-
-    /// A `str` from the cache of short strings, such as a message's name.
-    ///
-    /// # Safety
-    /// Only the invariant of [`Codec`].
-    pub(crate) unsafe fn string(&mut self, text: &str) -> PyResult<Owned> {
-        // SAFETY: by the invariant of `Codec`; the cache returns a new reference or raises.
-        unsafe { Owned::from_new(self.strings.get(text.as_bytes())) }
-    }
 }
