@@ -3,8 +3,8 @@
 mod common;
 
 use common::{field, rows, simulation};
+use tessera_protocol::ValueRef;
 use tessera_protocol::ids::EntityId;
-use tessera_protocol::snapshot::ValueRef;
 use tessera_sim::TickInputs;
 
 #[test]

@@ -1,6 +1,6 @@
 """A swarm that does all that a script can do: what one zone makes of it, sixteen must too."""
 
-from tessera import Entity, Match, Range, Vec3, field, find, get, options, ref, tick, u16
+from tessera import Entity, Match, Range, Vec3, f64, field, find, get, options, ref, tick, u16
 
 AGENTS = int(options.get("agents", 48))
 
@@ -27,7 +27,7 @@ class Arena(Match):
 class Agent(Entity):
     """Wanders, pushes neighbours, remembers them, shoots, dies and is born again elsewhere."""
 
-    health: float = field(100.0, wire=Range(0, 100, bits=8))
+    health: f64 = field(100.0, wire=Range(0, 100, bits=8))
     label: str = field("", max=24)
     pushed: object = field(None)
     friends: object = field(None)
