@@ -1,1 +1,37 @@
-//! placeholder
+//! The dedicated server: a match on an absolute clock, clients over QUIC, and an endpoint for operators.
+//!
+//! The way of the data, and the file that holds each step:
+//!
+//! ```text
+//!  datagrams ─▶ net/session.rs ─▶ intake.rs ─▶ tick.rs ─▶ handover.rs ─▶ net/send.rs ─▶ datagrams
+//!               one task a client   one command    the simulation's   newest state,   one thread: encodes
+//!               on tokio's threads  a client,      thread, on the     every event     once, packs for each
+//!                                   each tick      clock of clock.rs                  client
+//! ```
+//!
+//! Nothing on the network can delay a tick: the tick thread waits for zones only, and hands over
+//! without waiting. Game rules are in the mode's Python, never here.
+
+pub mod assets;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod error;
+mod handover;
+mod intake;
+mod layout;
+mod net;
+pub mod ops;
+mod priority;
+mod recorder;
+pub mod report;
+pub mod series;
+pub mod serve;
+pub mod setup;
+pub mod simulate;
+pub mod stats;
+mod tick;
+
+pub use error::Error;
+pub use layout::{Layout, LayoutError};

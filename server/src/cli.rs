@@ -1,0 +1,339 @@
+//! The command line: `tessera serve` (or nothing), `simulate`, `check`.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tessera_python::OptionValue;
+use tracing_subscriber::EnvFilter;
+
+use crate::assets::Assets;
+use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::{check, serve, simulate};
+
+#[derive(Parser)]
+#[command(
+    name = "tessera",
+    version,
+    about = "A multiplayer game server whose gameplay is Python, run in parallel",
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a match for clients on the network (the default)
+    Serve(ServeArgs),
+    /// Run a match of AI players without a network, as fast as it goes, and report times
+    Simulate(SimulateArgs),
+    /// Load a mode and show what it declares, or where it is wrong
+    Check(CheckArgs),
+}
+
+/// What decides the match, in any subcommand that runs one.
+#[derive(Args)]
+struct MatchArgs {
+    /// Configuration file [default: assets/tessera.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The game: a folder in assets/modes, or a path to one
+    #[arg(long)]
+    mode: Option<String>,
+    /// The map: a file in assets/maps, or a path to one
+    #[arg(long)]
+    map: Option<String>,
+    /// All chance in the match comes from this number
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Ticks a second
+    #[arg(long, value_name = "HZ", value_parser = within(TICK_HZ))]
+    tick_hz: Option<u32>,
+    /// The most clients; in `simulate`, how many AI players
+    #[arg(long, value_name = "N", value_parser = within(PLAYERS))]
+    players: Option<u16>,
+    /// An option of the mode, such as fill_bots=20; may be given many times
+    #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
+    options: Vec<(String, OptionValue)>,
+    /// How many zones: 1, 2, 4, 9, 16…
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with_all = ["grid", "cuts_x", "cuts_z"])]
+    zones: Option<Layout>,
+    /// The zones as columns x rows, such as 4x2
+    #[arg(long, value_name = "CxR", conflicts_with_all = ["cuts_x", "cuts_z"])]
+    grid: Option<Layout>,
+    /// Zone borders along x in metres, such as 300,700
+    #[arg(long, value_name = "METRES", value_delimiter = ',')]
+    cuts_x: Option<Vec<f64>>,
+    /// Zone borders along z in metres
+    #[arg(long, value_name = "METRES", value_delimiter = ',')]
+    cuts_z: Option<Vec<f64>>,
+    /// How far scripts may look around an entity, metres
+    #[arg(long, value_name = "METRES", value_parser = within(HALO_M))]
+    halo: Option<f64>,
+    /// What to log, such as debug or info,tessera_python=trace [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    game: MatchArgs,
+    /// Where clients connect, such as 0.0.0.0:7777
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the ops endpoint listens, or `off`
+    #[arg(long, value_name = "ADDR", value_parser = ops_address)]
+    ops: Option<OpsAddress>,
+    /// Threads of the network
+    #[arg(long, value_name = "N", value_parser = within(WORKER_THREADS))]
+    worker_threads: Option<usize>,
+    /// Say where it listens as one line of JSON on standard output, for programs that start servers
+    #[arg(long)]
+    ready_json: bool,
+}
+
+#[derive(Args)]
+struct SimulateArgs {
+    #[command(flatten)]
+    game: MatchArgs,
+    /// How many ticks to run
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    ticks: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// The mode: a folder in assets/modes, or a path to one
+    mode: String,
+    /// The map to load it with
+    #[arg(long)]
+    map: Option<String>,
+}
+
+/// Where the ops endpoint listens; a type of its own since clap reads `Option<Option<…>>` its own way.
+#[derive(Clone, Copy)]
+struct OpsAddress(Option<SocketAddr>);
+
+/// Runs the program with its arguments (the first is its name) and says how it ended. Errors are told
+/// on standard error. Exit code 0: done; 1: could not; 2: the arguments make no sense.
+///
+/// The load tester calls this too, to be a server process of the same build.
+pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; clap knows where each is printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let done = match command {
+        Command::Serve(args) => args.run(),
+        Command::Simulate(args) => args.run(),
+        Command::Check(args) => args.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl MatchArgs {
+    /// The file's configuration with these flags over it.
+    fn configuration(&self, assets: &Assets) -> Result<Config, Error> {
+        let file = self.config.clone().or_else(|| assets.configuration());
+        let mut config = match file {
+            Some(path) => Config::load(&path)?,
+            None => Config::default(),
+        };
+        let set = |into: &mut String, flag: &Option<String>| {
+            if let Some(value) = flag {
+                into.clone_from(value);
+            }
+        };
+        set(&mut config.mode, &self.mode);
+        set(&mut config.map, &self.map);
+        set(&mut config.log, &self.log);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.tick_hz = self.tick_hz.unwrap_or(config.tick_hz);
+        config.players = self.players.unwrap_or(config.players);
+        config.halo_m = self.halo.unwrap_or(config.halo_m);
+        config.options.extend(self.options.iter().cloned());
+        if let Some(layout) = self.zones.as_ref().or(self.grid.as_ref()) {
+            config.layout = layout.clone();
+        }
+        if self.cuts_x.is_some() || self.cuts_z.is_some() {
+            config.layout = Layout::Cuts {
+                x: self.cuts_x.clone().unwrap_or_default(),
+                z: self.cuts_z.clone().unwrap_or_default(),
+            };
+        }
+        Ok(config)
+    }
+}
+
+impl ServeArgs {
+    fn run(self) -> Result<(), Error> {
+        let assets = Assets::find()?;
+        let mut config = self.game.configuration(&assets)?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.worker_threads = self.worker_threads.unwrap_or(config.worker_threads);
+        if let Some(OpsAddress(ops)) = self.ops {
+            config.ops = ops;
+        }
+        start_log(&config.log);
+        let greeting = match self.ready_json {
+            true => serve::Greeting::Json,
+            false => serve::Greeting::Text,
+        };
+        serve::run(&config, &assets, greeting)
+    }
+}
+
+impl SimulateArgs {
+    fn run(self) -> Result<(), Error> {
+        let assets = Assets::find()?;
+        let mut config = self.game.configuration(&assets)?;
+        // The match itself is what is wanted: warnings, unless more is asked for.
+        let log = self.game.log.clone();
+        start_log(&log.unwrap_or_else(|| "warn".into()));
+        // AI players are an option of the mode; one that is given by hand is meant.
+        let by_hand = self.game.options.iter().any(|(key, _)| key == "fill_bots");
+        if !by_hand {
+            let bots = OptionValue::Int(i64::from(config.players));
+            config.options.insert("fill_bots".into(), bots);
+        }
+        let report = simulate::run(&config, &assets, self.ticks)?;
+        if self.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(())
+    }
+}
+
+impl CheckArgs {
+    fn run(self) -> Result<(), Error> {
+        let assets = Assets::find()?;
+        let defaults = match assets.configuration() {
+            Some(path) => Config::load(&path)?,
+            None => Config::default(),
+        };
+        let map = self.map.unwrap_or(defaults.map.clone());
+        let config = Config {
+            mode: self.mode,
+            map,
+            ..defaults
+        };
+        start_log("warn");
+        print!("{}", check::run(&config, &assets)?);
+        Ok(())
+    }
+}
+
+/// Logs to standard error, since standard output is for what was asked for. A second call (two
+/// servers in one process, as in tests) keeps the first log.
+fn start_log(filter: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+/// A parser of numbers within a range, whose error tells the range.
+fn within<T>(
+    range: std::ops::RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let value = text.parse().ok().filter(|value| range.contains(value));
+        value.ok_or_else(|| format!("it can be {} to {}", range.start(), range.end()))
+    }
+}
+
+fn count(text: &str) -> Result<Layout, String> {
+    let zones: usize = text.parse().map_err(|_| "it is a whole number".to_owned())?;
+    Layout::of_count(zones).map_err(|error| error.to_string())
+}
+
+fn key_value(text: &str) -> Result<(String, OptionValue), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, such as fill_bots=20")?;
+    Ok((key.trim().to_owned(), config::option_value(value.trim())))
+}
+
+fn ops_address(text: &str) -> Result<OpsAddress, String> {
+    if text == "off" {
+        return Ok(OpsAddress(None));
+    }
+    let address = text.parse().map_err(|_| "write IP:PORT or off".to_owned())?;
+    Ok(OpsAddress(Some(address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_and_takes_the_same_flags() {
+        for args in [
+            vec!["tessera", "--zones", "9", "--option", "fill_bots=3"],
+            vec!["tessera", "serve", "--zones", "9", "--option", "fill_bots=3"],
+        ] {
+            let cli = Cli::try_parse_from(args).unwrap();
+            let serve = match cli.command {
+                Some(Command::Serve(serve)) => serve,
+                Some(_) => panic!("not serve"),
+                None => cli.serve,
+            };
+            assert_eq!(serve.game.zones, Some(Layout::of_count(9).unwrap()));
+            let options = serve.game.options;
+            assert_eq!(options, [("fill_bots".to_owned(), OptionValue::Int(3))]);
+        }
+    }
+
+    #[test]
+    fn flags_out_of_range_say_the_range() {
+        for (flag, value, says) in [
+            ("--tick-hz", "500", "10 to 128"),
+            ("--players", "0", "1 to 500"),
+            ("--zones", "65", "1 to 64"),
+            ("--grid", "2by2", "columns x rows"),
+            ("--halo", "inf", "10 to 500"),
+            ("--option", "fill_bots", "KEY=VALUE"),
+            ("--ops", "7778", "IP:PORT"),
+        ] {
+            let error = Cli::try_parse_from(["tessera", flag, value]).err().expect(flag);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}

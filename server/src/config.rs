@@ -1,0 +1,97 @@
+//! What a server is told to do: built-in defaults, under the file, under the flags.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tessera_python::OptionValue;
+
+use crate::layout::Layout;
+
+mod file;
+
+pub use file::ConfigError;
+
+/// Ticks a second.
+pub const TICK_HZ: RangeInclusive<u32> = 10..=128;
+/// Clients in one match.
+pub const PLAYERS: RangeInclusive<u16> = 1..=500;
+/// Network worker threads.
+pub const WORKER_THREADS: RangeInclusive<usize> = 1..=64;
+/// Metres that a zone sees beyond its border.
+pub const HALO_M: RangeInclusive<f64> = 10.0..=500.0;
+/// Seconds without a packet after which a client counts as gone.
+pub const IDLE_TIMEOUT_S: RangeInclusive<u64> = 2..=120;
+/// Seconds that a stopping server waits for clients to hear of it.
+pub const DRAIN_TIMEOUT_S: RangeInclusive<u64> = 0..=60;
+
+/// A complete, checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Name of a mode in the assets, or a path to its folder.
+    pub mode: String,
+    /// Name of a map in the assets, or a path to its file.
+    pub map: String,
+    /// All chance in the match comes from this.
+    pub seed: u64,
+    /// Ticks a second, within [`TICK_HZ`].
+    pub tick_hz: u32,
+    /// The most clients, within [`PLAYERS`].
+    pub players: u16,
+    /// The mode's own options, which its scripts read.
+    pub options: BTreeMap<String, OptionValue>,
+    /// How the map is cut into zones.
+    pub layout: Layout,
+    /// Metres that a zone sees beyond its border, within [`HALO_M`].
+    pub halo_m: f64,
+    /// Where clients connect (UDP).
+    pub listen: SocketAddr,
+    /// Threads of the network runtime, within [`WORKER_THREADS`].
+    pub worker_threads: usize,
+    /// Silence after which a client counts as gone, within [`IDLE_TIMEOUT_S`].
+    pub idle_timeout: Duration,
+    /// How long a stopping server waits for clients to hear of it, within [`DRAIN_TIMEOUT_S`].
+    pub drain_timeout: Duration,
+    /// Where the ops endpoint listens (TCP); `None` for none.
+    pub ops: Option<SocketAddr>,
+    /// What is logged, as a `tracing` filter.
+    pub log: String,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            mode: "royale".into(),
+            map: "island".into(),
+            seed: 1,
+            tick_hz: 64,
+            players: 100,
+            options: BTreeMap::new(),
+            layout: Layout::Even {
+                columns: 2,
+                rows: 2,
+            },
+            halo_m: 120.0,
+            listen: (Ipv4Addr::LOCALHOST, 7777).into(),
+            worker_threads: 2,
+            idle_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(2),
+            ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),
+            log: "info".into(),
+        }
+    }
+}
+
+/// An option's value as a flag or environment gives it: `true`/`false`, a number, or else text.
+pub fn option_value(text: &str) -> OptionValue {
+    match text {
+        "true" => OptionValue::Bool(true),
+        "false" => OptionValue::Bool(false),
+        _ => match (text.parse(), text.parse()) {
+            (Ok(int), _) => OptionValue::Int(int),
+            (_, Ok(float)) => OptionValue::Float(float),
+            _ => OptionValue::Str(text.to_owned()),
+        },
+    }
+}

@@ -1,0 +1,368 @@
+//! The TOML file: every key may be left out, none may be unknown, and each error names its line.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tessera_python::OptionValue;
+use thiserror::Error;
+use toml::Spanned;
+
+use super::{Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S, PLAYERS, TICK_HZ, WORKER_THREADS};
+use crate::layout::Layout;
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Something in the file is wrong.
+    #[error("{}:{line}: {message}\n  {line} | {source_line}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong with it, and what would be right.
+        message: String,
+        /// The line itself.
+        source_line: String,
+    },
+}
+
+type Value<T> = Option<Spanned<T>>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    #[serde(rename = "match")]
+    game: Match,
+    zones: Zones,
+    net: Net,
+    ops: Ops,
+    log: Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Match {
+    mode: Option<String>,
+    map: Option<String>,
+    seed: Value<i64>,
+    tick_hz: Value<i64>,
+    players: Value<i64>,
+    options: BTreeMap<String, Spanned<toml::Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Zones {
+    count: Value<i64>,
+    grid: Value<String>,
+    cuts_x: Value<Vec<f64>>,
+    cuts_z: Value<Vec<f64>>,
+    halo_m: Value<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Net {
+    listen: Value<String>,
+    worker_threads: Value<i64>,
+    idle_timeout_s: Value<i64>,
+    drain_timeout_s: Value<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Ops {
+    listen: Value<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Log {
+    filter: Value<String>,
+}
+
+impl Config {
+    /// The defaults with what the file at `path` says over them.
+    ///
+    /// # Errors
+    /// A file that cannot be read; anything in it that is unknown, of the wrong type or out of range.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        Config::parse(path, &text)
+    }
+
+    /// As [`Config::load`], from text; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let source = Source { path, text };
+        let file: File = toml::from_str(text)
+            .map_err(|error| source.wrong(error.span().unwrap_or(0..0), error.message()))?;
+        let mut config = Config::default();
+        file.game.apply(&source, &mut config)?;
+        file.zones.apply(&source, &mut config)?;
+        file.net.apply(&source, &mut config)?;
+        if let Some(listen) = file.ops.listen {
+            config.ops = match listen.as_ref().as_str() {
+                "off" => None,
+                _ => Some(source.address("ops.listen", listen)?),
+            };
+        }
+        if let Some(filter) = file.log.filter {
+            config.log = source.log_filter(filter)?;
+        }
+        Ok(config)
+    }
+}
+
+impl Match {
+    fn apply(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        config.mode = self.mode.unwrap_or(std::mem::take(&mut config.mode));
+        config.map = self.map.unwrap_or(std::mem::take(&mut config.map));
+        // TOML's integers end at 2⁶³ − 1; the flag takes the other half too.
+        source.integer("match.seed", self.seed, 0..=i64::MAX as u64, &mut config.seed)?;
+        source.integer("match.tick_hz", self.tick_hz, TICK_HZ, &mut config.tick_hz)?;
+        source.integer("match.players", self.players, PLAYERS, &mut config.players)?;
+        for (key, value) in self.options {
+            let span = value.span();
+            let value = match value.into_inner() {
+                toml::Value::Boolean(value) => OptionValue::Bool(value),
+                toml::Value::Integer(value) => OptionValue::Int(value),
+                toml::Value::Float(value) => OptionValue::Float(value),
+                toml::Value::String(value) => OptionValue::Str(value),
+                other => {
+                    let message = format!(
+                        "match.options.{key} is a TOML {}: an option is true or false, a number or a string",
+                        other.type_str()
+                    );
+                    return Err(source.wrong(span, &message));
+                }
+            };
+            config.options.insert(key, value);
+        }
+        Ok(())
+    }
+}
+
+impl Zones {
+    fn apply(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        let ways = [
+            self.count.as_ref().map(Spanned::span),
+            self.grid.as_ref().map(Spanned::span),
+            self.cuts_x.as_ref().or(self.cuts_z.as_ref()).map(Spanned::span),
+        ];
+        let mut given: Vec<_> = ways.into_iter().flatten().collect();
+        given.sort_by_key(|span| span.start);
+        if let Some(second) = given.get(1) {
+            let message = "zones are given in two ways: keep one of zones.count, zones.grid and zones.cuts_x/cuts_z";
+            return Err(source.wrong(second.clone(), message));
+        }
+        if let Some(count) = self.count {
+            let span = count.span();
+            let zones = usize::try_from(count.into_inner()).unwrap_or(0);
+            config.layout = Layout::of_count(zones)
+                .map_err(|error| source.wrong(span, &format!("zones.count: {error}")))?;
+        } else if let Some(grid) = self.grid {
+            config.layout = source.parsed("zones.grid", grid)?;
+        } else if let Some(span) = given.into_iter().next() {
+            let inner = |cuts: Value<Vec<f64>>| cuts.map(Spanned::into_inner).unwrap_or_default();
+            let layout = Layout::Cuts {
+                x: inner(self.cuts_x),
+                z: inner(self.cuts_z),
+            };
+            // Borders are absolute, so the size of the map plays no part in whether they are right.
+            if let Err(error) = layout.grid(1.0) {
+                return Err(source.wrong(span, &format!("zones.cuts_x/cuts_z: {error}")));
+            }
+            config.layout = layout;
+        }
+        if let Some(halo) = self.halo_m {
+            if !HALO_M.contains(halo.as_ref()) {
+                return Err(source.out_of_range("zones.halo_m", &halo, &HALO_M));
+            }
+            config.halo_m = halo.into_inner();
+        }
+        Ok(())
+    }
+}
+
+impl Net {
+    fn apply(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        if let Some(listen) = self.listen {
+            config.listen = source.address("net.listen", listen)?;
+        }
+        let threads = &mut config.worker_threads;
+        source.integer("net.worker_threads", self.worker_threads, WORKER_THREADS, threads)?;
+        let mut seconds = config.idle_timeout.as_secs();
+        source.integer("net.idle_timeout_s", self.idle_timeout_s, IDLE_TIMEOUT_S, &mut seconds)?;
+        config.idle_timeout = Duration::from_secs(seconds);
+        let mut seconds = config.drain_timeout.as_secs();
+        source.integer("net.drain_timeout_s", self.drain_timeout_s, DRAIN_TIMEOUT_S, &mut seconds)?;
+        config.drain_timeout = Duration::from_secs(seconds);
+        Ok(())
+    }
+}
+
+/// The text that is being read, to say where in it something is wrong.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn wrong(&self, at: Range<usize>, message: &str) -> ConfigError {
+        let before = &self.text[..at.start.min(self.text.len())];
+        let line = before.matches('\n').count() + 1;
+        let source_line = self.text.lines().nth(line - 1).unwrap_or_default().trim();
+        ConfigError::Wrong {
+            path: self.path.to_owned(),
+            line,
+            message: message.to_owned(),
+            source_line: source_line.to_owned(),
+        }
+    }
+
+    fn out_of_range<T: Display, R: Display>(
+        &self,
+        key: &str,
+        value: &Spanned<T>,
+        range: &RangeInclusive<R>,
+    ) -> ConfigError {
+        let (low, high) = (range.start(), range.end());
+        let message = format!("{key} = {} is out of range: it can be {low} to {high}", value.as_ref());
+        self.wrong(value.span(), &message)
+    }
+
+    fn integer<T: TryFrom<i64> + PartialOrd + Display>(
+        &self,
+        key: &str,
+        value: Value<i64>,
+        range: RangeInclusive<T>,
+        into: &mut T,
+    ) -> Result<(), ConfigError> {
+        let Some(value) = value else { return Ok(()) };
+        match T::try_from(*value.as_ref()) {
+            Ok(number) if range.contains(&number) => *into = number,
+            _ => return Err(self.out_of_range(key, &value, &range)),
+        }
+        Ok(())
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(
+        &self,
+        key: &str,
+        value: Spanned<String>,
+    ) -> Result<T, ConfigError> {
+        let parsed = value.as_ref().parse();
+        parsed.map_err(|error| self.wrong(value.span(), &format!("{key}: {error}")))
+    }
+
+    fn address(&self, key: &str, value: Spanned<String>) -> Result<SocketAddr, ConfigError> {
+        value.as_ref().parse().map_err(|_| {
+            let message = format!(
+                "{key} = \"{}\" is no address: write IP:PORT, like 127.0.0.1:7777 or [::1]:7777",
+                value.as_ref()
+            );
+            self.wrong(value.span(), &message)
+        })
+    }
+
+    fn log_filter(&self, value: Spanned<String>) -> Result<String, ConfigError> {
+        let _: tracing_subscriber::EnvFilter = {
+            let span = value.span();
+            let parsed = tracing_subscriber::EnvFilter::builder().parse(value.as_ref());
+            parsed.map_err(|error| self.wrong(span, &format!("log.filter: {error}")))?
+        };
+        Ok(value.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, line: usize, says: &[&str]) {
+        let error = Config::parse(Path::new("tessera.toml"), text).unwrap_err().to_string();
+        let place = format!("tessera.toml:{line}: ");
+        assert!(error.starts_with(&place), "{error}");
+        for part in says {
+            assert!(error.contains(part), "{part:?} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn errors_name_line_key_and_range() {
+        refused("\n[match]\nmodus = 1", 3, &["unknown field `modus`", "`mode`"]);
+        refused("[macth]\n", 1, &["unknown field `macth`", "`match`"]);
+        refused("[match]\ntick_hz = 500", 2, &["match.tick_hz = 500", "10 to 128"]);
+        refused("[match]\nplayers = -1", 2, &["match.players = -1", "1 to 500"]);
+        refused("[match]\nseed = \"x\"", 2, &["invalid type", "seed = \"x\""]);
+        refused("[match]\nseed = ", 2, &["seed ="]);
+        refused("[match.options]\nbots = [1]", 2, &["match.options.bots", "array"]);
+        refused("[zones]\ncount = 0", 2, &["zones.count", "1 to 64"]);
+        refused("[zones]\ngrid = \"2by2\"", 2, &["zones.grid", "2by2"]);
+        refused("[zones]\ncount = 4\ngrid = \"2x2\"", 3, &["two ways"]);
+        refused("[zones]\ncuts_x = [5.0, 5.0]", 2, &["cuts_x", "ascending"]);
+        refused("[zones]\nhalo_m = nan", 2, &["zones.halo_m", "10 to 500"]);
+        refused("[net]\nlisten = \"here\"", 2, &["net.listen", "127.0.0.1:7777"]);
+        refused("[net]\nworker_threads = 0", 2, &["net.worker_threads = 0", "1 to 64"]);
+        refused("[ops]\nlisten = \"7778\"", 2, &["ops.listen", "IP:PORT"]);
+        refused("[log]\nfilter = \"info,=\"", 2, &["log.filter"]);
+    }
+
+    #[test]
+    fn options_keep_their_types() {
+        let text = "[match.options]\na = true\nb = 3\nc = 0.5\nd = \"x\"";
+        let config = Config::parse(Path::new("t.toml"), text).unwrap();
+        let values: Vec<_> = config.options.into_values().collect();
+        let expected = [
+            OptionValue::Bool(true),
+            OptionValue::Int(3),
+            OptionValue::Float(0.5),
+            OptionValue::Str("x".into()),
+        ];
+        assert_eq!(values, expected);
+        assert_eq!(super::super::option_value("0.5"), OptionValue::Float(0.5));
+        assert_eq!(super::super::option_value("-3"), OptionValue::Int(-3));
+        assert_eq!(super::super::option_value("three"), OptionValue::Str("three".into()));
+    }
+
+    #[test]
+    fn the_file_that_is_shipped_says_what_is_built_in_and_documents_every_key() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/tessera.toml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(Config::parse(path, &text).unwrap(), Config::default());
+        let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m listen \
+                    worker_threads idle_timeout_s drain_timeout_s filter";
+        let lines: Vec<_> = text.lines().collect();
+        for key in keys.split_whitespace() {
+            let is_key = |line: &&str| {
+                line.trim_start_matches("# ").starts_with(&format!("{key} = "))
+            };
+            let at = lines.iter().position(|line| is_key(&line));
+            let at = at.unwrap_or_else(|| panic!("{key} is not in {}", path.display()));
+            let documented = lines[..at].last().is_some_and(|line| line.starts_with('#'));
+            assert!(documented, "{key} has no comment in {}", path.display());
+        }
+    }
+}

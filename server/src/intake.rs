@@ -1,0 +1,206 @@
+//! The way of inputs from the sessions into the tick: who joined, who left, and one command a client.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender};
+use tessera_protocol::{ClientId, CommandAck, EntityId, ServerSession, Tick};
+use tessera_sim::TickInputs;
+
+/// A client's session machine. The client's task feeds it, the tick thread takes a command a tick,
+/// the network thread adds events. None of them holds it while it waits for anything, so the tick
+/// thread never stands behind more than a few microseconds of work.
+#[derive(Debug)]
+pub(crate) struct SharedSession(Mutex<ServerSession>);
+
+impl SharedSession {
+    pub(crate) fn new(session: ServerSession) -> SharedSession {
+        SharedSession(Mutex::new(session))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ServerSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that came or went, told to the tick thread.
+#[derive(Debug)]
+pub(crate) enum RosterChange {
+    /// A client is in, and its commands come out of the session.
+    Join {
+        client: ClientId,
+        name: String,
+        session: Arc<SharedSession>,
+    },
+    /// A client is out. Its slot is free again once the tick that hears of this is published.
+    Leave { client: ClientId },
+}
+
+/// The sessions' end. Unbounded, and yet bounded: a slot has at most one join and one leave in it,
+/// since it is not given again before its leave was handled.
+pub(crate) type RosterSender = Sender<RosterChange>;
+
+/// The tick thread's end: collects what one tick consumes.
+pub(crate) struct Intake {
+    roster: Receiver<RosterChange>,
+    /// By client.
+    clients: Vec<(ClientId, Arc<SharedSession>)>,
+    inputs: TickInputs,
+    acks: Vec<(ClientId, CommandAck)>,
+}
+
+impl Intake {
+    pub(crate) fn new() -> (RosterSender, Intake) {
+        let (sender, roster) = crossbeam_channel::unbounded();
+        let intake = Intake {
+            roster,
+            clients: Vec::new(),
+            inputs: TickInputs::default(),
+            acks: Vec::new(),
+        };
+        (sender, intake)
+    }
+
+    /// What the tick that starts from `tick` consumes. `owners` says, by client, whom each steers.
+    pub(crate) fn collect(&mut self, tick: Tick, owners: &[(ClientId, EntityId)]) -> &TickInputs {
+        self.inputs.joins.clear();
+        self.inputs.leaves.clear();
+        self.inputs.commands.clear();
+        self.acks.clear();
+        while let Ok(change) = self.roster.try_recv() {
+            self.apply(change);
+        }
+        for (client, session) in &self.clients {
+            let owned = owners.binary_search_by_key(client, |(owner, _)| *owner);
+            let own = owned.map_or(EntityId::NONE, |at| owners[at].1);
+            let mut session = session.lock();
+            if let Some(command) = session.take_command(tick, own) {
+                self.inputs.commands.push((*client, command));
+            }
+            self.acks.push((*client, session.ack()));
+        }
+        &self.inputs
+    }
+
+    /// The clients whose leaving the last collected tick hears of.
+    pub(crate) fn leaves(&self) -> &[ClientId] {
+        &self.inputs.leaves
+    }
+
+    /// What became of each client's commands up to the last collected tick, by client.
+    pub(crate) fn acks(&self) -> &[(ClientId, CommandAck)] {
+        &self.acks
+    }
+
+    fn apply(&mut self, change: RosterChange) {
+        match change {
+            RosterChange::Join {
+                client,
+                name,
+                session,
+            } => {
+                let at = self.clients.partition_point(|(other, _)| *other < client);
+                self.clients.insert(at, (client, session));
+                self.inputs.joins.push((client, name));
+            }
+            RosterChange::Leave { client } => {
+                self.clients.retain(|(other, _)| *other != client);
+                self.inputs.leaves.push(client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tessera_protocol::{ClientSession, Command, FieldTable, Welcome};
+
+    const NOW: Duration = Duration::ZERO;
+
+    /// A client that has been let in as `client`, and the server's end of its session.
+    fn playing(client: u16) -> (ClientSession, Arc<SharedSession>) {
+        let welcome = Welcome {
+            client: ClientId(client),
+            tick: Tick(10),
+            tick_hz: 64,
+            mode: "test".into(),
+            map: "flat".into(),
+            map_hash: 0,
+            field_table: Arc::new(FieldTable::default()),
+        };
+        let mut near = ClientSession::new(NOW, format!("player {client}"));
+        let mut far = ServerSession::new(NOW);
+        far.handle_stream(&near.poll_stream().expect("a hello"));
+        far.poll_hello().expect("a good hello");
+        far.accept(&welcome);
+        near.handle_stream(NOW, &far.poll_stream().expect("a welcome"));
+        assert!(near.welcome().is_some(), "the client is in");
+        (near, Arc::new(SharedSession::new(far)))
+    }
+
+    fn join(sender: &RosterSender, client: u16, session: &Arc<SharedSession>) {
+        let change = RosterChange::Join {
+            client: ClientId(client),
+            name: format!("player {client}"),
+            session: session.clone(),
+        };
+        sender.send(change).expect("the intake lives");
+    }
+
+    fn send(near: &mut ClientSession, far: &SharedSession, tick: u32, entity: u32) {
+        near.send_command(Command {
+            tick: Tick(tick),
+            entity: EntityId(entity),
+            ..Command::default()
+        });
+        far.lock().handle_datagram(&near.poll_datagram().expect("commands"));
+    }
+
+    #[test]
+    fn each_tick_consumes_its_command_of_each_client() {
+        let (sender, mut intake) = Intake::new();
+        let ((mut seven, at_seven), (mut three, at_three)) = (playing(7), playing(3));
+        join(&sender, 7, &at_seven);
+        join(&sender, 3, &at_three);
+        let owners = [(ClientId(3), EntityId(30)), (ClientId(7), EntityId(70))];
+        for tick in 10..13 {
+            send(&mut three, &at_three, tick, 30);
+        }
+        send(&mut seven, &at_seven, 11, 70);
+        assert_eq!(intake.collect(Tick(10), &owners).joins.len(), 2);
+        let inputs = intake.collect(Tick(11), &owners);
+        let got: Vec<_> = inputs.commands.iter().map(|(c, command)| (c.0, command.tick.0)).collect();
+        assert_eq!(got, [(3, 11), (7, 11)]);
+        assert!(inputs.joins.is_empty());
+        intake.collect(Tick(12), &owners);
+        let consumed: Vec<_> = intake.acks().iter().map(|(c, ack)| (c.0, ack.consumed)).collect();
+        assert_eq!(consumed, [(3, Some(Tick(12))), (7, Some(Tick(11)))]);
+    }
+
+    #[test]
+    fn commands_for_someone_elses_player_are_counted_and_dropped() {
+        let (sender, mut intake) = Intake::new();
+        let (mut near, far) = playing(0);
+        join(&sender, 0, &far);
+        send(&mut near, &far, 10, 99);
+        let owners = [(ClientId(0), EntityId(5))];
+        assert!(intake.collect(Tick(10), &owners).commands.is_empty());
+        assert_eq!(far.lock().counters().foreign, 1);
+    }
+
+    #[test]
+    fn who_left_has_no_commands_any_more() {
+        let (sender, mut intake) = Intake::new();
+        let (mut near, far) = playing(0);
+        join(&sender, 0, &far);
+        intake.collect(Tick(10), &[]);
+        send(&mut near, &far, 11, 0);
+        let leave = RosterChange::Leave { client: ClientId(0) };
+        sender.send(leave).expect("the intake lives");
+        let inputs = intake.collect(Tick(11), &[]);
+        assert_eq!(inputs.leaves, [ClientId(0)]);
+        assert!(inputs.commands.is_empty());
+        assert!(intake.acks().is_empty());
+    }
+}

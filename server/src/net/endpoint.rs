@@ -1,0 +1,108 @@
+//! The UDP socket and the QUIC endpoint on it.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use tessera_protocol::session::ALPN;
+
+use super::cert::{CertificateError, Identity};
+use crate::error::Error;
+
+/// Bytes of commands that may wait for a session's task: a client that sends more loses its oldest.
+const DATAGRAMS_IN_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes a client may have on its way to us on its one stream. A hello is under a kilobyte.
+const STREAM_IN_BYTES_MAX: u32 = 16 << 10;
+
+/// Bytes of events that may be on their way to one client.
+const EVENTS_OUT_BYTES_MAX: u64 = 256 << 10;
+
+/// Packets that a client may leave unacknowledged. Its acknowledgements ride on its commands anyway,
+/// and state is never sent twice, so nothing waits for them but the congestion controller.
+const PACKETS_PER_ACK: u32 = 10;
+
+/// Room in the socket for a tick's datagrams of all clients, both ways, while the process is late.
+const SOCKET_BUFFER_BYTES: usize = 2 << 20;
+
+/// Connections whose handshake may be going on; beyond, the newest are turned away.
+pub(super) const HANDSHAKES_MAX: usize = 256;
+
+/// Takes the port, so that a busy one is told before anything else is started.
+pub(crate) fn bind(address: SocketAddr) -> Result<UdpSocket, Error> {
+    let listening = |error| Error::listening(address, "UDP", "--listen", error);
+    let socket = UdpSocket::bind(address).map_err(listening)?;
+    // The system may give less (net.core.rmem_max); the default does for a match on one machine.
+    for set in [set_socket_recv_buffer_size, set_socket_send_buffer_size] {
+        if let Err(error) = set(&socket, SOCKET_BUFFER_BYTES) {
+            tracing::debug!(%error, "the socket keeps its default buffers");
+        }
+    }
+    Ok(socket)
+}
+
+/// The endpoint, which must be made inside the runtime that drives it.
+pub(crate) fn start(
+    socket: UdpSocket,
+    identity: Identity,
+    transport: TransportConfig,
+) -> Result<quinn::Endpoint, Error> {
+    let config = server_config(identity, transport)?;
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let endpoint = EndpointConfig::default();
+    Ok(quinn::Endpoint::new(endpoint, Some(config), socket, runtime)?)
+}
+
+fn server_config(
+    identity: Identity,
+    transport: TransportConfig,
+) -> Result<ServerConfig, CertificateError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate], identity.key)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(tls)
+        .expect("the provider has the initial cipher suite");
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    config.max_incoming(HANDSHAKES_MAX);
+    Ok(config)
+}
+
+/// How connections behave. `state_bytes_per_tick` is what one tick sends to one client at most.
+pub(crate) fn transport(idle_timeout: Duration, state_bytes_per_tick: usize) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(idle_timeout).expect("the configuration bounds it");
+    transport
+        .max_idle_timeout(Some(idle))
+        // State keeps a connection alive; this is for a match that stalls longer than the timeout.
+        .keep_alive_interval(Some(idle_timeout / 3))
+        // The default holds seconds of stale state. Three ticks' worth rides out a late driver, and
+        // beyond that the newest state is the one to keep.
+        .datagram_send_buffer_size(3 * state_bytes_per_tick)
+        .datagram_receive_buffer_size(Some(DATAGRAMS_IN_BYTES_MAX))
+        // One stream each way; see the session machine.
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_IN_BYTES_MAX))
+        .receive_window(VarInt::from_u32(STREAM_IN_BYTES_MAX))
+        .send_window(EVENTS_OUT_BYTES_MAX)
+        // Datagrams stay under what any path carries, so probing for more would gain nothing.
+        .mtu_discovery_config(None)
+        // One datagram a client and tick: there is nothing to batch into one system call, and the
+        // offload would only make quinn prepare larger buffers.
+        .enable_segmentation_offload(false)
+        .ack_frequency_config(Some(ack_frequency()));
+    transport
+}
+
+fn ack_frequency() -> AckFrequencyConfig {
+    let mut config = AckFrequencyConfig::default();
+    config.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
+    config
+}

@@ -1,0 +1,161 @@
+//! The endpoint for operators: HTTP on loopback by default, without a password.
+//!
+//! - `GET /health`: 200 while ticks run, 503 while the server drains or its ticks have stopped.
+//! - `GET /report.json`: the [`Report`] since the last reset.
+//! - `POST /report/reset`: begins a new record.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::error::Error;
+use crate::net::Network;
+use crate::report::{self, Process, Report, Run};
+use crate::series;
+use crate::tick::{Answer, Asker, Pulse};
+
+/// Without a tick for so long the server counts as stalled.
+const STALLED_NS: u64 = 2_000_000_000;
+
+/// What of a report does not change while the server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) commit: String,
+    pub(crate) cpu: String,
+    pub(crate) python: String,
+    pub(crate) zones: usize,
+    pub(crate) tick_hz: u32,
+    pub(crate) seed: u64,
+    pub(crate) mode: String,
+    pub(crate) map: String,
+}
+
+/// What the endpoint answers from.
+pub(crate) struct Ops {
+    pub(crate) facts: Facts,
+    pub(crate) asker: Asker,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) draining: AtomicBool,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    tick: u32,
+    clients: usize,
+}
+
+/// Takes the port, so that a busy one is told before anything else is started.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listening = |error| Error::listening(address, "TCP", "--ops", error);
+    let listener = TcpListener::bind(address).map_err(listening)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers until `stop` is dropped or sent.
+pub(crate) async fn run(
+    listener: TcpListener,
+    ops: Arc<Ops>,
+    stop: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/report.json", get(report))
+        .route("/report/reset", post(reset))
+        .with_state(ops);
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let stopped = async {
+        let _ = stop.await;
+    };
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+async fn health(State(ops): State<Arc<Ops>>) -> Response {
+    let since_ns = clock::now_ns().saturating_sub(ops.pulse.ended_ns.load(Relaxed));
+    let (code, status) = match (ops.draining.load(Relaxed), since_ns > STALLED_NS) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (_, true) => (StatusCode::SERVICE_UNAVAILABLE, "stalled"),
+        _ => (StatusCode::OK, "ok"),
+    };
+    let health = Health {
+        status,
+        tick: ops.pulse.tick().0,
+        clients: ops.pulse.clients.load(Relaxed),
+    };
+    (code, Json(health)).into_response()
+}
+
+async fn report(State(ops): State<Arc<Ops>>) -> Response {
+    match ops.asker.record().await {
+        Some(answer) => Json(ops.report(&answer)).into_response(),
+        None => ended(),
+    }
+}
+
+async fn reset(State(ops): State<Arc<Ops>>) -> Response {
+    match ops.asker.reset().await {
+        Some(()) => {
+            ops.network.reset_sent();
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => ended(),
+    }
+}
+
+/// The tick thread answers no more: the match is over.
+fn ended() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the match has ended\n").into_response()
+}
+
+impl Ops {
+    /// The report of what the tick thread and the network have recorded.
+    pub(crate) fn report(&self, answer: &Answer) -> Report {
+        let recorded = answer.recorder.recorded(&answer.totals);
+        let mut tick = recorded.ticks;
+        let sent = self.network.sent();
+        tick.stages_us.network = sent.durations.percentiles_us();
+        let mut counters = self.network.counters();
+        counters.insert("commands_without_entity", answer.totals.commands_without_entity);
+        counters.insert("messages_undeliverable", answer.totals.undeliverable);
+        counters.insert("hook_errors", answer.totals.hook_errors());
+        counters.insert("ticks_skipped", recorded.skipped);
+        Report {
+            run: Run {
+                commit: self.facts.commit.clone(),
+                cpu: self.facts.cpu.clone(),
+                cores: report::cores(),
+                python: self.facts.python.clone(),
+                players: self.pulse.clients.load(Relaxed),
+                zones: self.facts.zones,
+                tick_hz: self.facts.tick_hz,
+                duration_s: recorded.duration_s,
+                seed: self.facts.seed,
+                mode: self.facts.mode.clone(),
+                map: self.facts.map.clone(),
+            },
+            tick,
+            zones: recorded.zones,
+            server: Process {
+                cpu_s: recorded.cpu_s,
+                rss_mib_max: report::rss_mib_max(),
+            },
+            counters,
+            clock: answer.recorder.clock(),
+            ticks: series::single_ticks(answer.recorder.samples()),
+            series: series::seconds(answer.recorder.samples(), &sent.recent, self.facts.tick_hz),
+        }
+    }
+}

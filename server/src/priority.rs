@@ -1,0 +1,22 @@
+//! A better place in the scheduler's queue for the threads that a tick waits for.
+
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
+
+/// The niceness of the tick and zone threads: well ahead of the network and of other programs, and
+/// not so far that a tick that runs away locks the machine up.
+const TICK_NICENESS: i32 = -10;
+
+/// Raises the calling thread's priority, and through inheritance that of all threads it starts from
+/// now on. Best effort: without the right to it (`CAP_SYS_NICE`, or a `nice` limit) nothing changes,
+/// and the log says so at debug level.
+pub(crate) fn raise_this_thread() {
+    // On Linux a niceness belongs to a thread, and the call takes a thread's id.
+    match setpriority_process(Some(gettid()), TICK_NICENESS) {
+        Ok(()) => tracing::debug!(niceness = TICK_NICENESS, "tick and zone threads are raised"),
+        Err(error) => tracing::debug!(
+            %error,
+            "tick and zone threads keep their priority: raising it needs CAP_SYS_NICE or `ulimit -e 30`"
+        ),
+    }
+}

@@ -1,0 +1,255 @@
+//! `tessera serve`: brings the parts up in order, waits for the end, and brings them down in order.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::assets::Assets;
+use crate::config::Config;
+use crate::error::Error;
+use crate::handover::Handover;
+use crate::net::{self, Network};
+use crate::ops::{self, Facts, Ops};
+use crate::report::{self, Report};
+use crate::setup;
+use crate::tick::Ticking;
+
+/// How the server says that it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// For a person.
+    Text,
+    /// One line of JSON, [`Ready`], for a program that started it.
+    Json,
+}
+
+/// Where a server listens: the line that `--ready-json` prints once clients can connect.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The ops endpoint, if there is one.
+    pub ops: Option<SocketAddr>,
+    /// SHA-256 of the certificate, hexadecimal.
+    pub certificate_sha256: String,
+}
+
+/// Runs a server until it is told to stop or its match ends.
+///
+/// # Errors
+/// A busy port, a mode or map that does not load, a zone that ended by a fault of the engine.
+pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), Error> {
+    // Ports first: interpreters take their time to start, and a busy port would waste it.
+    let socket = net::bind(config.listen)?;
+    let ops_listener = config.ops.map(ops::bind).transpose()?;
+    let handover = Arc::new(Handover::default());
+    let (ended_in, ended) = oneshot::channel();
+    let simulation = setup::simulation(config, assets)?;
+    let facts = facts(config, assets, simulation.grid.zones());
+    let map_hash = simulation.world.hash();
+    let ticking = Ticking::start(simulation, handover.clone(), ended_in)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .thread_name("net")
+        .enable_all()
+        .build()?;
+    let server = Server {
+        config,
+        greeting,
+        facts,
+        map_hash,
+        ticking,
+        handover,
+        ended,
+    };
+    let report = runtime.block_on(server.run(socket, ops_listener));
+    // Sessions that did not end in time are not waited for.
+    runtime.shutdown_background();
+    tell(greeting, &summary(&report?))?;
+    Ok(())
+}
+
+struct Server<'a> {
+    config: &'a Config,
+    greeting: Greeting,
+    facts: Facts,
+    map_hash: u64,
+    ticking: Ticking,
+    handover: Arc<Handover>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Server<'_> {
+    async fn run(
+        self,
+        socket: UdpSocket,
+        ops_listener: Option<TcpListener>,
+    ) -> Result<Report, Error> {
+        let mut signals = Signals::new()?;
+        let Server { config, ticking, .. } = self;
+        let network = Arc::new(Network::new(config, self.map_hash, &ticking));
+        let (endpoint, certificate_sha256) = network.listen(socket, config)?;
+        let sending = net::spawn_sender(network.clone(), self.handover)?;
+        let ops = Arc::new(Ops {
+            facts: self.facts,
+            asker: ticking.asker.clone(),
+            pulse: ticking.pulse.clone(),
+            network: network.clone(),
+            draining: AtomicBool::new(false),
+        });
+        let ready = Ready {
+            listen: endpoint.local_addr()?,
+            ops: ops_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            certificate_sha256,
+        };
+        let (stop_ops, ops_stopped) = oneshot::channel();
+        if let Some(listener) = ops_listener {
+            tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
+        }
+        tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
+        tell(self.greeting, &greet(config, &ops.facts, &ready, self.greeting)?)?;
+
+        tokio::select! {
+            name = signals.next() => tracing::info!(signal = name, "draining"),
+            // The reason comes with the thread's result.
+            _ = self.ended => tracing::error!("the match ended by itself"),
+        }
+        ops.draining.store(true, Relaxed);
+        network.refuse_new();
+        // The tick that runs is finished and sent; both threads end within a tick.
+        let answer = ticking.stop();
+        let _ = sending.join();
+        let told = network.close(&endpoint, answer.is_ok());
+        tokio::select! {
+            told = timeout(config.drain_timeout, told) => if told.is_err() {
+                tracing::warn!("some clients did not hear of the end in time");
+            },
+            _ = signals.next() => tracing::warn!("stopped without waiting for clients"),
+        }
+        drop(stop_ops);
+        Ok(ops.report(&answer?))
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+fn facts(config: &Config, assets: &Assets, zones: usize) -> Facts {
+    Facts {
+        commit: report::commit_of(assets.root()),
+        cpu: report::cpu_name(),
+        python: tessera_python::python_version(),
+        zones,
+        tick_hz: config.tick_hz,
+        seed: config.seed,
+        mode: config.mode.clone(),
+        map: config.map.clone(),
+    }
+}
+
+/// Text for a person goes to standard output, unless that is for a program.
+fn tell(greeting: Greeting, text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone is no reason to stop a match.
+    let written = match text.starts_with('{') || greeting == Greeting::Text {
+        true => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+        false => Ok(()),
+    };
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn greet(
+    config: &Config,
+    facts: &Facts,
+    ready: &Ready,
+    greeting: Greeting,
+) -> Result<String, Error> {
+    if greeting == Greeting::Json {
+        return Ok(format!("{}\n", serde_json::to_string(ready)?));
+    }
+    let ops = match ready.ops {
+        Some(ops) => format!("http://{ops}/health and http://{ops}/report.json"),
+        None => "nowhere: ops.listen is off".to_owned(),
+    };
+    Ok(format!(
+        "tessera {version}: {mode} on {map}, seed {seed}
+  {zones} zones ({layout}), {hz} ticks a second, up to {players} players, Python {python}
+
+  players connect to   {listen}  (QUIC, ALPN tessera/1)
+  its certificate has  {certificate}  (SHA-256)
+  operators look at    {ops}
+
+  Next: `cargo run --release -p loadtest -- --server {listen}` lets a hundred bots in.
+  Ctrl-C tells everyone and stops.
+",
+        version = env!("CARGO_PKG_VERSION"),
+        mode = facts.mode,
+        map = facts.map,
+        seed = facts.seed,
+        zones = facts.zones,
+        layout = config.layout,
+        hz = facts.tick_hz,
+        players = config.players,
+        python = facts.python,
+        listen = ready.listen,
+        certificate = ready.certificate_sha256,
+    ))
+}
+
+/// What there is to say about a run that is over.
+fn summary(report: &Report) -> String {
+    let ms = |us: f64| us / 1e3;
+    let tick = &report.tick;
+    let duration = Duration::from_secs(report.run.duration_s as u64);
+    let mut text = format!(
+        "
+stopped after {duration:?}
+  ticks     {} run, {} missed, {:.2} ms at the median, {:.2} ms at 99 %
+  server    {:.1} s of processor time, {:.0} MiB at most
+",
+        tick.run,
+        tick.missed,
+        ms(tick.duration_us.p50),
+        ms(tick.duration_us.p99),
+        report.server.cpu_s,
+        report.server.rss_mib_max,
+    );
+    let noted: Vec<_> = report.counters.iter().filter(|(_, count)| **count > 0).collect();
+    if !noted.is_empty() {
+        text.push_str("  counted  ");
+        for (name, count) in noted {
+            text.push_str(&format!(" {name} {count}"));
+        }
+        text.push('\n');
+    }
+    text
+}
