@@ -23,7 +23,7 @@ const BURST_TICKS_MAX: i64 = 8;
 /// each command arrives just before it is needed; what the server says about the slack of the
 /// commands that arrived moves it.
 #[derive(Clone, Debug)]
-pub struct CommandClock {
+pub(super) struct CommandClock {
     tick_hz: f64,
     /// Ticks are counted from here, as `f64` don't wrap.
     origin: Tick,
@@ -40,7 +40,7 @@ pub struct CommandClock {
 
 impl CommandClock {
     /// A clock for a server that was at `tick` about now.
-    pub fn new(now: Duration, tick: Tick, tick_hz: u32) -> Self {
+    pub(super) fn new(now: Duration, tick: Tick, tick_hz: u32) -> Self {
         let tick_hz = f64::from(tick_hz);
         let mut clock = Self {
             tick_hz,
@@ -57,7 +57,7 @@ impl CommandClock {
 
     /// The next tick that a command is due for: each once, ascending, unless the server's clock
     /// jumped.
-    pub fn poll(&mut self, now: Duration) -> Option<Tick> {
+    pub(super) fn poll(&mut self, now: Duration) -> Option<Tick> {
         let due = self.ticks(now).floor() as i64;
         if due <= self.made {
             return None;
@@ -67,14 +67,14 @@ impl CommandClock {
     }
 
     /// When the next command is due.
-    pub fn next_due(&self) -> Duration {
+    pub(super) fn next_due(&self) -> Duration {
         let seconds = ((self.made + 1) as f64 - self.phase) / self.tick_hz;
         // A little later, so that rounding doesn't make it due just before.
         Duration::try_from_secs_f64(seconds).unwrap_or_default() + Duration::from_micros(1)
     }
 
     /// Learns from what the server said in the state of `tick`.
-    pub fn handle_ack(&mut self, now: Duration, tick: Tick, ack: CommandAck) {
+    pub(super) fn handle_ack(&mut self, now: Duration, tick: Tick, ack: CommandAck) {
         let Some(slack) = ack.slack.map(i32::from) else {
             return;
         };

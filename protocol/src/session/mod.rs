@@ -19,7 +19,6 @@ mod server;
 mod table;
 
 pub use client::{ClientCounters, ClientEvent, ClientSession};
-pub use clock::CommandClock;
 pub use close::{Close, CloseReason};
 pub use messages::{EventError, Hello, ServerEvent, SharedEvent, Welcome};
 pub use server::{ServerCounters, ServerSession};

@@ -222,8 +222,8 @@ impl ServerSession {
             return None;
         };
         playing.ack.consumed = Some(tick);
-        if own.is_none() && command.entity.is_none() {
-            return None; // it has no player and knows
+        if command.entity.is_none() {
+            return None; // the client doesn't know of a player of its own, perhaps not yet
         }
         if command.entity != own {
             self.counters.foreign += 1;

@@ -2,8 +2,6 @@
 
 use crate::ids::{EntityId, KindId, Tick};
 
-use super::bits::varint_len;
-
 /// What a state datagram says about itself and its receiver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateHeader {
@@ -75,6 +73,11 @@ impl StateHeader {
         write_varint(self.own.0.into(), out);
     }
 
+    /// Makes a datagram that was written already the last one.
+    pub(super) fn mark_last(datagram: &mut [u8]) {
+        datagram[4] |= LAST;
+    }
+
     pub(super) fn read(input: &mut Input<'_>) -> Result<Self, StateError> {
         let tick = input.tick()?;
         let flags = input.u8()?;
@@ -123,9 +126,14 @@ pub(super) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// Bytes that it takes at most, after whichever id.
+    /// Bytes that it takes.
+    pub(super) fn len(before: EntityId, id: EntityId) -> usize {
+        varint_len(u64::from(id.0 - before.0) << 1) + 1
+    }
+
+    /// Bytes that it takes at most, and that it adds to the one after it.
     pub(super) fn len_max(id: EntityId) -> usize {
-        varint_len(id.0) + 2
+        Self::len(EntityId::NONE, id)
     }
 
     pub(super) fn write(&self, before: EntityId, out: &mut Vec<u8>) {
@@ -143,6 +151,11 @@ impl RecordHeader {
             private: word & 1 == 1,
         })
     }
+}
+
+/// Bytes of a varint.
+fn varint_len(value: u64) -> usize {
+    (value | 1).ilog2() as usize / 7 + 1
 }
 
 fn write_varint(mut value: u64, out: &mut Vec<u8>) {

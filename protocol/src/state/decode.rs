@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use super::EXPIRY_TICKS;
 use super::datagram::{Input, RecordHeader, StateError, StateHeader};
+use super::entities::{Entities, EntityRef};
 use super::plan::KindPlan;
 use super::value::FieldValue;
-use crate::fields::{FieldTable, TableError, base};
-use crate::ids::{EntityId, KindId, Tick};
-use crate::value::ValueRef;
+use crate::fields::{FieldTable, TableError};
+use crate::ids::{EntityId, Tick};
 
-/// Most entities that a client keeps, those included that it has been told are gone.
-const ENTITIES_MAX: usize = 16_384;
 /// Ticks between sweeps for entities that have expired.
 const SWEEP_TICKS: i32 = 16;
 
@@ -20,85 +18,9 @@ const SWEEP_TICKS: i32 = 16;
 pub struct FrameDecoder {
     table: Arc<FieldTable>,
     plans: Vec<KindPlan>,
-    /// Ascending by id.
-    entities: Vec<Entity>,
+    entities: Entities,
     newest: Option<StateHeader>,
     swept: Tick,
-}
-
-/// What has been heard of an entity.
-#[derive(Debug)]
-struct Entity {
-    id: EntityId,
-    kind: KindId,
-    /// The tick of the newest word of it.
-    seen: Tick,
-    /// Whether that word wasn't that it is gone. Kept, so that older records don't bring it back.
-    present: bool,
-    /// One a field of the kind.
-    values: Vec<FieldValue>,
-}
-
-/// An entity as a client knows it.
-#[derive(Clone, Copy, Debug)]
-pub struct EntityRef<'a>(&'a Entity);
-
-impl<'a> EntityRef<'a> {
-    /// Its id.
-    pub fn id(&self) -> EntityId {
-        self.0.id
-    }
-
-    /// Its kind.
-    pub fn kind(&self) -> KindId {
-        self.0.kind
-    }
-
-    /// The tick whose state this is.
-    pub fn seen(&self) -> Tick {
-        self.0.seen
-    }
-
-    /// A field by its index in the kind's declaration, rounded as it was on the wire; `None` where
-    /// this client is not told (or there is no such field).
-    pub fn field(&self, index: usize) -> Option<ValueRef<'a>> {
-        self.0.values.get(index)?.get()
-    }
-
-    /// The base field `position`, metres.
-    pub fn position(&self) -> [f64; 3] {
-        self.vector(base::POSITION)
-    }
-
-    /// The base field `velocity`, metres per second.
-    pub fn velocity(&self) -> [f64; 3] {
-        self.vector(base::VELOCITY)
-    }
-
-    /// The base field `yaw`, radians.
-    pub fn yaw(&self) -> f32 {
-        self.angle(base::YAW)
-    }
-
-    /// The base field `pitch`, radians.
-    pub fn pitch(&self) -> f32 {
-        self.angle(base::PITCH)
-    }
-
-    /// Zero where it isn't told.
-    fn vector(&self, field: usize) -> [f64; 3] {
-        match self.field(field) {
-            Some(ValueRef::Vec3(vector)) => vector,
-            _ => [0.0; 3],
-        }
-    }
-
-    fn angle(&self, field: usize) -> f32 {
-        match self.field(field) {
-            Some(ValueRef::F32(angle)) => angle,
-            _ => 0.0,
-        }
-    }
 }
 
 impl FrameDecoder {
@@ -112,7 +34,7 @@ impl FrameDecoder {
         Ok(Self {
             table,
             plans,
-            entities: Vec::new(),
+            entities: Entities::default(),
             newest: None,
             swept: Tick::default(),
         })
@@ -130,18 +52,12 @@ impl FrameDecoder {
 
     /// All entities in sight, ascending by id.
     pub fn entities(&self) -> impl Iterator<Item = EntityRef<'_>> {
-        self.entities
-            .iter()
-            .filter(|entity| entity.present)
-            .map(EntityRef)
+        self.entities.iter()
     }
 
     /// An entity, if it is in sight.
     pub fn get(&self, id: EntityId) -> Option<EntityRef<'_>> {
-        let at = self.place(id).ok()?;
-        Some(&self.entities[at])
-            .filter(|entity| entity.present)
-            .map(EntityRef)
+        self.entities.get(id)
     }
 
     /// The client's own player, if it has one and has been told of it.
@@ -182,8 +98,7 @@ impl FrameDecoder {
         }
         if header.tick.wrapping_sub(self.swept) >= SWEEP_TICKS {
             self.swept = header.tick;
-            self.entities
-                .retain(|e| header.tick.wrapping_sub(e.seen) < EXPIRY_TICKS);
+            self.entities.forget_unheard(header.tick);
         }
         Ok(())
     }
@@ -193,11 +108,9 @@ impl FrameDecoder {
         for _ in 0..input.varint()? {
             let distance = input.varint()?;
             let id = input.id_after(before, distance)?;
-            if let Ok(at) = self.place(id) {
-                let entity = &mut self.entities[at];
-                if tick.is_newer_than(entity.seen) {
-                    (entity.seen, entity.present) = (tick, false);
-                }
+            let entity = self.entities.entry(id, tick)?;
+            if tick.is_newer_than(entity.seen) {
+                (entity.seen, entity.present) = (tick, false);
             }
             before = id;
         }
@@ -212,37 +125,18 @@ impl FrameDecoder {
         bytes: &'a [u8],
     ) -> Result<&'a [u8], StateError> {
         let RecordHeader { id, kind, private } = record;
-        let bad_kind = StateError::BadKind(id, kind);
-        let at = match self.place(id) {
-            Ok(at) => at,
-            Err(_) if self.entities.len() >= ENTITIES_MAX => return Err(StateError::TooMany),
-            Err(at) => {
-                let fields = self.plans.get(kind.index()).ok_or(bad_kind)?.fields;
-                let values = vec![FieldValue::Unknown; fields];
-                // Seen long ago, so that this record is news.
-                let seen = tick.offset(-1);
-                self.entities.insert(
-                    at,
-                    Entity {
-                        id,
-                        kind,
-                        seen,
-                        present: false,
-                        values,
-                    },
-                );
-                at
-            }
-        };
-        let entity = &mut self.entities[at];
-        let plan = self
-            .plans
-            .get(kind.index())
-            .filter(|_| entity.kind == kind)
-            .ok_or(bad_kind)?;
-        let stale = entity.seen.is_newer_than(tick);
+        let plan = self.plans.get(kind.index());
+        let plan = plan.ok_or(StateError::BadKind(id, kind))?;
+        let entity = self.entities.entry(id, tick)?;
+        if !entity.present {
+            entity.kind = kind;
+            entity.values.clear();
+            entity.values.resize(plan.fields, FieldValue::Unknown);
+        } else if entity.kind != kind {
+            return Err(StateError::BadKind(id, kind));
+        }
         let mut unused = Vec::new();
-        let values = if stale {
+        let values = if entity.seen.is_newer_than(tick) {
             unused.resize(plan.fields, FieldValue::Unknown); // only its length matters
             &mut unused
         } else {
@@ -257,9 +151,5 @@ impl FrameDecoder {
             rest
         };
         rest.ok_or(StateError::BadRecord(id))
-    }
-
-    fn place(&self, id: EntityId) -> Result<usize, usize> {
-        self.entities.binary_search_by_key(&id, |entity| entity.id)
     }
 }

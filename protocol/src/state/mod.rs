@@ -11,6 +11,7 @@
 mod bits;
 mod datagram;
 mod decode;
+mod entities;
 mod frame;
 mod pack;
 mod plan;
@@ -18,7 +19,8 @@ mod quantize;
 mod value;
 
 pub use datagram::{CommandAck, StateError, StateHeader};
-pub use decode::{EntityRef, FrameDecoder};
+pub use decode::FrameDecoder;
+pub use entities::EntityRef;
 pub use frame::FrameEncoder;
 pub use pack::{ClientView, Packed};
 

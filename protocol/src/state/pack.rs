@@ -91,6 +91,11 @@ impl ClientView {
         }
     }
 
+    /// Whether the client is to get the slot's private piece.
+    fn owns(&self, slot: &Slot) -> bool {
+        slot.owner == Some(self.client)
+    }
+
     /// The client.
     pub fn client(&self) -> ClientId {
         self.client
@@ -112,27 +117,25 @@ impl FrameEncoder {
         }
         self.collect(view);
         self.keep_most_pressing(view);
+        let header = StateHeader {
+            tick: self.tick,
+            ack,
+            own,
+            last: false,
+        };
         let mut packed = Packed::default();
         let mut next = 0;
         while packed.datagrams == 0
             || (next < view.candidates.len() && packed.datagrams < self.config.datagrams_max)
         {
-            let first = packed.datagrams == 0;
-            let taken = self.choose(view, next, first);
+            Self::write_head(view, header, packed.datagrams == 0);
+            let taken = self.choose(view, next);
+            self.write_records(view);
             next += taken;
             packed.datagrams += 1;
-            let last =
-                next == view.candidates.len() || packed.datagrams == self.config.datagrams_max;
-            self.write(
-                view,
-                StateHeader {
-                    tick: self.tick,
-                    ack,
-                    own,
-                    last,
-                },
-                first,
-            );
+            if next == view.candidates.len() || packed.datagrams == self.config.datagrams_max {
+                StateHeader::mark_last(&mut view.datagram);
+            }
             packed.bytes += view.datagram.len();
             packed.records += taken;
             send(&view.datagram);
@@ -150,6 +153,7 @@ impl FrameEncoder {
         view.known
             .resize(self.slots.len().max(view.known.len()), nobody);
         view.candidates.clear();
+        let client = view.client;
         for (index, (known, slot)) in view.known.iter_mut().zip(&self.slots).enumerate() {
             if !known.id.is_none() && known.id != slot.id {
                 view.gone.push(Gone {
@@ -161,7 +165,7 @@ impl FrameEncoder {
             if slot.id.is_none() {
                 continue;
             }
-            let mine = slot.owner == Some(view.client);
+            let mine = slot.owner == Some(client);
             let distance = view
                 .viewpoint
                 .map_or(0.0, |from| distance(from, slot.position));
@@ -209,40 +213,8 @@ impl FrameEncoder {
         view.candidates[..sorted].sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Fills `chosen` with the next candidates that fit a datagram; returns how many.
-    fn choose(&self, view: &mut ClientView, next: usize, first: bool) -> usize {
-        let gone = if first {
-            view.gone.len().min(GONE_PER_DATAGRAM_MAX)
-        } else {
-            0
-        };
-        let mut room = DATAGRAM_LEN_MAX - HEADER_LEN_MAX - ids_len_max(gone);
-        view.chosen.clear();
-        for candidate in &view.candidates[next..] {
-            let index = *candidate as u32;
-            let slot = &self.slots[index as usize];
-            let private = slot.owner == Some(view.client);
-            let len = RecordHeader::len_max(slot.id) + slot.pieces(private).len();
-            if len > room {
-                break;
-            }
-            room -= len;
-            view.chosen
-                .push(u64::from(slot.id.0) << 32 | u64::from(index));
-            view.known[index as usize] = Known {
-                id: slot.id,
-                sent: self.tick,
-            };
-        }
-        view.chosen.sort_unstable();
-        view.chosen.len()
-    }
-
-    /// Writes a datagram of what was chosen; the first of a tick also says who is gone.
-    fn write(&self, view: &mut ClientView, header: StateHeader, first: bool) {
-        let out = &mut view.datagram;
-        out.clear();
-        header.write(out);
+    /// Begins a datagram; the first of a tick also says who is gone.
+    fn write_head(view: &mut ClientView, header: StateHeader, first: bool) {
         view.gone_ids.clear();
         if first {
             for gone in view.gone.iter_mut().take(GONE_PER_DATAGRAM_MAX) {
@@ -252,21 +224,76 @@ impl FrameEncoder {
             view.gone.retain(|gone| gone.left > 0);
             view.gone_ids.sort_unstable();
         }
-        write_ids(&view.gone_ids, out);
-        let mut before = EntityId::NONE;
-        for chosen in &view.chosen {
-            let slot = &self.slots[*chosen as u32 as usize];
-            let private = slot.owner == Some(view.client);
+        view.datagram.clear();
+        header.write(&mut view.datagram);
+        write_ids(&view.gone_ids, &mut view.datagram);
+    }
+
+    /// Fills `chosen` with the next candidates that fit the datagram; returns how many.
+    fn choose(&self, view: &mut ClientView, next: usize) -> usize {
+        let room = DATAGRAM_LEN_MAX - view.datagram.len();
+        view.chosen.clear();
+        // Ids are short once they are sorted, but until then each may be long: what that leaves is
+        // filled again.
+        let mut used = 0;
+        loop {
+            let before = view.chosen.len();
+            for candidate in &view.candidates[next + before..] {
+                let index = *candidate as u32;
+                let slot = &self.slots[index as usize];
+                used += RecordHeader::len_max(slot.id) + slot.pieces(view.owns(slot)).len();
+                if used > room {
+                    break;
+                }
+                view.chosen
+                    .push(u64::from(slot.id.0) << 32 | u64::from(index));
+            }
+            if view.chosen.len() == before {
+                return before;
+            }
+            view.chosen.sort_unstable();
+            used = self
+                .chosen(view)
+                .map(|(before, slot)| {
+                    RecordHeader::len(before, slot.id) + slot.pieces(view.owns(slot)).len()
+                })
+                .sum();
+        }
+    }
+
+    /// Writes the records of what was chosen.
+    fn write_records(&self, view: &mut ClientView) {
+        let mut out = std::mem::take(&mut view.datagram);
+        for (before, slot) in self.chosen(view) {
+            let private = view.owns(slot);
             RecordHeader {
                 id: slot.id,
                 kind: slot.kind,
                 private,
             }
-            .write(before, out);
+            .write(before, &mut out);
             out.extend_from_slice(&self.pieces[slot.pieces(private)]);
-            before = slot.id;
         }
-        debug_assert!(out.len() <= DATAGRAM_LEN_MAX);
+        assert!(out.len() <= DATAGRAM_LEN_MAX, "{} bytes", out.len());
+        view.datagram = out;
+        for chosen in &view.chosen {
+            let index = *chosen as u32 as usize;
+            view.known[index] = Known {
+                id: self.slots[index].id,
+                sent: self.tick,
+            };
+        }
+    }
+
+    /// The slots that were chosen, ascending by id, each with the id before.
+    fn chosen(&self, view: &ClientView) -> impl Iterator<Item = (EntityId, &Slot)> {
+        let slots = view
+            .chosen
+            .iter()
+            .map(|chosen| &self.slots[*chosen as u32 as usize]);
+        slots.scan(EntityId::NONE, |before, slot| {
+            Some((std::mem::replace(before, slot.id), slot))
+        })
     }
 }
 

@@ -2,11 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub(crate) mod link;
+pub(crate) mod world;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tessera_protocol::fields::base;
 use tessera_protocol::{
-    Audience, EntityId, Field, FieldTable, FieldType, Kind, KindTable, Quantization, ValueRef,
+    Audience, EntityId, Field, FieldType, Kind, KindTable, Quantization, ValueRef,
 };
 
 /// A value of a field, owned: the simple model that columns are compared with.
@@ -150,9 +153,4 @@ pub(crate) fn bytes(value: ValueRef<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     value.write(&mut out);
     out
-}
-
-/// A field table of one kind.
-pub(crate) fn single(kind: Kind) -> FieldTable {
-    FieldTable { kinds: vec![kind] }
 }

@@ -1,0 +1,280 @@
+//! A server and a client with a link between them in memory, in virtual time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tessera_protocol::session::HANDSHAKE_TIMEOUT;
+use tessera_protocol::{
+    ClientEvent, ClientId, ClientSession, ClientView, Close, Command, EntityId, FrameEncoder,
+    ServerSession, StateConfig, Tick, Welcome,
+};
+
+use super::world::{Rng, Thing, World, table};
+
+/// What a link does to datagrams; streams are reliable and in order, as QUIC's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    /// One way, least.
+    pub(crate) latency: Duration,
+    /// Most that is added to it, evenly spread: above a tick's time it reorders.
+    pub(crate) jitter: Duration,
+    /// Share of datagrams lost.
+    pub(crate) loss: f64,
+    /// Share of datagrams that arrive twice.
+    pub(crate) twice: f64,
+}
+
+pub(crate) const CALM: Weather = Weather {
+    latency: Duration::from_millis(1),
+    jitter: Duration::ZERO,
+    loss: 0.0,
+    twice: 0.0,
+};
+
+/// Bytes under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    Stream(Vec<u8>),
+    Datagram(Vec<u8>),
+    Close(Close),
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+struct Pipe {
+    weather: Weather,
+    rng: Rng,
+    /// By arrival, then by order of sending.
+    items: BTreeMap<(Duration, u64), Item>,
+    sent: u64,
+    /// When the stream's last bytes arrive: later ones never overtake them.
+    stream: Duration,
+}
+
+impl Pipe {
+    fn new(weather: Weather, seed: u64) -> Self {
+        Self {
+            weather,
+            rng: Rng(seed),
+            items: BTreeMap::new(),
+            sent: 0,
+            stream: Duration::ZERO,
+        }
+    }
+
+    fn send(&mut self, now: Duration, item: Item) {
+        let datagram = matches!(item, Item::Datagram(_));
+        if datagram && self.rng.unit() < self.weather.loss {
+            return;
+        }
+        let copies = if datagram && self.rng.unit() < self.weather.twice {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let mut arrival =
+                now + self.weather.latency + self.weather.jitter.mul_f64(self.rng.unit());
+            if !datagram {
+                arrival = arrival.max(self.stream);
+                self.stream = arrival;
+            }
+            self.sent += 1;
+            self.items.insert((arrival, self.sent), item.clone());
+        }
+    }
+
+    fn receive(&mut self, now: Duration) -> Option<Item> {
+        let entry = self
+            .items
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)?;
+        Some(entry.remove())
+    }
+}
+
+/// A command as a server's tick consumed it.
+pub(crate) type Consumed = (Tick, Command);
+
+/// A server of one client, a client, and the link.
+pub(crate) struct Session {
+    pub(crate) now: Duration,
+    pub(crate) server: ServerSession,
+    pub(crate) client: ClientSession,
+    pub(crate) world: World,
+    pub(crate) tick_hz: u32,
+    pub(crate) events: Vec<ClientEvent>,
+    pub(crate) consumed: Vec<Consumed>,
+    /// What the server says when it is asked.
+    pub(crate) admit: fn(&mut ServerSession, &Welcome),
+    /// What the client does with a command before it sends it.
+    pub(crate) forge: fn(&mut Command),
+    /// The client's player.
+    pub(crate) own: EntityId,
+    up: Pipe,
+    down: Pipe,
+    encoder: FrameEncoder,
+    view: ClientView,
+    tick_due: Duration,
+}
+
+impl Session {
+    pub(crate) fn new(weather: Weather, tick_hz: u32, seed: u64) -> Self {
+        let mut world = World::at(u32::MAX - 200);
+        let own = world.add(Thing::player(500.0, 500.0, Some(0)));
+        world.add(Thing::rock(510.0, 500.0));
+        Self {
+            now: Duration::ZERO,
+            server: ServerSession::new(Duration::ZERO),
+            client: ClientSession::new(Duration::ZERO, "Ada"),
+            world,
+            tick_hz,
+            events: Vec::new(),
+            consumed: Vec::new(),
+            admit: |server, welcome| server.accept(welcome),
+            forge: |_| {},
+            own,
+            up: Pipe::new(weather, seed),
+            down: Pipe::new(weather, !seed),
+            encoder: FrameEncoder::new(&table(), StateConfig::default()).expect("a good table"),
+            view: ClientView::new(ClientId(0)),
+            tick_due: Duration::ZERO,
+        }
+    }
+
+    /// Lets time pass, in steps of a quarter of a millisecond.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += Duration::from_micros(250);
+            self.run_server();
+            self.run_client();
+        }
+    }
+
+    /// Lets the server's ticks stand still for a while; none is made up for.
+    pub(crate) fn stall(&mut self, time: Duration) {
+        self.tick_due = self.now + time;
+        self.run(time);
+    }
+
+    /// The bytes that the server sends as if they were its own.
+    pub(crate) fn inject(&mut self, item: Item) {
+        self.down.send(self.now, item);
+    }
+
+    fn run_server(&mut self) {
+        while let Some(item) = self.up.receive(self.now) {
+            match item {
+                Item::Stream(bytes) => self.server.handle_stream(&bytes),
+                Item::Datagram(bytes) => self.server.handle_datagram(&bytes),
+                Item::Close(_) => self.server.handle_closed(),
+            }
+        }
+        self.server.handle_timeout(self.now);
+        if let Some(hello) = self.server.poll_hello() {
+            assert_eq!(hello.name, "Ada");
+            let welcome = self.welcome();
+            (self.admit)(&mut self.server, &welcome);
+        }
+        if self.now >= self.tick_due {
+            self.tick_due += Duration::from_secs(1) / self.tick_hz;
+            self.run_tick();
+        }
+        if let Some(bytes) = self.server.poll_stream() {
+            self.down.send(self.now, Item::Stream(bytes));
+        }
+        if let Some(close) = self.server.poll_close() {
+            self.down.send(self.now, Item::Close(close));
+        }
+    }
+
+    fn run_tick(&mut self) {
+        if let Some(command) = self.server.take_command(self.world.tick, self.own) {
+            self.consumed.push((self.world.tick, command));
+        }
+        self.world.tick = self.world.tick.next();
+        if self.server.client().is_some() {
+            self.encoder.encode(&self.world.snapshot());
+            let (down, now) = (&mut self.down, self.now);
+            self.encoder
+                .pack(&mut self.view, self.server.ack(), |datagram| {
+                    down.send(now, Item::Datagram(datagram.to_vec()));
+                });
+        }
+    }
+
+    fn run_client(&mut self) {
+        while let Some(item) = self.down.receive(self.now) {
+            match item {
+                Item::Stream(bytes) => self.client.handle_stream(self.now, &bytes),
+                Item::Datagram(bytes) => {
+                    self.client.handle_datagram(self.now, &bytes);
+                }
+                Item::Close(close) => {
+                    let close = Close::received(close.reason.code(), close.text.as_bytes());
+                    self.client.handle_closed(close);
+                }
+            }
+        }
+        if self
+            .client
+            .next_timeout()
+            .is_some_and(|due| due <= self.now)
+        {
+            self.client.handle_timeout(self.now);
+            self.make_commands();
+        }
+        while let Some(event) = self.client.poll_event() {
+            self.events.push(event);
+        }
+        if let Some(bytes) = self.client.poll_stream() {
+            self.up.send(self.now, Item::Stream(bytes));
+        }
+        if let Some(bytes) = self.client.poll_datagram() {
+            self.up.send(self.now, Item::Datagram(bytes));
+        }
+        if let Some(close) = self.client.poll_close() {
+            self.up.send(self.now, Item::Close(close));
+        }
+    }
+
+    fn make_commands(&mut self) {
+        while let Some(tick) = self.client.poll_command_tick(self.now) {
+            // The yaw carries the tick, so that a mix-up shows.
+            let yaw = (tick.0 % 6) as f32 - 3.0;
+            let entity = self.client.own_entity();
+            let mut command = Command {
+                tick,
+                entity,
+                yaw,
+                ..Command::default()
+            };
+            (self.forge)(&mut command);
+            self.client.send_command(command);
+        }
+    }
+
+    fn welcome(&self) -> Welcome {
+        Welcome {
+            client: ClientId(0),
+            tick: self.world.tick,
+            tick_hz: self.tick_hz,
+            mode: "royale".to_owned(),
+            map: "island".to_owned(),
+            map_hash: 0xfeed_beef,
+            field_table: table(),
+        }
+    }
+
+    /// The close that the client heard of, if it did.
+    pub(crate) fn closed(&self) -> Option<&Close> {
+        self.events.iter().find_map(|event| match event {
+            ClientEvent::Closed(close) => Some(close),
+            _ => None,
+        })
+    }
+}
+
+/// Long enough for any handshake to time out.
+pub(crate) const PATIENCE: Duration = HANDSHAKE_TIMEOUT.saturating_add(Duration::from_secs(1));

@@ -1,0 +1,405 @@
+//! Both ends of a session against each other, in memory and virtual time.
+
+mod common;
+
+use std::time::Duration;
+
+use common::link::{CALM, Item, PATIENCE, Session, Weather};
+use proptest::prelude::*;
+use tessera_protocol::{
+    ClientEvent, ClientSession, CloseReason, EntityId, EventError, ServerCounters, ServerEvent,
+    ServerSession, SharedEvent, Tick, Value, protocol_hash,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whether each consumed command is the one made for its tick, and no tick consumed two.
+fn assert_in_order(session: &Session) {
+    for pair in session.consumed.windows(2) {
+        assert!(pair[1].0.is_newer_than(pair[0].0));
+    }
+    for (tick, command) in &session.consumed {
+        assert_eq!(command.tick, *tick);
+        assert_eq!(command.yaw, (tick.0 % 6) as f32 - 3.0);
+    }
+}
+
+/// Of the ticks in a while, how many found no command.
+fn starved_in(session: &mut Session, time: Duration) -> (u64, u64) {
+    let (before, tick) = (session.server.counters().starved, session.world.tick);
+    session.run(time);
+    let ticks = session.world.tick.wrapping_sub(tick).unsigned_abs().into();
+    (session.server.counters().starved - before, ticks)
+}
+
+fn event(n: i64) -> SharedEvent {
+    let args = [Value::Int(n), Value::Str("killed".to_owned()), Value::None];
+    SharedEvent::new(Tick(n as u32), "feed", &args).expect("short enough")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn in_bad_weather_commands_arrive_once_and_in_order(
+        seed in any::<u64>(),
+        latency_ms in 0..120_u64, jitter_ms in 0..40_u64, loss in 0.0..0.2, twice in 0.0..0.2,
+        tick_hz in prop::sample::select(vec![32, 64, 128]),
+    ) {
+        let weather = Weather {
+            latency: Duration::from_millis(latency_ms),
+            jitter: Duration::from_millis(jitter_ms),
+            loss,
+            twice,
+        };
+        let mut session = Session::new(weather, tick_hz, seed);
+        session.run(3 * SECOND);
+        prop_assert!(matches!(session.events[..], [ClientEvent::Welcome(_)]));
+        for n in 0..20 {
+            session.server.send_event(&event(n));
+            session.run(SECOND / 50);
+        }
+        let (starved, ticks) = starved_in(&mut session, 3 * SECOND);
+        prop_assert!(starved * 20 <= ticks, "{} of {} ticks starved", starved, ticks);
+        assert_in_order(&session);
+        // The stream neither loses nor swaps events.
+        let told: Vec<_> = session.events.iter().filter_map(|event| match event {
+            ClientEvent::Event(event) => Some(event.args[0].clone()),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(told, (0..20).map(Value::Int).collect::<Vec<_>>());
+        prop_assert_eq!(session.server.counters().bad_datagrams, 0);
+        prop_assert_eq!(session.client.counters().bad_datagrams, 0);
+        let world = session.client.world().expect("it plays");
+        prop_assert_eq!(world.entities().count(), 2);
+        prop_assert_eq!(world.own().map(|own| own.id()), Some(session.own));
+    }
+
+    #[test]
+    fn garbage_never_panics_and_is_counted(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0..300_usize,
+    ) {
+        let mut server = ServerSession::new(Duration::ZERO);
+        server.handle_datagram(&bytes);
+        server.handle_stream(&bytes[..cut.min(bytes.len())]);
+        server.handle_stream(&bytes[cut.min(bytes.len())..]);
+        prop_assert!(server.poll_hello().is_none());
+        prop_assert_eq!(server.counters().stray_datagrams, 1);
+        let mut client = ClientSession::new(Duration::ZERO, "Ada");
+        client.handle_datagram(SECOND, &bytes);
+        client.handle_stream(SECOND, &bytes);
+        prop_assert!(client.welcome().is_none());
+
+        let mut session = Session::new(CALM, 64, 1);
+        session.run(SECOND / 4);
+        session.server.handle_datagram(&bytes);
+        session.client.handle_datagram(session.now, &bytes);
+        session.client.handle_stream(session.now, &bytes);
+        prop_assert_eq!(session.server.counters().bad_datagrams, 1);
+    }
+
+    #[test]
+    fn a_datagram_of_flipped_bits_never_panics(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut session = Session::new(CALM, 64, 1);
+        session.run(SECOND / 4);
+        let now = session.now + SECOND;
+        let tick = session.client.poll_command_tick(now).expect("one is due");
+        session.client.send_command(tessera_protocol::Command { tick, ..Default::default() });
+        let mut datagram = session.client.poll_datagram().expect("there is one");
+        for (at, byte) in flips {
+            let at = at.index(datagram.len());
+            datagram[at] = byte;
+        }
+        session.server.handle_datagram(&datagram);
+        session.run(SECOND / 4);
+    }
+}
+
+#[test]
+fn in_calm_weather_no_tick_starves_and_commands_are_fresh() {
+    for tick_hz in [32, 64, 128] {
+        let mut session = Session::new(CALM, tick_hz, 1);
+        session.run(8 * SECOND);
+        let (starved, ticks) = starved_in(&mut session, 4 * SECOND);
+        assert_eq!((starved, ticks), (0, 4 * u64::from(tick_hz)));
+        let slack = session.server.ack().slack.expect("commands arrived");
+        assert!(
+            (0..=2).contains(&slack),
+            "{slack} ticks of slack at {tick_hz} Hz"
+        );
+        assert_in_order(&session);
+        let counters = *session.server.counters();
+        let redundant = ServerCounters {
+            duplicate: counters.duplicate,
+            consumed: counters.consumed,
+            ..ServerCounters::default()
+        };
+        assert_eq!(counters, redundant, "nothing else is wrong");
+    }
+}
+
+#[test]
+fn after_a_stall_the_clocks_find_each_other_again() {
+    for stall_ms in [100, 500, 2000] {
+        let mut session = Session::new(CALM, 64, 1);
+        session.run(2 * SECOND);
+        session.stall(Duration::from_millis(stall_ms));
+        session.run(6 * SECOND);
+        let (starved, ticks) = starved_in(&mut session, 2 * SECOND);
+        assert_eq!((starved, ticks), (0, 128), "after {stall_ms} ms");
+        let slack = session.server.ack().slack.expect("commands arrived");
+        assert!(
+            (0..=4).contains(&slack),
+            "{slack} ticks of slack after {stall_ms} ms"
+        );
+    }
+}
+
+#[test]
+fn the_welcome_and_events_arrive_whole() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    let args = [
+        Value::None,
+        Value::Bool(true),
+        Value::Int(i64::MIN),
+        Value::Float(-0.1),
+        Value::Str("Ünï".to_owned()),
+        Value::Entity(EntityId(u32::MAX)),
+    ];
+    session
+        .server
+        .send_event(&SharedEvent::new(Tick(7), "all", &args).expect("short enough"));
+    session.run(SECOND / 10);
+    let [ClientEvent::Welcome(welcome), ClientEvent::Event(event)] = &session.events[..] else {
+        panic!("{:?}", session.events)
+    };
+    assert_eq!(welcome.field_table, common::world::table());
+    assert_eq!(
+        (welcome.mode.as_str(), welcome.map.as_str()),
+        ("royale", "island")
+    );
+    assert_eq!((welcome.tick_hz, welcome.map_hash), (64, 0xfeed_beef));
+    assert_eq!(
+        *event,
+        ServerEvent {
+            tick: Tick(7),
+            name: "all".to_owned(),
+            args: args.to_vec()
+        }
+    );
+}
+
+#[test]
+fn an_event_too_long_is_refused_by_name() {
+    let text = Value::Str("x".repeat(20_000));
+    let Err(EventError { name, len }) = SharedEvent::new(Tick(0), "novel", &[text]) else {
+        panic!("it has no room")
+    };
+    assert_eq!((name.as_str(), len > 20_000), ("novel", true));
+}
+
+#[test]
+fn forged_commands_are_counted_and_not_consumed() {
+    for (forge, counter) in [
+        (
+            (|command| command.entity = EntityId(2)) as fn(&mut tessera_protocol::Command),
+            (|counters| counters.foreign) as fn(&ServerCounters) -> u64,
+        ),
+        (
+            |command| command.yaw = f32::NAN,
+            |counters| counters.not_finite,
+        ),
+        (
+            |command| command.move_x = f32::INFINITY,
+            |counters| counters.not_finite,
+        ),
+        (
+            |command| command.tick = command.tick.offset(-1000),
+            |counters| counters.late,
+        ),
+        (
+            |command| command.tick = command.tick.offset(1000),
+            |counters| counters.early,
+        ),
+    ] {
+        let mut session = Session::new(CALM, 64, 1);
+        session.forge = forge;
+        session.run(SECOND);
+        assert!(
+            counter(session.server.counters()) > 20,
+            "{:?}",
+            session.server.counters()
+        );
+        assert_eq!(session.consumed, []);
+        assert!(
+            !session.server.is_closed(),
+            "garbage is counted, not punished"
+        );
+    }
+}
+
+#[test]
+fn refusals_are_typed_on_the_client() {
+    for (admit, reason) in [
+        (
+            (|server, _| server.close(CloseReason::ServerFull, "100 of 100 are here"))
+                as fn(&mut ServerSession, &tessera_protocol::Welcome),
+            CloseReason::ServerFull,
+        ),
+        (
+            |server, _| server.close(CloseReason::Draining, "going down"),
+            CloseReason::Draining,
+        ),
+    ] {
+        let mut session = Session::new(CALM, 64, 1);
+        session.admit = admit;
+        session.run(SECOND);
+        let close = session.closed().expect("it hears");
+        assert_eq!(close.reason, reason);
+        assert!(session.client.is_closed() && session.server.is_closed());
+        assert_eq!(session.client.next_timeout(), None);
+    }
+}
+
+/// What a server says to a client of this name.
+fn refusal(name: &str) -> Option<CloseReason> {
+    let mut client = ClientSession::new(Duration::ZERO, name);
+    let mut server = ServerSession::new(Duration::ZERO);
+    server.handle_stream(&client.poll_stream().expect("a hello"));
+    let hello = server.poll_hello();
+    let close = server.poll_close();
+    assert_eq!(hello.is_some(), close.is_none());
+    close.map(|close| close.reason)
+}
+
+#[test]
+fn names_are_checked() {
+    assert_eq!(refusal(" Ada "), None);
+    assert_eq!(refusal(&"é".repeat(12)), None);
+    for bad in ["", "  ", "a\nb", &"x".repeat(25), &"é".repeat(13)] {
+        assert_eq!(refusal(bad), Some(CloseReason::BadName), "{bad:?}");
+    }
+    assert_eq!(
+        refusal(&"x".repeat(5000)),
+        Some(CloseReason::Garbage),
+        "the hello is too long"
+    );
+}
+
+#[test]
+fn another_protocol_is_refused_with_both_hashes() {
+    let mut hello = ClientSession::new(Duration::ZERO, "Ada")
+        .poll_stream()
+        .expect("a hello");
+    let hash = protocol_hash().to_le_bytes();
+    let at = hello
+        .windows(8)
+        .position(|window| window == hash)
+        .expect("it is in there");
+    hello[at] ^= 1;
+    let mut server = ServerSession::new(Duration::ZERO);
+    server.handle_stream(&hello);
+    assert!(server.poll_hello().is_none());
+    let close = server.poll_close().expect("refused");
+    assert_eq!(close.reason, CloseReason::ProtocolMismatch);
+    for hash in [protocol_hash(), protocol_hash() ^ 1] {
+        assert!(
+            close.text.contains(&format!("{hash:016x}")),
+            "{}",
+            close.text
+        );
+    }
+}
+
+#[test]
+fn who_says_nothing_is_closed() {
+    let mut server = ServerSession::new(SECOND);
+    let due = server.next_timeout().expect("it waits");
+    server.handle_timeout(due - Duration::from_nanos(1));
+    assert!(!server.is_closed());
+    server.handle_timeout(due);
+    assert_eq!(
+        server.poll_close().map(|close| close.reason),
+        Some(CloseReason::HandshakeTimeout)
+    );
+
+    let mut session = Session::new(CALM, 64, 1);
+    session.admit = |_, _| {}; // the server takes forever
+    session.run(PATIENCE);
+    assert_eq!(
+        session.closed().map(|close| close.reason),
+        Some(CloseReason::HandshakeTimeout)
+    );
+    assert!(session.server.is_closed(), "the close arrives");
+}
+
+#[test]
+fn more_than_a_hello_is_garbage() {
+    let hello = ClientSession::new(Duration::ZERO, "Ada")
+        .poll_stream()
+        .expect("a hello");
+    let mut server = ServerSession::new(Duration::ZERO);
+    server.handle_stream(&hello);
+    server.handle_stream(&hello);
+    assert_eq!(
+        server.poll_close().map(|close| close.reason),
+        Some(CloseReason::Garbage)
+    );
+    assert_eq!(server.counters().bad_messages, 1);
+}
+
+#[test]
+fn a_server_that_talks_nonsense_is_left() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    session.inject(Item::Stream(vec![4, 0, 0, 0, 1, 2, 3, 4]));
+    session.run(SECOND / 10);
+    assert_eq!(
+        session.closed().map(|close| close.reason),
+        Some(CloseReason::Garbage)
+    );
+    assert!(session.server.is_closed());
+}
+
+#[test]
+fn leaving_ends_both_ends_once() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    session.client.close(CloseReason::Left, "bye");
+    session
+        .client
+        .close(CloseReason::Garbage, "too late to say otherwise");
+    session.run(SECOND / 10);
+    assert!(session.client.is_closed() && session.server.is_closed());
+    let closes = session
+        .events
+        .iter()
+        .filter(|event| matches!(event, ClientEvent::Closed(_)));
+    assert_eq!(closes.count(), 1);
+    assert_eq!(
+        session.closed().map(|close| close.reason),
+        Some(CloseReason::Left)
+    );
+    assert!(
+        session.server.poll_close().is_none(),
+        "the connection is closed already"
+    );
+}
+
+#[test]
+fn who_does_not_read_is_closed() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    let text = Value::Str("x".repeat(10_000));
+    let event = SharedEvent::new(Tick(0), "noise", &[text]).expect("short enough");
+    for _ in 0..1000 {
+        session.server.send_event(&event);
+    }
+    assert_eq!(
+        session.server.poll_close().map(|close| close.reason),
+        Some(CloseReason::TooSlow)
+    );
+}
