@@ -166,16 +166,17 @@ impl FrameEncoder {
                 continue;
             }
             let mine = slot.owner == Some(client);
-            let distance = view
-                .viewpoint
-                .map_or(0.0, |from| distance(from, slot.position));
+            let distance2 = match view.viewpoint {
+                Some(from) if !slot.always => distance2(from, slot.position),
+                _ => 0.0,
+            };
             let knows = !known.id.is_none();
             let sight_m = if knows {
                 self.config.forget_m
             } else {
                 self.config.sight_m
             };
-            if !(mine || slot.always || distance < sight_m) {
+            if !mine && distance2 > sight_m * sight_m {
                 if knows {
                     view.gone.push(Gone {
                         id: known.id,
@@ -188,11 +189,10 @@ impl FrameEncoder {
             if !knows && !view.gone.is_empty() {
                 view.gone.retain(|gone| gone.id != slot.id); // it is back
             }
-            let distance = if slot.always { 0.0 } else { distance };
             let priority = if mine {
                 Some(f32::MAX)
             } else {
-                pressing(self.tick, *known, slot, distance)
+                pressing(self.tick, *known, slot, distance2)
             };
             if let Some(priority) = priority {
                 // Positive floats order like their bits.
@@ -301,27 +301,24 @@ impl FrameEncoder {
 ///
 /// A priority accumulator (Fiedler, "State Synchronization", 2015) without a sum to keep: weights
 /// change slowly, so weight × ticks since the last record comes to the same.
-fn pressing(tick: Tick, known: Known, slot: &Slot, distance_m: f32) -> Option<f32> {
-    let near = 1.0 / (1.0 + distance_m / HALF_PRESSING_M);
+fn pressing(tick: Tick, known: Known, slot: &Slot, distance2: f32) -> Option<f32> {
+    let near = || 1.0 / (1.0 + distance2.sqrt() / HALF_PRESSING_M);
     if known.id.is_none() {
-        return Some(NEW_STALENESS * near);
+        return Some(NEW_STALENESS * near());
     }
     let stale = tick.wrapping_sub(known.sent);
-    if stale >= URGENT_TICKS {
-        // Above any that is not urgent, the longest unheard first.
-        return Some(1e6 + stale as f32);
-    }
     // There are no acknowledgements here: what changes last is told again a little later.
-    let told = known.sent.wrapping_sub(slot.changed);
-    match told {
+    match known.sent.wrapping_sub(slot.changed) {
         ECHO_TICKS.. if stale < REFRESH_TICKS => None,
-        0.. => Some(stale as f32 * near * ECHO_WEIGHT),
-        _ => Some(stale as f32 * near),
+        // Above any that is not urgent, the longest unheard first.
+        _ if stale >= URGENT_TICKS => Some(1e6 + stale as f32),
+        0.. => Some(stale as f32 * near() * ECHO_WEIGHT),
+        _ => Some(stale as f32 * near()),
     }
 }
 
-/// Metres.
-fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
+/// Square metres.
+fn distance2(a: [f32; 3], b: [f32; 3]) -> f32 {
     let [x, y, z] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-    (x * x + y * y + z * z).sqrt()
+    x * x + y * y + z * z
 }

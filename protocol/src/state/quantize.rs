@@ -86,7 +86,7 @@ impl Rounding {
     fn encode(self, value: f64, out: &mut BitWriter<'_>) {
         match self {
             Self::Exact => unreachable!("coded by type"),
-            // `max` before `min`: NaN becomes the least value.
+            // `max` before `min`: NaN becomes the least value. Adding a half and cutting rounds.
             Self::Range {
                 min,
                 max,
@@ -94,11 +94,18 @@ impl Rounding {
                 steps,
             } => {
                 let step = (value.max(min).min(max) - min) / (max - min) * steps;
-                out.write(step.round() as u32, bits);
+                out.write((step + 0.5) as u32, bits);
             }
             Self::Angle { bits, steps } => {
-                let step = ((value + PI) / TAU * steps).round().rem_euclid(steps);
-                out.write(step as u32, bits); // `as` makes NaN 0
+                let turns = (value + PI) / TAU;
+                let turns = if (0.0..1.0).contains(&turns) {
+                    turns
+                } else {
+                    turns.rem_euclid(1.0)
+                };
+                // The last half step is nearest to the first value; NaN becomes 0.
+                let step = (turns * steps + 0.5) as u64 & ((1 << bits) - 1);
+                out.write(step as u32, bits);
             }
         }
     }
@@ -188,5 +195,129 @@ fn typed(ty: FieldType, number: f64) -> FieldValue {
         FieldType::F32 => FieldValue::F32(number as f32),
         FieldType::F64 => FieldValue::F64(number),
         _ => unreachable!("only numbers are rounded, as the table was checked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::Audience;
+    use proptest::prelude::*;
+
+    /// What comes out of a field of this type and rounding when a value goes in.
+    fn through(ty: FieldType, quantization: Quantization, value: ValueRef<'_>) -> FieldValue {
+        let (name, audience) = (String::new(), Audience::Everyone);
+        let coder = FieldCoder::new(&Field {
+            name,
+            ty,
+            quantization,
+            audience,
+        });
+        let mut bytes = Vec::new();
+        let mut bits = BitWriter::new(&mut bytes);
+        coder.encode(value, &mut bits);
+        bits.finish();
+        let mut out = FieldValue::Unknown;
+        let mut bits = BitReader::new(&bytes);
+        coder.decode(&mut bits, &mut out).expect("what was written");
+        assert!(bits.rest().is_empty());
+        out
+    }
+
+    fn f64_through(quantization: Quantization, value: f64) -> f64 {
+        match through(FieldType::F64, quantization, ValueRef::F64(value)) {
+            FieldValue::F64(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_ends_of_a_range_are_exact_and_nothing_is_outside() {
+        for bits in [1, 8, 31, 32] {
+            let range = Quantization::Range {
+                min: -3.0,
+                max: 5.0,
+                bits,
+            };
+            for (value, expect) in [
+                (-3.0, -3.0),
+                (5.0, 5.0),
+                (-1e300, -3.0),
+                (f64::INFINITY, 5.0),
+                (f64::NEG_INFINITY, -3.0),
+                (f64::NAN, -3.0),
+            ] {
+                assert_eq!(f64_through(range, value), expect, "{value} in {bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn angles_wrap() {
+        for bits in [1, 12, 32] {
+            let angle = Quantization::Angle { bits };
+            for (value, expect) in [
+                (-PI, -PI),
+                (PI, -PI),
+                (0.0, 0.0),
+                (TAU, 0.0),
+                (PI - 1e-12, -PI),
+                (f64::NAN, -PI),
+            ] {
+                let got = f64_through(angle, value);
+                assert!(
+                    (got - expect).abs() < 1e-9,
+                    "{value} in {bits} bits became {got}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn integers_stay_integers_in_a_range() {
+        let range = Quantization::Range {
+            min: 0.0,
+            max: 200.0,
+            bits: 8,
+        };
+        for value in 0..=200 {
+            let got = through(FieldType::U8, range, ValueRef::U8(value));
+            assert_eq!(got, FieldValue::U8(value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_is_to_the_nearest(value in -1000.0..1000.0_f64, bits in 1..=32_u8) {
+            let steps = f64::from(bits).exp2();
+            let range = Quantization::Range { min: -1000.0, max: 1000.0, bits };
+            let error = (f64_through(range, value) - value).abs();
+            prop_assert!(error <= 1000.0 / (steps - 1.0) + 1e-9, "{}", error);
+            let turn = (f64_through(Quantization::Angle { bits }, value) - value).rem_euclid(TAU);
+            let error = turn.min(TAU - turn);
+            prop_assert!(error <= PI / steps + 1e-9, "{}", error);
+        }
+
+        #[test]
+        fn exact_is_exact(a in any::<u32>(), b in any::<u64>(), text in "[a-zé]{0,12}") {
+            let exact = |ty, value: ValueRef<'_>| through(ty, Quantization::Exact, value);
+            let signed = a.cast_signed();
+            prop_assert_eq!(exact(FieldType::U8, ValueRef::U8(a as u8)), FieldValue::U8(a as u8));
+            prop_assert_eq!(exact(FieldType::U16, ValueRef::U16(a as u16)), FieldValue::U16(a as u16));
+            prop_assert_eq!(exact(FieldType::U32, ValueRef::U32(a)), FieldValue::U32(a));
+            prop_assert_eq!(exact(FieldType::Entity, ValueRef::Entity(a)), FieldValue::Entity(a));
+            prop_assert_eq!(exact(FieldType::I32, ValueRef::I32(signed)), FieldValue::I32(signed));
+            prop_assert_eq!(exact(FieldType::Bool, ValueRef::Bool(a & 1 == 1)), FieldValue::Bool(a & 1 == 1));
+            let FieldValue::F32(single) = exact(FieldType::F32, ValueRef::F32(f32::from_bits(a))) else {
+                panic!("a single stays one")
+            };
+            prop_assert_eq!(single.to_bits(), a);
+            let FieldValue::F64(double) = exact(FieldType::F64, ValueRef::F64(f64::from_bits(b))) else {
+                panic!("a double stays one")
+            };
+            prop_assert_eq!(double.to_bits(), b);
+            let var = exact(FieldType::Str { max: 24 }, ValueRef::Var(text.as_bytes()));
+            prop_assert_eq!(var, FieldValue::Var(text.into_bytes()));
+        }
     }
 }
