@@ -79,10 +79,10 @@ fn assert_same(decoder: &FrameDecoder, id: u32, thing: &Thing, mine: bool) {
         );
         let (got, want) = (
             entity.velocity()[axis],
-            thing.velocity[axis].clamp(-128.0, 128.0),
+            thing.velocity[axis].clamp(-128.0, 127.96875),
         );
         assert!(
-            (got - want).abs() <= 256.0 / 8191.0 / 2.0 + 1e-9,
+            (got - want).abs() <= 1.0 / 64.0 + 1e-9,
             "velocity {got} {want}"
         );
     }

@@ -31,9 +31,10 @@ pub fn fields(map_size: f64) -> [Field; COUNT] {
         max: map_size + margin,
         bits: 17,
     };
+    // Steps of 1/32 m/s, and zero is one of them: what lies still is told to lie still.
     let velocity = Quantization::Range {
         min: -128.0,
-        max: 128.0,
+        max: 128.0 - 1.0 / 32.0,
         bits: 13,
     };
     [
