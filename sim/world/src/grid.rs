@@ -141,6 +141,7 @@ mod tests {
                 prop_assert_eq!(steps, 1);
             }
             for ((ix, iz), (t0, t1)) in visits {
+                prop_assert!(t0 <= t1);
                 let middle = (t0 + t1) / 2.0;
                 for (index, at) in [(ix, x + dx * middle), (iz, z + dz * middle)] {
                     let low = index as f64 * 2.0;

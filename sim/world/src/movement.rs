@@ -172,11 +172,11 @@ impl Geometry {
         let up = self.slide(body, feet, DVec3::Y * step, DVec3::ZERO).feet;
         let mut raised = self.slide(body, up, d, velocity);
         let down = feet.y - raised.feet.y;
-        match self.sweep(body, raised.feet, DVec3::Y * down) {
-            Some(touch) if touch.contact.normal.y < WALKABLE_COS => return None,
-            Some(touch) => raised.feet.y += down * touch.contact.t,
-            None => raised.feet.y = raised.feet.y.min(feet.y),
+        let touch = self.sweep(body, raised.feet, DVec3::Y * down);
+        if touch.is_some_and(|touch| touch.contact.normal.y < WALKABLE_COS) {
+            return None;
         }
+        raised.feet.y += down * touch.map_or(1.0, |touch| touch.contact.t);
         Some(raised)
     }
 

@@ -197,15 +197,13 @@ impl Navigation {
         straight.or(near.first()).map(|&(_, cell, _)| cell)
     }
 
-    /// The point on the floor at a place: on the terrain, or on a box no higher than a step.
+    /// The point on the floor at a place: on the terrain, or a skin above a box no higher than a step.
     fn on_floor(&self, geometry: &Geometry, at: DVec2) -> DVec3 {
         let ground = geometry.terrain().height(at.x, at.y);
         let above = DVec3::new(at.x, ground + STEP_M, at.y);
         let rise = geometry
             .sweep_boxes(WALKER, above, DVec3::Y * -STEP_M)
-            .map_or(0.0, |contact| {
-                (STEP_M * (1.0 - contact.t) - SKIN_M).max(0.0)
-            });
+            .map_or(0.0, |contact| STEP_M * (1.0 - contact.t));
         above.with_y(ground + rise)
     }
 
@@ -296,29 +294,28 @@ impl Navigation {
 
     fn connect(&mut self, geometry: &Geometry) {
         self.edges = vec![0; self.ground.len()];
-        for cell in 0..self.ground.len() as u32 {
-            let Some(anchor) = self.anchor(cell) else {
-                continue;
-            };
-            let (x, z) = (
-                (cell as usize % self.cells) as i32,
-                (cell as usize / self.cells) as i32,
-            );
+        for cell in 0..self.ground.len() {
+            let (x, z) = ((cell % self.cells) as i32, (cell / self.cells) as i32);
             for (k, (dx, dz)) in NEIGHBOURS.iter().enumerate().take(4) {
                 if let Some(next) = self.cell(x + dx, z + dz)
-                    && let Some(other) = self.anchor(next)
-                    && self.joined(geometry, (cell, anchor), (next, other))
+                    && self.joined(geometry, cell as u32, next)
                 {
-                    self.edges[cell as usize] |= 1 << k;
+                    self.edges[cell] |= 1 << k;
                     self.edges[next as usize] |= 1 << (k + 4);
                 }
             }
         }
     }
 
-    fn joined(&self, geometry: &Geometry, a: (u32, DVec2), b: (u32, DVec2)) -> bool {
-        let open = |cell: u32| self.ground[cell as usize] == Ground::Open;
-        open(a.0) && open(b.0) || self.walkable(geometry, a.1, b.1)
+    /// Whether one can walk straight from the anchor of one cell to that of its neighbour.
+    fn joined(&self, geometry: &Geometry, a: u32, b: u32) -> bool {
+        match (self.ground[a as usize], self.ground[b as usize]) {
+            (Ground::Open, Ground::Open) => true,
+            _ => match (self.anchor(a), self.anchor(b)) {
+                (Some(a), Some(b)) => self.walkable(geometry, a, b),
+                _ => false,
+            },
+        }
     }
 
     fn number_regions(&mut self) {

@@ -7,9 +7,10 @@ use std::collections::BinaryHeap;
 const STRAIGHT: u32 = 70;
 const DIAGONAL: u32 = 99;
 
-/// The estimate of the way left counts 9/8: paths are at most that much longer than the shortest, and far fewer cells are
-/// looked at on the way round an obstacle.
-const GREED: (u32, u32) = (9, 8);
+/// The estimate of the way left counts 3/2: far fewer cells are looked at on the way round an obstacle. Paths could be that
+/// much longer than the shortest; on the island, over 100 m, they are 1 % longer than with 9/8, and 4096 cells are too few
+/// for 0.2 % of them rather than for 8 %.
+const GREED: (u32, u32) = (3, 2);
 
 /// Cells along a side of a page.
 const PAGE: usize = 16;

@@ -28,24 +28,29 @@ fn close(a: DVec3, b: DVec3) -> bool {
     a.distance(b) < 0.01
 }
 
-/// A flat map with a strip that rises along +x by `rise` metres over one cell of 4 m, from x = 32 on.
+/// A flat map that rises along +x by `rise` metres over each of two cells of 4 m, from x = 32 to 40.
 fn slope(rise: f64) -> World {
+    slope_with(rise, "")
+}
+
+/// The same with boxes, as entries of a map's file.
+fn slope_with(rise: f64, boxes: &str) -> World {
     let mut heights = b"TSHEIGHT".to_vec();
     heights.extend(17u32.to_le_bytes());
     for index in 0..17 * 17 {
         let cells_up = f64::from((index % 17 - 8).clamp(0, 2));
         heights.extend(((rise * cells_up * 500.0) as u16).to_le_bytes());
     }
-    let text = r#"
+    let head = r#"
 format = 1
 name = "slope"
 size = 64.0
 terrain = { heights = "slope.heights", cell = 4.0, base = 0.0, step = 0.002 }
 spawn_points = [[16.0, 32.0]]
 loot_points = []
-boxes = []
 "#;
-    World::parse(text, &heights).unwrap_or_else(|error| panic!("{error}"))
+    World::parse(&format!("{head}boxes = [{boxes}]"), &heights)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -86,6 +91,22 @@ fn one_stops_in_a_corner() {
         close(moved.position, DVec3::new(32.6, 0.0, 32.6)),
         "{moved:?}"
     );
+}
+
+#[test]
+fn an_acute_corner_stops_one_for_good() {
+    // Two walls whose near ends meet; the angle between them, open towards -x, is about 60°.
+    let walls = vec![
+        standing_box(36.0, 34.0, [6.0, 2.0, 0.5], 0.52),
+        standing_box(36.0, 30.0, [6.0, 2.0, 0.5], -0.52),
+    ];
+    let moved = walk(
+        &World::flat_with(64.0, walls),
+        MIDDLE - DVec3::X * 4.0,
+        DVec3::new(6.0, 0.0, 0.3),
+        256,
+    );
+    assert_eq!(moved.velocity, DVec3::ZERO, "{moved:?}");
 }
 
 #[test]
@@ -226,6 +247,70 @@ fn one_slides_down_a_cliff_and_can_not_climb_it_by_jumping_against_it() {
         moved = world.move_character(&PLAYER, moved.position, DVec3::new(5.0, jump, 0.0), DT);
         assert!(moved.position.y < 1.6, "{moved:?}");
     }
+}
+
+#[test]
+fn along_a_wall_uphill_one_stays_on_the_ground() {
+    let wall = r#"{ kind = "wall", at = [36.0, 3.0, 34.0], half = [8.0, 9.0, 0.5], yaw = 0.0 }"#;
+    let world = slope_with(3.0, wall);
+    // Without a step to be put down by, an overshoot would show.
+    let character = Character {
+        step: 0.0,
+        ..PLAYER
+    };
+    let mut moved = Moved {
+        position: DVec3::new(33.0, 0.75, 33.0),
+        velocity: DVec3::ZERO,
+        grounded: true,
+    };
+    for _ in 0..64 {
+        let velocity = DVec3::new(4.0, -GRAVITY * DT, 4.0);
+        moved = world.move_character(&character, moved.position, velocity, DT);
+        assert!(moved.grounded, "{moved:?}");
+    }
+    assert!(
+        close(moved.position, DVec3::new(37.0, 3.75, 33.1)),
+        "{moved:?}"
+    );
+}
+
+#[test]
+fn where_the_ground_rises_under_a_ceiling_one_stops_and_stays() {
+    let ceiling = r#"{ kind = "roof", at = [36.0, 4.0, 32.0], half = [4.0, 0.5, 8.0], yaw = 0.0 }"#;
+    let world = slope_with(3.0, ceiling);
+    let moved = walk(&world, DVec3::new(30.0, 0.0, 32.0), DVec3::X * 4.0, 128);
+    assert!(
+        close(moved.position, DVec3::new(34.265, 1.699, 32.0)),
+        "{moved:?}"
+    );
+    let later = walk(&world, moved.position, DVec3::X * 4.0, 640);
+    assert_eq!(later.position, moved.position);
+}
+
+#[test]
+fn a_kerb_at_the_foot_of_a_cliff_is_no_way_up() {
+    let kerb = r#"{ kind = "wall", at = [31.95, 0.1, 32.0], half = [0.05, 0.2, 8.0], yaw = 0.0 }"#;
+    let world = slope_with(8.0, kerb);
+    for ticks in 1..256 {
+        let moved = walk(&world, DVec3::new(31.0, 0.0, 32.0), DVec3::X * 8.0, ticks);
+        assert!(moved.position.y < 0.35, "{moved:?}");
+    }
+}
+
+#[test]
+fn between_a_cliff_and_a_wall_one_can_stand_and_jump() {
+    let wall = r#"{ kind = "wall", at = [32.5, 3.0, 32.0], half = [0.5, 9.0, 8.0], yaw = 0.0 }"#;
+    let moved = walk(
+        &slope_with(8.0, wall),
+        DVec3::new(34.0, 8.0, 32.0),
+        DVec3::ZERO,
+        128,
+    );
+    assert!(
+        close(moved.position, DVec3::new(33.401, 2.802, 32.0)),
+        "{moved:?}"
+    );
+    assert!(moved.grounded && moved.velocity.y == 0.0, "{moved:?}");
 }
 
 #[test]
