@@ -342,6 +342,7 @@ impl Loop {
         }
     }
 
+    /// Closes the window's second if it is over.
     fn second(&mut self, now: Instant) {
         let bytes = self.bytes();
         let connected = self
@@ -386,6 +387,8 @@ impl Loop {
     }
 
     fn end(&mut self) {
+        // The last second may lack some microseconds.
+        self.second(Instant::now() + GATHER * 200);
         let Some(window) = self.window.take() else {
             return;
         };

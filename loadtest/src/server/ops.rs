@@ -89,12 +89,11 @@ impl Ops {
         let mut stream = TcpStream::connect_timeout(&self.0, TIMEOUT).with_context(whom)?;
         stream.set_read_timeout(Some(TIMEOUT)).with_context(whom)?;
         // Version 1.0: one answer, not in chunks, then the connection closes.
-        write!(
-            stream,
+        let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
             self.0
-        )
-        .with_context(whom)?;
+        );
+        stream.write_all(request.as_bytes()).with_context(whom)?;
         let mut answer = Vec::new();
         stream
             .take(ANSWER_BYTES_MAX)

@@ -66,12 +66,12 @@ fn buckets(values: &[f64]) -> Vec<(f64, u64)> {
 }
 
 /// A run of 60 s with 100 players in 4 zones that goes well.
-pub fn run() -> Report {
+pub(crate) fn run() -> Report {
     run_of(4, 60, 2_900.0)
 }
 
 /// A run with this many zones and seconds and about this median tick.
-pub fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
+pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
     let mut noise = Noise(7);
     let (hz, players) = (64usize, 100usize);
     let durations: Vec<f64> = (0..hz * seconds)

@@ -3,7 +3,7 @@
 use super::{Anchor, Scale, Svg};
 
 /// How an axis writes its values.
-pub type Show = fn(f64) -> String;
+type Show = fn(f64) -> String;
 
 /// One axis: which values, how many grid lines, what they are called.
 #[derive(Clone, Copy, Debug)]
