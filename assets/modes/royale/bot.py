@@ -5,21 +5,26 @@ wishes as a client's command. Its thinking is cut into slices that run every few
 ticks that depend on its id, so that a hundred bots are an even load:
 
     each tick       turn and aim, pull the trigger        steering.turn, steering.trigger
-    16 times a s    where to put the feet                 steering.steer
-    16 times a s    who is to be seen                     senses.look
-     4 times a s    what to do next, and a path there     tactics.decide, footwork
+    each tick       one place to hide                     refuge.ponder
+    32 times a s    where to put the feet                 steering.steer
+    32 times a s    who is to be seen                     senses.look
+     8 times a s    what to do next, and a path there     tactics.decide, footwork
+     3 times a s    where somebody might come from        senses.scan
+     2 times a s    whether it gets anywhere              tactics.notice_stuck
 """
 
 from typing import Final
 
 from tessera import NOBODY, Vec3, f32, field, i32, ref, tick, u8, u32, vec3
 
-from . import rules, senses, steering, tactics
+from . import refuge, rules, senses, steering, tactics
 from .player import Player
 
-_STEER: Final = rules.ticks(1 / 16)
-_LOOK: Final = rules.ticks(1 / 16)
-_DECIDE: Final = rules.ticks(1 / 4)
+_STEER: Final = rules.ticks(1 / 32)
+_LOOK: Final = rules.ticks(1 / 32)
+_SCAN: Final = rules.ticks(1 / 3)
+_DECIDE: Final = rules.ticks(1 / 8)
+_STUCK: Final = rules.ticks(1 / 2)
 
 # fmt: off
 _NAMES: Final = (
@@ -57,11 +62,18 @@ class Bot(Player):
     #: What it remembers of others, newest first.
     contacts: tuple[senses.Contact, ...] = field(())
 
+    #: Where it looks when there is nobody to look at.
+    watch_yaw: f32 = field(0.0, to=NOBODY)
+
     # Where it is going.
     #: What for: one of tactics.ROAM and the like.
     errand: u8 = field(0, to=NOBODY)
     goal: vec3 = field(Vec3(0.0, 0.0, 0.0), to=NOBODY)
     errand_until: u32 = field(0, to=NOBODY)
+    #: The best place to hide that it knows, and what it was worth when.
+    refuge: vec3 = field(Vec3(0.0, 0.0, 0.0), to=NOBODY)
+    refuge_worth: f32 = field(0.0, to=NOBODY)
+    refuge_at: u32 = field(0, to=NOBODY)
     #: Points on the way to the goal, and which is next.
     route: tuple[Vec3, ...] = field(())
     leg: u8 = field(0, to=NOBODY)
@@ -80,11 +92,17 @@ class Bot(Player):
         if self.alive and self.appeared_at != now:
             turn = now + self.id
             # Different phases, so that no tick of one bot has them all.
-            if turn % _LOOK == 0 and not self.gliding:
-                senses.look(self, now)
+            if not self.gliding:
+                refuge.ponder(self, now)
+                if turn % _LOOK == 0:
+                    senses.look(self, now)
+                if turn % _SCAN == _SCAN // 2:
+                    senses.scan(self, now)
+                if turn % _STUCK == _STUCK - 1:
+                    tactics.notice_stuck(self)
             if turn % _DECIDE == 1:
                 tactics.decide(self, now)
-            if turn % _STEER == _STEER // 2:
+            if turn % _STEER == 1:
                 steering.steer(self, now)
             off = steering.turn(self, dt, now)
             steering.trigger(self, off, now)
@@ -98,7 +116,7 @@ class Bot(Player):
         if self.alive and shooter and shooter != self.id:
             senses.feel(self, shooter, tick())
 
-    def on_enter(self, sender: int, at: Vec3) -> None:
-        """A new round, with an empty head."""
-        Player.on_enter(self, sender, at)
+    def appear(self, at: Vec3, gliding: bool) -> None:
+        """A new life, with an empty head."""
+        Player.appear(self, at, gliding)
         tactics.forget(self)

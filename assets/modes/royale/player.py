@@ -176,9 +176,9 @@ class Player(Entity):
                 combat.select(self, item, tick())
 
     def on_enter(self, sender: int, at: Vec3) -> None:
-        """The match puts it into a round: alive at `at`, with nothing but a pistol."""
+        """The match puts it into a round."""
         self.kills = 0
-        self._appear(at, gliding=True)
+        self.appear(at, gliding=True)
 
     def on_placed(self, sender: int, place: int) -> None:
         """The match says how it did."""
@@ -206,7 +206,8 @@ class Player(Entity):
 
     # --- rules ------------------------------------------------------------------------
 
-    def _appear(self, at: Vec3, gliding: bool) -> None:
+    def appear(self, at: Vec3, gliding: bool) -> None:
+        """Begins a life at `at`, with nothing but a pistol."""
         self.position = at
         self.velocity = Vec3(0.0, 0.0, 0.0)
         self.alive = True
@@ -269,7 +270,7 @@ class Player(Entity):
         if self.respawn_at and now >= self.respawn_at:
             game = get(self.game)
             if isinstance(game, match.Royale):
-                self._appear(game.ground_spawn(self), gliding=False)
+                self.appear(game.ground_spawn(self), gliding=False)
         elif self.owner:
             self._watch(now)
 

@@ -3,13 +3,13 @@
 What it has seen it keeps for a while as contacts: `(id, x, y, z, tick)`, newest first.
 """
 
-from math import hypot
+from math import cos, hypot, tau
 from typing import TYPE_CHECKING, Final
 
 from tessera import HALO, Vec3, get, raycast
 
 from . import rules
-from .aim import forward, unit_between
+from .aim import forward, unit_between, wrapped, yaw_towards
 from .player import Player
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ _MEMORY: Final = rules.ticks(7.0)
 #: Seen this recently counts as in sight: two looks.
 FRESH: Final = rules.ticks(0.2)
 _CHEST: Final = 1.2
+#: Directions that are weighed in one look around, and how far it matters that they are open.
+_FAN: Final = 12
+_OPEN: Final = 50.0
 
 
 def look(bot: "Bot", now: int) -> None:
@@ -56,6 +59,36 @@ def look(bot: "Bot", now: int) -> None:
         _fix(bot, best, best_at, now)
     elif bot.enemy and now - bot.seen_at > _MEMORY:
         bot.enemy = 0
+
+
+def scan(bot: "Bot", now: int) -> None:
+    """Looks around for where somebody might come from: the open, the way ahead, the noise."""
+    if bot.enemy and now - bot.seen_at <= FRESH:
+        return
+    here = bot.position
+    eyes = Vec3(here.x, here.y + rules.EYES, here.z)
+    x, z = here.x, here.z
+    # Each contact is a direction that deserves a look, the more so the fresher it is.
+    worries = [
+        (yaw_towards(at_x - x, at_z - z), 1.0 - (now - seen) / _MEMORY)
+        for _, at_x, _, at_z, seen in bot.contacts
+    ]
+    ahead = yaw_towards(bot.way_x, bot.way_z) if bot.way_x or bot.way_z else bot.yaw
+    turn = bot.uniform(0.0, tau / _FAN)
+    best, best_score = bot.watch_yaw, -1e9
+    for i in range(_FAN):
+        yaw = wrapped(turn + i * (tau / _FAN))
+        hit = raycast(eyes, forward(yaw, 0.0), _OPEN)
+        score = _OPEN if hit is None else hit.distance
+        score += 25.0 * cos(yaw - ahead)
+        # A look that was there a moment ago learns less than another.
+        score -= 15.0 * cos(yaw - bot.watch_yaw)
+        for worry, weight in worries:
+            score += 30.0 * weight * max(0.0, cos(yaw - worry))
+        score += 12.0 * bot.random()
+        if score > best_score:
+            best, best_score = yaw, score
+    bot.watch_yaw = best
 
 
 def _noticed(bot: "Bot", here: Vec3, now: int) -> list[tuple[float, int, Player]]:

@@ -49,12 +49,8 @@ def turn(bot: "Bot", dt: float, now: int) -> float:
     elif bot.enemy:
         at, here = bot.enemy_at, bot.position
         want_yaw, want_pitch = yaw_towards(at.x - here.x, at.z - here.z), 0.0
-    elif bot.way_x or bot.way_z:
-        # Glances left and right on the way.
-        want_yaw = yaw_towards(bot.way_x, bot.way_z) + 0.7 * sin(now / 37.0 + bot.id)
-        want_pitch = 0.0
     else:
-        want_yaw, want_pitch = yaw + 0.8, 0.0
+        want_yaw, want_pitch = bot.watch_yaw, 0.0
     rate = (_TURN_SLOW + (_TURN_FAST - _TURN_SLOW) * bot.skill) * dt
     gain = min(1.0, _GAIN * dt)
     step = wrapped(want_yaw - yaw) * gain

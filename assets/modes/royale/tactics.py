@@ -1,6 +1,6 @@
 """What a bot does next: flee the circle, take cover, loot, hunt, or look around.
 
-`decide` runs four times a second for each bot and asks for at most one path.
+`decide` runs eight times a second for each bot and asks for at most one path.
 """
 
 from math import cos, hypot, sin, tau
@@ -11,10 +11,11 @@ from tessera import Vec3, get, ground, is_free, map_size, path, raycast
 # `match` as a module, not its class: match.py imports this one.
 from . import combat, match, rules
 from .aim import unit_between
-from .arsenal import PISTOL
+from .arsenal import AMMO_FOR, ARMOUR, MEDKIT, PISTOL
 from .circle import Disc
 from .footwork import choose_spot, in_reach
 from .loot import Loot
+from .refuge import WORTH, worth
 from .senses import FRESH, SIGHT
 from .steering import best_weapon
 
@@ -29,6 +30,12 @@ CIRCLE: Final = 4
 
 #: Items are noticed this near.
 _LOOT_SIGHT: Final = min(28.0, SIGHT)
+#: Items looked at in one decision, and how near they are known without being seen.
+_LOOT_CHECKED: Final = 4
+_LOOT_FELT: Final = 3.0
+#: Places weighed for the next walk, and how near a wall shelters one.
+_ROAM_TRIES: Final = 5
+_SHELTER: Final = 8.0
 #: No route is planned farther than this in one piece.
 _STAGE: Final = 45.0
 _PATH_NODES: Final = 1500
@@ -38,7 +45,6 @@ _PATIENCE: Final = rules.ticks(9.0)
 #: Pause between two attempts at cover.
 _COVER_TIME: Final = rules.ticks(3.0)
 _COVER_HEALTH: Final = 45.0
-_COVER_TRIES: Final = 6
 
 
 def forget(bot: "Bot") -> None:
@@ -50,6 +56,7 @@ def forget(bot: "Bot") -> None:
     bot.errand_until = 0
     bot.way_x = bot.way_z = 0.0
     bot.stuck = 0
+    bot.refuge_worth = 0.0
 
 
 def decide(bot: "Bot", now: int) -> None:
@@ -65,15 +72,13 @@ def decide(bot: "Bot", now: int) -> None:
     if bot.gliding:
         _glide(bot, here, now)
         return
-    if (now + bot.id) % rules.ticks(0.5) < rules.ticks(0.25):
-        _notice_stuck(bot, here)
 
     game = get(bot.game)
     round_on = isinstance(game, match.Royale) and game.state == rules.FIGHT
     disc = game.next_disc if isinstance(game, match.Royale) and round_on else None
     worried = now - bot.hurt_at < _WORRY
     if sees and bot.errand != CIRCLE and (worried or in_reach(bot, away)):
-        _face(bot, here, disc, now)
+        _face(bot, disc, now)
         return
     if isinstance(game, match.Royale) and round_on and _flee(bot, game, here, now):
         return
@@ -102,8 +107,9 @@ def _glide(bot: "Bot", here: Vec3, now: int) -> None:
         bot.leg = 0
 
 
-def _notice_stuck(bot: "Bot", here: Vec3) -> None:
-    mark = bot.mark
+def notice_stuck(bot: "Bot") -> None:
+    """Gives up a route on which it makes no way."""
+    here, mark = bot.position, bot.mark
     if bot.way_x or bot.way_z:
         if hypot(here.x - mark.x, here.z - mark.z) < 0.6:
             bot.strafe = -bot.strafe
@@ -116,12 +122,12 @@ def _notice_stuck(bot: "Bot", here: Vec3) -> None:
     bot.mark = here
 
 
-def _face(bot: "Bot", here: Vec3, disc: Disc | None, now: int) -> None:
+def _face(bot: "Bot", disc: Disc | None, now: int) -> None:
     """An enemy is in sight: fight on the spot, unless it goes badly and there is cover."""
     if bot.errand == COVER and now < bot.errand_until:
         return
     weak = bot.health < _COVER_HEALTH or bot.reload_until != 0
-    if weak and _take_cover(bot, here, now):
+    if weak and _take_cover(bot, now):
         return
     if bot.route:
         bot.route = ()
@@ -129,26 +135,13 @@ def _face(bot: "Bot", here: Vec3, disc: Disc | None, now: int) -> None:
     choose_spot(bot, disc, now)
 
 
-def _take_cover(bot: "Bot", here: Vec3, now: int) -> bool:
-    """Looks for a place nearby that the enemy can't see."""
-    at = bot.enemy_at
-    threat = Vec3(at.x, at.y + rules.EYES, at.z)
-    start = bot.uniform(0.0, tau)
-    for i in range(_COVER_TRIES):
-        angle = start + tau * i / _COVER_TRIES
-        away = 5.0 + 2.0 * i
-        x, z = here.x + away * cos(angle), here.z + away * sin(angle)
-        if not _on_map(x, z):
-            continue
-        spot = Vec3(x, ground(x, z), z)
-        direction, distance = unit_between(threat, Vec3(x, spot.y + 1.0, z))
-        if raycast(threat, direction, distance) is None:
-            continue
-        if is_free(spot, rules.RADIUS, rules.HEIGHT):
-            _set_out(bot, COVER, spot, now)
-            bot.errand_until = now + _COVER_TIME
-            return True
-    return False
+def _take_cover(bot: "Bot", now: int) -> bool:
+    """Runs for the refuge, if there is one worth it."""
+    if worth(bot, now) < WORTH:
+        return False
+    _set_out(bot, COVER, bot.refuge, now)
+    bot.errand_until = now + _COVER_TIME
+    return True
 
 
 def _flee(bot: "Bot", game: "match.Royale", here: Vec3, now: int) -> bool:
@@ -173,32 +166,70 @@ def _flee(bot: "Bot", game: "match.Royale", here: Vec3, now: int) -> bool:
 
 
 def _seek_loot(bot: "Bot", here: Vec3, now: int) -> bool:
-    best, best_distance = None, _LOOT_SIGHT
+    """Sets out for the most useful item in sight."""
+    wanted = []
     for item in bot.near(_LOOT_SIGHT, Loot):
+        kind = item.item
         at = item.position
-        distance = hypot(at.x - here.x, at.z - here.z)
-        if (
-            distance < best_distance
-            and abs(at.y - here.y) < 6.0
-            and bot.wants(item.item)
-        ):
-            best, best_distance = at, distance
-    if best is None:
-        return False
-    if bot.errand == LOOT and bot.goal == best:
-        # Asked for it before and it's still there: not to be reached.
-        return bool(bot.route)
-    _set_out(bot, LOOT, best, now)
-    return True
+        if bot.wants(kind) and abs(at.y - here.y) < 6.0:
+            away = hypot(at.x - here.x, at.z - here.z)
+            wanted.append((away - _need(bot, kind), item.id, at))
+    wanted.sort()
+    eyes = Vec3(here.x, here.y + rules.EYES, here.z)
+    for _, _, at in wanted[:_LOOT_CHECKED]:
+        if bot.errand == LOOT and bot.goal == at:
+            # Asked for it before and it's still there: not to be reached.
+            return bool(bot.route)
+        direction, distance = unit_between(eyes, Vec3(at.x, at.y + 0.3, at.z))
+        if distance < _LOOT_FELT or raycast(eyes, direction, distance) is None:
+            _set_out(bot, LOOT, at, now)
+            return True
+    return False
+
+
+def _need(bot: "Bot", item: int) -> float:
+    """How many metres of detour a kind of item is worth."""
+    if item == ARMOUR:
+        return 8.0 if bot.armour < 50.0 else 0.0
+    if item == MEDKIT:
+        return 10.0 if bot.health < 60.0 or not bot.medkits else 0.0
+    weapon = AMMO_FOR.get(item, item)
+    if item == weapon:
+        armed = bot.owned != 1 << PISTOL
+        return 5.0 if armed else 25.0
+    # Rounds for nothing are for later.
+    return 4.0 if bot.owned >> weapon & 1 else -8.0
 
 
 def _roam(bot: "Bot", here: Vec3, disc: Disc | None, now: int) -> None:
-    angle = bot.uniform(0.0, tau)
-    away = bot.uniform(20.0, 60.0)
-    x, z = here.x + away * cos(angle), here.z + away * sin(angle)
-    if disc is not None and disc.outside(x, z) > 0.0:
-        x, z = (x + disc.x) / 2, (z + disc.z) / 2
-    _set_out(bot, ROAM, Vec3(x, 0.0, z), now)
+    """Picks the most promising of a few places: in the circle, sheltered, and ahead."""
+    if bot.enemy and bot.weapon == PISTOL and worth(bot, now) >= WORTH:
+        # Somebody is about, and a pistol is not much.
+        _set_out(bot, ROAM, bot.refuge, now)
+        return
+    best_x, best_z, best_score = here.x, here.z, -1e9
+    ahead_x, ahead_z = bot.way_x, bot.way_z
+    for _ in range(_ROAM_TRIES):
+        angle = bot.uniform(0.0, tau)
+        away = bot.uniform(20.0, 60.0)
+        x, z = here.x + away * cos(angle), here.z + away * sin(angle)
+        if not _on_map(x, z):
+            continue
+        ahead = ahead_x * cos(angle) + ahead_z * sin(angle)
+        score = 10.0 * bot.random() + 6.0 * ahead
+        if disc is not None:
+            score -= max(0.0, disc.outside(x, z))
+        chest = Vec3(x, ground(x, z) + 1.2, z)
+        for side in range(4):
+            turn = angle + side * (tau / 4)
+            if raycast(chest, Vec3(cos(turn), 0.0, sin(turn)), _SHELTER) is not None:
+                score += 3.0
+        for _, at_x, _, at_z, _ in bot.contacts:
+            if hypot(at_x - x, at_z - z) < 25.0:
+                score -= 5.0
+        if score > best_score:
+            best_x, best_z, best_score = x, z, score
+    _set_out(bot, ROAM, Vec3(best_x, 0.0, best_z), now)
 
 
 def _on_map(x: float, z: float) -> bool:
