@@ -9,7 +9,7 @@ The engine calls `start` once; everything else is in the entities:
 
 Options (`[match.options]` of the server's configuration):
 
-- `fill_bots = 24`: players and bots together; bots make up what clients don't, 0 to 1000
+- `fill_bots = 24`: players and bots together; bots make up what clients don't, 0 to 500
 - `round_seconds = 480`: from the drop until the circle has closed, 30 to 7200
 - `warmup_seconds = 10`: free play from the second participant until the first round, 0 to 600
 - `respawn = false`: the dead return, and the round goes to most kills (for load tests)

@@ -7,7 +7,7 @@ players who reach it in the same tick get the same answer wherever each of them 
 
 from math import cos, sin, tau
 
-from tessera import NOBODY, Entity, Vec3, field, ground, raycast, ref, u8
+from tessera import NOBODY, Entity, Vec3, field, ground, raycast, ref, tick, u8, u32
 
 from .arsenal import AMMO_OF, ARMOUR, MEDKIT, PISTOL, RIFLE_AMMO, WEAPONS
 
@@ -18,6 +18,8 @@ class Loot(Entity):
     #: What it is (see arsenal.py) and how much of it.
     item: u8 = field(RIFLE_AMMO)
     amount: u8 = field(0)
+    #: When somebody dropped it; 0 for what the round laid out.
+    dropped_at: u32 = field(0, to=NOBODY)
     #: Who got it; an item that was given away answers nobody else.
     taker: ref = field(0, to=NOBODY)
 
@@ -42,7 +44,13 @@ def drop(by: Entity, item: int, amount: int) -> None:
     over = Vec3(at.x + away * cos(angle), at.y + 0.5, at.z + away * sin(angle))
     floor = raycast(over, Vec3(0.0, -1.0, 0.0), over.y + 100.0)
     y = floor.position.y if floor is not None else ground(over.x, over.z)
-    by.spawn(Loot, position=Vec3(over.x, y, over.z), item=item, amount=amount)
+    by.spawn(
+        Loot,
+        position=Vec3(over.x, y, over.z),
+        item=item,
+        amount=amount,
+        dropped_at=max(1, tick()),
+    )
 
 
 def drop_all(

@@ -35,12 +35,18 @@ from .rules import FIGHT, OVER, WARMUP
 
 #: The match thinks this often, in ticks; only laying out loot goes on every tick.
 _PERIOD: Final = rules.ticks(1 / 8)
-_BALANCE_PERIOD: Final = rules.ticks(1.0)
+#: Most bots that enter in one go, and most messages of one tick: no hook may send or spawn
+#: without end, and no tick should be a spike.
+_BOTS_AT_ONCE: Final = 16
+_MESSAGES_MAX: Final = 1000
 #: Items laid out in one tick, so that a round's start is no spike.
 _LOOT_PER_TICK: Final = 4
 _ALL_LAID: Final = 0xFFFF
-#: With respawning one item in so many seconds comes back.
-_RESTOCK_PERIOD: Final = rules.ticks(0.5)
+#: With respawning: how often loot is looked after, how many items come back at a time, and
+#: how long what the dead dropped stays.
+_TIDY_PERIOD: Final = rules.ticks(1.0)
+_RESTOCK: Final = 3
+_LITTER_TICKS: Final = rules.ticks(45.0)
 #: Area for one participant at the drop, so that few land near each other: pi * this squared.
 _ELBOW_ROOM: Final = 75.0
 _NAME_BYTES: Final = 24
@@ -187,8 +193,7 @@ class Royale(Match):
         if now % _PERIOD:
             return
         people = find(player.Player)
-        if now % _BALANCE_PERIOD == 0:
-            self._balance(people, now)
+        self._balance(people, now)
         if self.state == FIGHT:
             self._fight(people, now)
         elif self.state == OVER:
@@ -228,22 +233,25 @@ class Royale(Match):
     # --- rounds -----------------------------------------------------------------------
 
     def _begin_or_wait(self, people: "list[player.Player]", now: int) -> None:
-        for item in find(Loot):
-            self.send(item.id, "clear")
-        for rocket in find(Rocket):
-            self.send(rocket.id, "clear")
+        stale: list[Entity] = [*find(Loot), *find(Rocket)]
+        room = max(0, _MESSAGES_MAX - len(people))
+        for thing in stale[:room]:
+            self.send(thing.id, "clear")
+        if len(stale) > room:
+            # A long fight has left more than fits into one tick; the rest next time.
+            return
         self.loot_laid = 0
         self.winner = ""
         self.phase = 0
         self.closing = False
         self._set_circle(whole_map(), whole_map())
-        if len(people) < 2:
-            self.state = WARMUP
-            self.next_at = 0
-            for p in people:
-                self.send(p.id, "enter", self.ground_spawn(p))
+        if len(people) >= 2:
+            self._begin(people, now)
             return
-        self._begin(people, now)
+        self.state = WARMUP
+        self.next_at = 0
+        for p in people:
+            self.send(p.id, "enter", self.ground_spawn(p))
 
     def _begin(self, people: "list[player.Player]", now: int) -> None:
         self.state = FIGHT
@@ -251,21 +259,13 @@ class Royale(Match):
         self.began = now
         self.next_at = 0
         self.settled_at = now + 4
-        clients = [p for p in people if p.owner]
-        bots = [p for p in people if not p.owner]
-        wanted = max(0, rules.FILL_BOTS - len(clients))
-        entering = clients + bots[:wanted]
-        self.entrants = self.alive = len(clients) + wanted
+        self.entrants = self.alive = len(people)
 
         area = whole_map()
-        radius = min(area.radius * 0.66, _ELBOW_ROOM * sqrt(self.entrants))
+        radius = min(area.radius * 0.66, _ELBOW_ROOM * sqrt(len(people)))
         drop = drawn_inside(Disc(area.x, area.z, area.x), radius, self)
-        for p in entering:
+        for p in people:
             self.send(p.id, "enter", self._drop_point(drop))
-        for surplus in bots[wanted:]:
-            self.send(surplus.id, "dismiss")
-        for _ in range(wanted - len(bots)):
-            self._add_bot(self._drop_point(drop), gliding=True)
         first = PHASES[0]
         self.damage = first.damage
         self.phase_ends = now + first.wait
@@ -339,19 +339,25 @@ class Royale(Match):
         return False
 
     def _balance(self, people: "list[player.Player]", now: int) -> None:
-        """Bots make up the number that clients leave open; more only where bots may come in."""
-        clients = sum(1 for p in people if p.owner)
-        bots = [p for p in people if not p.owner]
-        wanted = max(0, rules.FILL_BOTS - clients)
+        """Bots make up the number that clients leave open, while anyone may come in."""
         young = self.state == FIGHT and now - self.began <= rules.LATE_JOIN_TICKS
-        if len(bots) > wanted and (self.respawns or young):
+        if not young and not self.respawns:
+            return
+        bots = [p for p in people if not p.owner]
+        wanted = max(0, rules.FILL_BOTS - (len(people) - len(bots)))
+        if len(bots) > wanted:
             # The dead first: a place that is empty anyhow.
             bots.sort(key=lambda p: (p.alive, -p.id))
             for surplus in bots[: len(bots) - wanted]:
                 self.send(surplus.id, "dismiss")
-        elif len(bots) < wanted and self.respawns:
-            for _ in range(wanted - len(bots)):
+        for _ in range(min(wanted - len(bots), _BOTS_AT_ONCE)):
+            if self.respawns:
                 self._add_bot(self.ground_spawn(self), gliding=False)
+            else:
+                self._add_bot(self._drop_point(self.next_disc), gliding=True)
+                self.entrants += 1
+                self.alive += 1
+                self.settled_at = now + 4
 
     def _add_bot(self, at: Vec3, gliding: bool) -> None:
         self.bots_made += 1
@@ -375,10 +381,20 @@ class Royale(Match):
                 self._lay(at)
             laid = self.loot_laid + _LOOT_PER_TICK
             self.loot_laid = laid if laid < len(points) else _ALL_LAID
-        elif rules.RESPAWN and now % _RESTOCK_PERIOD == 0:
-            points = loot_points()
-            if len(find(Loot)) < len(points):
-                self._lay(points[self.randrange(len(points))])
+        elif rules.RESPAWN and now % _TIDY_PERIOD == 0:
+            self._tidy(now)
+
+    def _tidy(self, now: int) -> None:
+        """In a fight without end, what lies about for long goes, and what was taken returns."""
+        items = find(Loot)
+        lying = len(items)
+        for item in items:
+            if item.dropped_at and now - item.dropped_at > _LITTER_TICKS:
+                self.send(item.id, "clear")
+                lying -= 1
+        points = loot_points()
+        for _ in range(min(_RESTOCK, len(points) - lying)):
+            self._lay(points[self.randrange(len(points))])
 
     def _lay(self, at: Vec3) -> None:
         item, amount = draw_loot(self.randrange(LOOT_WEIGHT))

@@ -37,7 +37,7 @@ for _name in options:
         )
 
 #: Players and bots together at the start of a round; bots make up what clients don't.
-FILL_BOTS: Final = option_int("fill_bots", 24, 0, 1000)
+FILL_BOTS: Final = option_int("fill_bots", 24, 0, 500)
 #: From the drop until the circle has closed entirely.
 ROUND_SECONDS: Final = option_int("round_seconds", 480, 30, 7200)
 #: From the second participant's arrival until the first round; the fight is free until then.
