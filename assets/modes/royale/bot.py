@@ -96,13 +96,13 @@ class Bot(Player):
                 refuge.ponder(self, now)
                 if turn % _LOOK == 0:
                     senses.look(self, now)
-                if turn % _SCAN == _SCAN // 2:
+                if (turn + 5) % _SCAN == 0:
                     senses.scan(self, now)
-                if turn % _STUCK == _STUCK - 1:
+                if (turn + 7) % _STUCK == 0:
                     tactics.notice_stuck(self)
-            if turn % _DECIDE == 1:
+            if (turn + 3) % _DECIDE == 0:
                 tactics.decide(self, now)
-            if turn % _STEER == 1:
+            if (turn + 1) % _STEER == 0:
                 steering.steer(self, now)
             off = steering.turn(self, dt, now)
             steering.trigger(self, off, now)
