@@ -96,7 +96,9 @@ impl Assets {
             what: "map",
             name: name.to_owned(),
             path,
-            present: names_in(&folder, |path| path.extension().is_some_and(|e| e == "toml")),
+            present: names_in(&folder, |path| {
+                path.extension().is_some_and(|e| e == "toml")
+            }),
         })
     }
 

@@ -58,7 +58,11 @@ impl fmt::Display for Declarations {
         let kinds = self.table.kinds.len();
         let plural = if kinds == 1 { "kind" } else { "kinds" };
         let hash = self.table.hash();
-        writeln!(f, "{}: {kinds} {plural}, declarations {hash:016x}", self.mode)?;
+        writeln!(
+            f,
+            "{}: {kinds} {plural}, declarations {hash:016x}",
+            self.mode
+        )?;
         for kind in &self.table.kinds {
             write_kind(f, kind)?;
         }
@@ -72,18 +76,29 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &Kind) -> fmt::Result {
         write!(f, ", hears of clients joining and leaving")?;
     }
     if let Some(hitbox) = &kind.hitbox {
-        write!(f, ", hit in a capsule {} m high, radius {} m", hitbox.height, hitbox.radius)?;
+        write!(
+            f,
+            ", hit in a capsule {} m high, radius {} m",
+            hitbox.height, hitbox.radius
+        )?;
         if let Some(when) = hitbox.when {
             write!(f, ", while {}", kind.fields[usize::from(when)].name)?;
         }
     }
     if let Some(projectile) = &kind.projectile {
-        write!(f, ", moved by the engine, gravity {} m/s²", projectile.gravity)?;
+        write!(
+            f,
+            ", moved by the engine, gravity {} m/s²",
+            projectile.gravity
+        )?;
     }
     let rows: Vec<[String; 5]> = kind.fields.iter().map(describe).collect();
     let heads = ["field", "type", "to", "wire bits", "on the wire"].map(str::to_owned);
     let width = |column: usize| {
-        let cells = rows.iter().chain([&heads]).map(|row| row[column].chars().count());
+        let cells = rows
+            .iter()
+            .chain([&heads])
+            .map(|row| row[column].chars().count());
         cells.max().unwrap_or(0)
     };
     let widths: [usize; 5] = std::array::from_fn(width);
@@ -108,7 +123,13 @@ fn describe(field: &Field) -> [String; 5] {
         Audience::Nobody => ("-".to_owned(), String::new()),
         _ => on_the_wire(field),
     };
-    [field.name.clone(), type_name(field.ty), to.to_owned(), bits, how]
+    [
+        field.name.clone(),
+        type_name(field.ty),
+        to.to_owned(),
+        bits,
+        how,
+    ]
 }
 
 fn type_name(ty: FieldType) -> String {
@@ -193,13 +214,24 @@ mod tests {
         };
         let text = declarations.to_string();
         let line = |name: &str| {
-            let line = text.lines().find(|line| line.trim_start().starts_with(name));
+            let line = text
+                .lines()
+                .find(|line| line.trim_start().starts_with(name));
             let words = line.expect(name).split_whitespace();
             words.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(line("Player"), "Player, hit in a capsule 1.8 m high, radius 0.4 m");
-        assert_eq!(line("position"), "position vec3 everyone 51 -64 to 1064 in steps of 0.009");
-        assert_eq!(line("health"), "health f32 owner 8 0 to 100 in steps of 0.392");
+        assert_eq!(
+            line("Player"),
+            "Player, hit in a capsule 1.8 m high, radius 0.4 m"
+        );
+        assert_eq!(
+            line("position"),
+            "position vec3 everyone 51 -64 to 1064 in steps of 0.009"
+        );
+        assert_eq!(
+            line("health"),
+            "health f32 owner 8 0 to 100 in steps of 0.392"
+        );
         assert_eq!(line("owner"), "owner u16 nobody -");
         assert!(text.starts_with("royale: 1 kind, declarations "), "{text}");
     }

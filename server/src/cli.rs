@@ -21,7 +21,8 @@ use crate::{check, serve, simulate};
     name = "tessera",
     version,
     about = "A multiplayer game server whose gameplay is Python, run in parallel",
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
 )]
 struct Cli {
     #[command(subcommand)]
@@ -274,7 +275,9 @@ where
 }
 
 fn count(text: &str) -> Result<Layout, String> {
-    let zones: usize = text.parse().map_err(|_| "it is a whole number".to_owned())?;
+    let zones: usize = text
+        .parse()
+        .map_err(|_| "it is a whole number".to_owned())?;
     Layout::of_count(zones).map_err(|error| error.to_string())
 }
 
@@ -289,7 +292,9 @@ fn ops_address(text: &str) -> Result<OpsAddress, String> {
     if text == "off" {
         return Ok(OpsAddress(None));
     }
-    let address = text.parse().map_err(|_| "write IP:PORT or off".to_owned())?;
+    let address = text
+        .parse()
+        .map_err(|_| "write IP:PORT or off".to_owned())?;
     Ok(OpsAddress(Some(address)))
 }
 
@@ -307,7 +312,14 @@ mod tests {
     fn serve_is_the_default_and_takes_the_same_flags() {
         for args in [
             vec!["tessera", "--zones", "9", "--option", "fill_bots=3"],
-            vec!["tessera", "serve", "--zones", "9", "--option", "fill_bots=3"],
+            vec![
+                "tessera",
+                "serve",
+                "--zones",
+                "9",
+                "--option",
+                "fill_bots=3",
+            ],
         ] {
             let cli = Cli::try_parse_from(args).unwrap();
             let serve = match cli.command {
@@ -332,7 +344,9 @@ mod tests {
             ("--option", "fill_bots", "KEY=VALUE"),
             ("--ops", "7778", "IP:PORT"),
         ] {
-            let error = Cli::try_parse_from(["tessera", flag, value]).err().expect(flag);
+            let error = Cli::try_parse_from(["tessera", flag, value])
+                .err()
+                .expect(flag);
             assert!(error.to_string().contains(says), "{error}");
         }
     }

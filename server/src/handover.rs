@@ -112,7 +112,12 @@ mod tests {
             args: vec![],
         };
         Publication {
-            snapshot: Arc::new(Snapshot::seal(&mut FlatBufferBuilder::new(), header, &[], None)),
+            snapshot: Arc::new(Snapshot::seal(
+                &mut FlatBufferBuilder::new(),
+                header,
+                &[],
+                None,
+            )),
             acks: vec![],
             events: vec![(Tick(tick), event); events],
             left: vec![ClientId(tick as u16)],
@@ -140,7 +145,10 @@ mod tests {
         handover.put(publication(1, EVENTS_WAITING_MAX));
         handover.put(publication(2, 3));
         let taken = handover.take().expect("something waits");
-        assert_eq!((taken.events.len(), taken.events_lost), (EVENTS_WAITING_MAX, 3));
+        assert_eq!(
+            (taken.events.len(), taken.events_lost),
+            (EVENTS_WAITING_MAX, 3)
+        );
         assert_eq!(taken.events.last().expect("events").0, Tick(2));
     }
 

@@ -154,7 +154,8 @@ mod tests {
             entity: EntityId(entity),
             ..Command::default()
         });
-        far.lock().handle_datagram(&near.poll_datagram().expect("commands"));
+        far.lock()
+            .handle_datagram(&near.poll_datagram().expect("commands"));
     }
 
     #[test]
@@ -170,11 +171,19 @@ mod tests {
         send(&mut seven, &at_seven, 11, 70);
         assert_eq!(intake.collect(Tick(10), &owners).joins.len(), 2);
         let inputs = intake.collect(Tick(11), &owners);
-        let got: Vec<_> = inputs.commands.iter().map(|(c, command)| (c.0, command.tick.0)).collect();
+        let got: Vec<_> = inputs
+            .commands
+            .iter()
+            .map(|(c, command)| (c.0, command.tick.0))
+            .collect();
         assert_eq!(got, [(3, 11), (7, 11)]);
         assert!(inputs.joins.is_empty());
         intake.collect(Tick(12), &owners);
-        let consumed: Vec<_> = intake.acks().iter().map(|(c, ack)| (c.0, ack.consumed)).collect();
+        let consumed: Vec<_> = intake
+            .acks()
+            .iter()
+            .map(|(c, ack)| (c.0, ack.consumed))
+            .collect();
         assert_eq!(consumed, [(3, Some(Tick(12))), (7, Some(Tick(11)))]);
     }
 
@@ -196,7 +205,9 @@ mod tests {
         join(&sender, 0, &far);
         intake.collect(Tick(10), &[]);
         send(&mut near, &far, 11, 0);
-        let leave = RosterChange::Leave { client: ClientId(0) };
+        let leave = RosterChange::Leave {
+            client: ClientId(0),
+        };
         sender.send(leave).expect("the intake lives");
         let inputs = intake.collect(Tick(11), &[]);
         assert_eq!(inputs.leaves, [ClientId(0)]);

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use quinn::VarInt;
 use slotmap::{SlotMap, new_key_type};
-use tessera_protocol::{ClientId, CloseReason, StateConfig, Tick, Welcome};
 use tessera_protocol::state::DATAGRAM_LEN_MAX;
+use tessera_protocol::{ClientId, CloseReason, StateConfig, Tick, Welcome};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -86,7 +86,12 @@ impl Network {
         config: &Config,
     ) -> Result<(quinn::Endpoint, String), Error> {
         let address = socket.local_addr()?;
-        let hosts = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into(), address.ip().to_string()];
+        let hosts = vec![
+            "localhost".to_owned(),
+            "127.0.0.1".into(),
+            "::1".into(),
+            address.ip().to_string(),
+        ];
         let identity = Identity::generate(hosts, time::OffsetDateTime::now_utc())?;
         let fingerprint = identity.fingerprint();
         let per_tick = self.state.datagrams_max * DATAGRAM_LEN_MAX;
@@ -120,7 +125,10 @@ impl Network {
     pub(crate) async fn close(&self, endpoint: &quinn::Endpoint, in_order: bool) {
         let (reason, text) = match in_order {
             true => (CloseReason::Draining, "the server is stopping"),
-            false => (CloseReason::Draining, "the match ended by a fault of the server"),
+            false => (
+                CloseReason::Draining,
+                "the match ended by a fault of the server",
+            ),
         };
         let players: Vec<_> = self.players().values().cloned().collect();
         for player in players {
@@ -152,7 +160,10 @@ impl Network {
 
     /// What sending has cost since the last [`Network::reset_sent`].
     pub(crate) fn sent(&self) -> SendRecord {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Begins a new record.
@@ -168,6 +179,7 @@ impl Network {
     /// Everything counted since the start, by name.
     pub(crate) fn counters(&self) -> BTreeMap<&'static str, u64> {
         let living: Vec<_> = self.players().values().cloned().collect();
-        self.counters.with(living.iter().map(|player| player.counters()))
+        self.counters
+            .with(living.iter().map(|player| player.counters()))
     }
 }

@@ -128,7 +128,10 @@ impl Ops {
         let sent = self.network.sent();
         tick.stages_us.network = sent.durations.percentiles_us();
         let mut counters = self.network.counters();
-        counters.insert("commands_without_entity", answer.totals.commands_without_entity);
+        counters.insert(
+            "commands_without_entity",
+            answer.totals.commands_without_entity,
+        );
         counters.insert("messages_undeliverable", answer.totals.undeliverable);
         counters.insert("hook_errors", answer.totals.hook_errors());
         counters.insert("ticks_skipped", recorded.skipped);

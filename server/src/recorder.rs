@@ -253,6 +253,9 @@ mod tests {
         assert!(near(recorded.ticks.stages_us.commands.p50, 100.0));
         let zone = &recorded.zones[0];
         assert_eq!((zone.handoffs_out, zone.entities_max), (4, 9));
-        assert_eq!((zone.channels[0].bytes, zone.channels[0].depth_max), (60, 7));
+        assert_eq!(
+            (zone.channels[0].bytes, zone.channels[0].depth_max),
+            (60, 7)
+        );
     }
 }

@@ -205,7 +205,10 @@ mod tests {
         std::fs::create_dir_all(root.join("assets")).unwrap();
         let write = |name: &str, text: &str| std::fs::write(git.join(name), text).unwrap();
         write("HEAD", "ref: refs/heads/main\n");
-        write("packed-refs", "# pack-refs\n0123456789abcdef refs/heads/main\n");
+        write(
+            "packed-refs",
+            "# pack-refs\n0123456789abcdef refs/heads/main\n",
+        );
         assert_eq!(commit_of(&root.join("assets")), "0123456789ab");
         write("refs/heads/main", "fedcba9876543210\n");
         assert_eq!(commit_of(&root.join("assets")), "fedcba987654");

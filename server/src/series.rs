@@ -168,13 +168,22 @@ mod tests {
     fn ticks_are_told_one_by_one_and_by_the_second() {
         let (mut samples, mut sent) = (Recent::new(), Recent::new());
         for tick in 0..25 {
-            samples.push(u32::MAX - 4 + tick, sample(if tick == 12 { 500 } else { tick }));
+            samples.push(
+                u32::MAX - 4 + tick,
+                sample(if tick == 12 { 500 } else { tick }),
+            );
             sent.push(u32::MAX - 4 + tick, 3);
         }
         let single = single_ticks(&samples);
-        assert_eq!((single.first_tick, single.duration_us.len()), (u32::MAX - 4, 25));
+        assert_eq!(
+            (single.first_tick, single.duration_us.len()),
+            (u32::MAX - 4, 25)
+        );
         let seconds = seconds(&samples, &sent, 10);
-        let rows: Vec<_> = seconds.iter().map(|s| (s.t_s, s.ticks, s.missed, s.max_us)).collect();
+        let rows: Vec<_> = seconds
+            .iter()
+            .map(|s| (s.t_s, s.ticks, s.missed, s.max_us))
+            .collect();
         assert_eq!(rows, [(0, 10, 0, 9), (1, 10, 1, 500), (2, 5, 0, 24)]);
         assert_eq!(seconds[0].p50_us, 4);
         assert_eq!(seconds[2].stages_mean_us.zones, 10.0);
@@ -188,6 +197,9 @@ mod tests {
             samples.push(tick, sample(1));
         }
         let single = single_ticks(&samples);
-        assert_eq!((single.first_tick, single.duration_us.len()), (5, TICKS_KEPT));
+        assert_eq!(
+            (single.first_tick, single.duration_us.len()),
+            (5, TICKS_KEPT)
+        );
     }
 }

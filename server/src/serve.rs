@@ -93,7 +93,9 @@ impl Server<'_> {
         ops_listener: Option<TcpListener>,
     ) -> Result<Report, Error> {
         let mut signals = Signals::new()?;
-        let Server { config, ticking, .. } = self;
+        let Server {
+            config, ticking, ..
+        } = self;
         let network = Arc::new(Network::new(config, self.map_hash, &ticking));
         let (endpoint, certificate_sha256) = network.listen(socket, config)?;
         let sending = net::spawn_sender(network.clone(), self.handover)?;
@@ -106,7 +108,10 @@ impl Server<'_> {
         });
         let ready = Ready {
             listen: endpoint.local_addr()?,
-            ops: ops_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            ops: ops_listener
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()?,
             certificate_sha256,
         };
         let (stop_ops, ops_stopped) = oneshot::channel();
@@ -114,7 +119,10 @@ impl Server<'_> {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
-        tell(self.greeting, &greet(config, &ops.facts, &ready, self.greeting)?)?;
+        tell(
+            self.greeting,
+            &greet(config, &ops.facts, &ready, self.greeting)?,
+        )?;
 
         tokio::select! {
             name = signals.next() => tracing::info!(signal = name, "draining"),
@@ -243,7 +251,11 @@ stopped after {duration:?}
         report.server.cpu_s,
         report.server.rss_mib_max,
     );
-    let noted: Vec<_> = report.counters.iter().filter(|(_, count)| **count > 0).collect();
+    let noted: Vec<_> = report
+        .counters
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .collect();
     if !noted.is_empty() {
         text.push_str("  counted  ");
         for (name, count) in noted {

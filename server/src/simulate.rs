@@ -106,7 +106,8 @@ impl Stages {
         self.script.record_ns(all(|zone| zone.script_ns));
         self.gather.record_ns(all(|zone| zone.gather_ns));
         self.exchange.record_ns(all(|zone| zone.exchange_ns));
-        self.snapshot.record_ns(all(|zone| zone.snapshot_ns) + timings.snapshot_ns);
+        self.snapshot
+            .record_ns(all(|zone| zone.snapshot_ns) + timings.snapshot_ns);
     }
 }
 
@@ -117,7 +118,9 @@ fn alive(snapshot: &Snapshot, table: &FieldTable) -> usize {
     let conditions = kinds.filter_map(|(kind, at)| Some((KindId(at), kind.hitbox.as_ref()?.when?)));
     let rows = conditions.flat_map(|(kind, when)| {
         let there = move |value| value == ValueRef::Bool(true);
-        let fields = snapshot.rows_of(kind).map(move |row| row.field(usize::from(when)));
+        let fields = snapshot
+            .rows_of(kind)
+            .map(move |row| row.field(usize::from(when)));
         fields.filter(move |value| there(*value))
     });
     rows.count()

@@ -92,7 +92,10 @@ mod tests {
             (p.max, 1000.0),
             (p.mean, 500.5),
         ] {
-            assert!((value - expected).abs() <= expected / 1000.0, "{value} for {expected}");
+            assert!(
+                (value - expected).abs() <= expected / 1000.0,
+                "{value} for {expected}"
+            );
         }
         assert_eq!(durations.count(), 1000);
     }

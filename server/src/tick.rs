@@ -193,7 +193,11 @@ impl Ticker {
         self.handover.put(Publication {
             snapshot: output.snapshot,
             acks: self.intake.acks().to_vec(),
-            events: output.events.into_iter().map(|event| (tick, event)).collect(),
+            events: output
+                .events
+                .into_iter()
+                .map(|event| (tick, event))
+                .collect(),
             left: self.intake.leaves().to_vec(),
             superseded: 0,
             events_lost: 0,

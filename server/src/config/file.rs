@@ -139,7 +139,12 @@ impl Match {
         config.mode = self.mode.unwrap_or(std::mem::take(&mut config.mode));
         config.map = self.map.unwrap_or(std::mem::take(&mut config.map));
         // TOML's integers end at 2⁶³ − 1; the flag takes the other half too.
-        source.integer("match.seed", self.seed, 0..=i64::MAX as u64, &mut config.seed)?;
+        source.integer(
+            "match.seed",
+            self.seed,
+            0..=i64::MAX as u64,
+            &mut config.seed,
+        )?;
         source.integer("match.tick_hz", self.tick_hz, TICK_HZ, &mut config.tick_hz)?;
         source.integer("match.players", self.players, PLAYERS, &mut config.players)?;
         for (key, value) in self.options {
@@ -168,7 +173,10 @@ impl Zones {
         let ways = [
             self.count.as_ref().map(Spanned::span),
             self.grid.as_ref().map(Spanned::span),
-            self.cuts_x.as_ref().or(self.cuts_z.as_ref()).map(Spanned::span),
+            self.cuts_x
+                .as_ref()
+                .or(self.cuts_z.as_ref())
+                .map(Spanned::span),
         ];
         let mut given: Vec<_> = ways.into_iter().flatten().collect();
         given.sort_by_key(|span| span.start);
@@ -211,12 +219,27 @@ impl Net {
             config.listen = source.address("net.listen", listen)?;
         }
         let threads = &mut config.worker_threads;
-        source.integer("net.worker_threads", self.worker_threads, WORKER_THREADS, threads)?;
+        source.integer(
+            "net.worker_threads",
+            self.worker_threads,
+            WORKER_THREADS,
+            threads,
+        )?;
         let mut seconds = config.idle_timeout.as_secs();
-        source.integer("net.idle_timeout_s", self.idle_timeout_s, IDLE_TIMEOUT_S, &mut seconds)?;
+        source.integer(
+            "net.idle_timeout_s",
+            self.idle_timeout_s,
+            IDLE_TIMEOUT_S,
+            &mut seconds,
+        )?;
         config.idle_timeout = Duration::from_secs(seconds);
         let mut seconds = config.drain_timeout.as_secs();
-        source.integer("net.drain_timeout_s", self.drain_timeout_s, DRAIN_TIMEOUT_S, &mut seconds)?;
+        source.integer(
+            "net.drain_timeout_s",
+            self.drain_timeout_s,
+            DRAIN_TIMEOUT_S,
+            &mut seconds,
+        )?;
         config.drain_timeout = Duration::from_secs(seconds);
         Ok(())
     }
@@ -248,7 +271,10 @@ impl Source<'_> {
         range: &RangeInclusive<R>,
     ) -> ConfigError {
         let (low, high) = (range.start(), range.end());
-        let message = format!("{key} = {} is out of range: it can be {low} to {high}", value.as_ref());
+        let message = format!(
+            "{key} = {} is out of range: it can be {low} to {high}",
+            value.as_ref()
+        );
         self.wrong(value.span(), &message)
     }
 
@@ -302,7 +328,9 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, line: usize, says: &[&str]) {
-        let error = Config::parse(Path::new("tessera.toml"), text).unwrap_err().to_string();
+        let error = Config::parse(Path::new("tessera.toml"), text)
+            .unwrap_err()
+            .to_string();
         let place = format!("tessera.toml:{line}: ");
         assert!(error.starts_with(&place), "{error}");
         for part in says {
@@ -312,20 +340,48 @@ mod tests {
 
     #[test]
     fn errors_name_line_key_and_range() {
-        refused("\n[match]\nmodus = 1", 3, &["unknown field `modus`", "`mode`"]);
+        refused(
+            "\n[match]\nmodus = 1",
+            3,
+            &["unknown field `modus`", "`mode`"],
+        );
         refused("[macth]\n", 1, &["unknown field `macth`", "`match`"]);
-        refused("[match]\ntick_hz = 500", 2, &["match.tick_hz = 500", "10 to 128"]);
-        refused("[match]\nplayers = -1", 2, &["match.players = -1", "1 to 500"]);
-        refused("[match]\nseed = \"x\"", 2, &["invalid type", "seed = \"x\""]);
+        refused(
+            "[match]\ntick_hz = 500",
+            2,
+            &["match.tick_hz = 500", "10 to 128"],
+        );
+        refused(
+            "[match]\nplayers = -1",
+            2,
+            &["match.players = -1", "1 to 500"],
+        );
+        refused(
+            "[match]\nseed = \"x\"",
+            2,
+            &["invalid type", "seed = \"x\""],
+        );
         refused("[match]\nseed = ", 2, &["seed ="]);
-        refused("[match.options]\nbots = [1]", 2, &["match.options.bots", "array"]);
+        refused(
+            "[match.options]\nbots = [1]",
+            2,
+            &["match.options.bots", "array"],
+        );
         refused("[zones]\ncount = 0", 2, &["zones.count", "1 to 64"]);
         refused("[zones]\ngrid = \"2by2\"", 2, &["zones.grid", "2by2"]);
         refused("[zones]\ncount = 4\ngrid = \"2x2\"", 3, &["two ways"]);
         refused("[zones]\ncuts_x = [5.0, 5.0]", 2, &["cuts_x", "ascending"]);
         refused("[zones]\nhalo_m = nan", 2, &["zones.halo_m", "10 to 500"]);
-        refused("[net]\nlisten = \"here\"", 2, &["net.listen", "127.0.0.1:7777"]);
-        refused("[net]\nworker_threads = 0", 2, &["net.worker_threads = 0", "1 to 64"]);
+        refused(
+            "[net]\nlisten = \"here\"",
+            2,
+            &["net.listen", "127.0.0.1:7777"],
+        );
+        refused(
+            "[net]\nworker_threads = 0",
+            2,
+            &["net.worker_threads = 0", "1 to 64"],
+        );
         refused("[ops]\nlisten = \"7778\"", 2, &["ops.listen", "IP:PORT"]);
         refused("[log]\nfilter = \"info,=\"", 2, &["log.filter"]);
     }
@@ -344,12 +400,18 @@ mod tests {
         assert_eq!(values, expected);
         assert_eq!(super::super::option_value("0.5"), OptionValue::Float(0.5));
         assert_eq!(super::super::option_value("-3"), OptionValue::Int(-3));
-        assert_eq!(super::super::option_value("three"), OptionValue::Str("three".into()));
+        assert_eq!(
+            super::super::option_value("three"),
+            OptionValue::Str("three".into())
+        );
     }
 
     #[test]
     fn the_file_that_is_shipped_says_what_is_built_in_and_documents_every_key() {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/tessera.toml"));
+        let path = Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../assets/tessera.toml"
+        ));
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(Config::parse(path, &text).unwrap(), Config::default());
         let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m listen \
@@ -357,7 +419,8 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         for key in keys.split_whitespace() {
             let is_key = |line: &&str| {
-                line.trim_start_matches("# ").starts_with(&format!("{key} = "))
+                line.trim_start_matches("# ")
+                    .starts_with(&format!("{key} = "))
             };
             let at = lines.iter().position(|line| is_key(&line));
             let at = at.unwrap_or_else(|| panic!("{key} is not in {}", path.display()));

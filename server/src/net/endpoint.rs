@@ -4,7 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use tessera_protocol::session::ALPN;
 
@@ -52,7 +54,12 @@ pub(crate) fn start(
     let config = server_config(identity, transport)?;
     let runtime = Arc::new(quinn::TokioRuntime);
     let endpoint = EndpointConfig::default();
-    Ok(quinn::Endpoint::new(endpoint, Some(config), socket, runtime)?)
+    Ok(quinn::Endpoint::new(
+        endpoint,
+        Some(config),
+        socket,
+        runtime,
+    )?)
 }
 
 fn server_config(

@@ -81,17 +81,21 @@ impl Sender {
             self.network.slots().release(*client);
         }
         self.players.clear();
-        self.players.extend(self.network.players().values().cloned());
+        self.players
+            .extend(self.network.players().values().cloned());
         self.tell(&publication.events);
         self.encoder.encode(&publication.snapshot);
         for player in &self.players {
-            let at = publication.acks.binary_search_by_key(&player.client, |(client, _)| *client);
+            let at = publication
+                .acks
+                .binary_search_by_key(&player.client, |(client, _)| *client);
             let ack = at.map_or(CommandAck::default(), |at| publication.acks[at].1);
             self.send_state(player, ack);
         }
         self.players.clear();
         let took_ns = clock::now_ns() - began_ns;
-        self.network.record_sent(publication.snapshot.tick(), took_ns);
+        self.network
+            .record_sent(publication.snapshot.tick(), took_ns);
     }
 
     fn send_state(&self, player: &Player, ack: CommandAck) {

@@ -1,0 +1,193 @@
+//! The real binary's other commands, and what it says to bad input.
+
+mod common;
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+
+use common::server::{Done, tessera};
+use serde_json::Value;
+
+/// A folder of this test's own, removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("tessera-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn refused(done: &Done, says: &[&str]) {
+    assert!(!done.success, "it went well: {}", done.stdout);
+    for part in says {
+        assert!(
+            done.stderr.contains(part),
+            "{part:?} is not in: {}",
+            done.stderr
+        );
+    }
+    assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
+}
+
+#[test]
+fn simulating_gives_one_state_however_the_map_is_cut() {
+    let simulate = |more: &[&str]| -> Value {
+        let args = [
+            "simulate",
+            "--players",
+            "12",
+            "--ticks",
+            "150",
+            "--seed",
+            "7",
+            "--json",
+        ];
+        let done = tessera(&[&args[..], more].concat());
+        assert!(done.success, "{}", done.stderr);
+        serde_json::from_str(&done.stdout).expect("one JSON object")
+    };
+    let one = simulate(&["--zones", "1"]);
+    let mut keys: Vec<_> = one
+        .as_object()
+        .expect("an object")
+        .keys()
+        .cloned()
+        .collect();
+    keys.sort_unstable();
+    let expected = "alive exchange_us gather_us handoffs messages players script_us seed snapshot_us \
+                    state_hash tick_us ticks zones zones_us";
+    assert_eq!(keys.join(" "), expected);
+    assert_eq!(
+        (&one["ticks"], &one["zones"], &one["players"]),
+        (&150.into(), &1.into(), &12.into())
+    );
+    let p = one["tick_us"].as_object().expect("percentiles");
+    assert_eq!(p.keys().map(String::as_str).collect::<Vec<_>>().len(), 6);
+    for cut in [
+        &["--zones", "4"][..],
+        &["--cuts-x", "300,500", "--cuts-z", "450"],
+        &["--grid", "1x3"],
+    ] {
+        let other = simulate(cut);
+        assert_eq!(other["state_hash"], one["state_hash"], "{cut:?}");
+        assert_eq!(other["alive"], one["alive"], "{cut:?}");
+        assert_eq!(other["messages"], one["messages"], "{cut:?}");
+    }
+    let other_seed = simulate(&["--zones", "1", "--seed", "8"]);
+    assert_ne!(other_seed["state_hash"], one["state_hash"]);
+}
+
+#[test]
+fn checking_a_mode_shows_what_it_declares() {
+    let done = tessera(&["check", "minimal"]);
+    assert!(done.success, "{}", done.stderr);
+    assert!(
+        done.stdout.starts_with("minimal: 2 kinds"),
+        "{}",
+        done.stdout
+    );
+    let name = done
+        .stdout
+        .lines()
+        .find(|line| line.trim_start().starts_with("name "));
+    let words: Vec<_> = name
+        .expect("a line for `name`")
+        .split_whitespace()
+        .collect();
+    assert_eq!(words[..2], ["name", "str,"]);
+}
+
+#[test]
+fn checking_a_broken_mode_names_file_and_line() {
+    let folder = Folder::new("broken");
+    for (mode, text, line, says) in [
+        (
+            "syntax",
+            "import tessera\n\nclass Player(\n",
+            3,
+            "never closed",
+        ),
+        (
+            "name",
+            "import tessera\n\nx = undefined_thing\n",
+            3,
+            "undefined_thing",
+        ),
+    ] {
+        folder.write(&format!("{mode}/__init__.py"), text);
+        let path = folder.0.join(mode).display().to_string();
+        let done = tessera(&["check", &path]);
+        let place = format!("{mode}/__init__.py:{line}:");
+        refused(&done, &[&place, says]);
+        refused(
+            &tessera(&[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--ops",
+                "off",
+                "--mode",
+                &path,
+            ]),
+            &[&place],
+        );
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_names_file_line_and_key() {
+    let folder = Folder::new("config");
+    for (text, line, says) in [
+        ("[match]\nseeed = 3\n", 2, "unknown field `seeed`"),
+        (
+            "[match]\n\ntick_hz = 1000\n",
+            3,
+            "match.tick_hz = 1000 is out of range: it can be 10 to 128",
+        ),
+    ] {
+        let file = folder.write("server.toml", text);
+        refused(
+            &tessera(&["--config", &file]),
+            &[&format!("{file}:{line}: "), says],
+        );
+    }
+    refused(&tessera(&["--config", "nowhere.toml"]), &["nowhere.toml"]);
+    refused(
+        &tessera(&["--map", "atlantis"]),
+        &["no map `atlantis`", "Present: island"],
+    );
+    refused(
+        &tessera(&["--mode", "chess"]),
+        &["no mode `chess`", "royale"],
+    );
+    refused(&tessera(&["--tick-hz", "1000"]), &["10 to 128"]);
+}
+
+#[test]
+fn a_busy_port_says_so_and_what_to_do() {
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = udp.local_addr().expect("an address").to_string();
+    let done = tessera(&["--listen", &address, "--ops", "off"]);
+    refused(&done, &[&address, "UDP", "in use", "--listen"]);
+
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = tcp.local_addr().expect("an address").to_string();
+    let done = tessera(&["--listen", "127.0.0.1:0", "--ops", &address]);
+    refused(&done, &[&address, "TCP", "in use", "--ops"]);
+}

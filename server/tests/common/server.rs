@@ -1,0 +1,146 @@
+//! The binary, as a process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// A command of the binary that has run to its end.
+pub struct Done {
+    pub success: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `tessera` with these arguments to its end.
+pub fn tessera(args: &[&str]) -> Done {
+    let output = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    Done {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A running server. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// Read on, since a server whose output is closed could not tell its end.
+    stdout: BufReader<ChildStdout>,
+    pub listen: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server on free ports and waits until it is ready.
+    pub fn start(args: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tessera"))
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--ops",
+                "127.0.0.1:0",
+                "--ready-json",
+            ])
+            .args(["--log", "warn"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout
+            .read_line(&mut line)
+            .expect("it says that it is ready");
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("not ready: {line:?}: {error}"));
+        let address = |key: &str| {
+            let text = ready[key]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {key} in {line}"));
+            text.parse().expect("an address")
+        };
+        Server {
+            listen: address("listen"),
+            ops: address("ops"),
+            child,
+            stdout,
+        }
+    }
+
+    /// Asks the ops endpoint; gives status and body.
+    pub fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.ops).expect("the ops endpoint listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let status = answer
+            .split_whitespace()
+            .nth(1)
+            .and_then(|code| code.parse().ok());
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status.expect("a status"), body.to_owned())
+    }
+
+    pub fn report(&self) -> Value {
+        let (status, body) = self.ask("GET", "/report.json");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Waits until one of the report's counters is at least `count`.
+    pub fn wait_for_counter(&self, name: &str, count: u64) {
+        let began = Instant::now();
+        loop {
+            let report = self.report();
+            let now = report["counters"][name].as_u64();
+            let now = now.unwrap_or_else(|| panic!("no counter {name} in {}", report["counters"]));
+            if now >= count {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{name} is {now}, waited for {count}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks the process to stop.
+    pub fn terminate(&self) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("it runs");
+    }
+
+    /// Waits until the process has ended; gives how, and what it said after it was ready.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("it ends"), rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
