@@ -1,11 +1,11 @@
 //! Bytes to objects.
 
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
 use pyo3_ffi::*;
 
 use super::strings::Strings;
-use super::wire::{self, Damaged, Reader};
+use super::wire::{self, Reader};
 use super::{Cloned, Codec, Containers, DEPTH_MAX, INT_BYTES_MAX, Types};
 use crate::buffer::{self, SharedBytes};
 use crate::py::{Owned, PyResult, Raised, raise};
@@ -21,12 +21,12 @@ pub(super) unsafe fn value(
     containers: Containers,
 ) -> PyResult<Owned> {
     let mut decoder = Decoder::new(codec, bytes, &[], containers);
-    // SAFETY: by the caller's promise.
+    // SAFETY: by the caller's promise; the value is a new reference.
     unsafe {
-        let value = decoder.owned();
-        value
-            .and_then(|value| decoder.end().map(|()| value))
-            .map_err(Failed::raise)
+        let value = decoder.value().ok_or_else(|| decoder.raise())?;
+        let value = Owned::from_new(value.as_ptr())?;
+        decoder.end().ok_or_else(|| decoder.raise())?;
+        Ok(value)
     }
 }
 
@@ -40,61 +40,28 @@ pub(super) unsafe fn args(
     args: &mut Vec<Owned>,
 ) -> PyResult<()> {
     let before = args.len();
-    let bytes = message.args();
-    let mut decoder = Decoder::new(codec, bytes, message.buffers(), Containers::Live);
+    let (bytes, buffers) = (message.args(), message.buffers());
+    let mut decoder = Decoder::new(codec, bytes, buffers, Containers::Live);
     // SAFETY: by the caller's promise.
     unsafe {
-        decoder.args(args).map_err(|failed| {
+        decoder.args(args).ok_or_else(|| {
             args.truncate(before);
-            failed.raise()
+            decoder.raise()
         })
     }
 }
 
-/// Why decoding stopped.
-enum Failed {
-    /// The bytes are no clone.
-    Damaged(Damaged),
-    /// Python raised.
-    Raised,
-}
-
-impl Failed {
-    #[cold]
-    fn raise(self) -> Raised {
-        match self {
-            Self::Raised => Raised,
-            // SAFETY: decoding is done on an attached thread.
-            Self::Damaged(Damaged(why)) => unsafe {
-                raise(PyExc_ValueError, &format!("a clone is damaged: {why}"))
-            },
-        }
-    }
-}
-
-impl From<Damaged> for Failed {
-    fn from(damaged: Damaged) -> Self {
-        Self::Damaged(damaged)
-    }
-}
-
-type Decoded = Result<*mut PyObject, Failed>;
+/// A new reference; or decoding stopped, and [`Decoder::raise`] says why. It fits a register, which a
+/// `Result` with the reason doesn't.
+type Decoded = Option<NonNull<PyObject>>;
 
 /// A new reference from CPython, null meaning that it raised.
 #[inline]
 fn new(object: *mut PyObject) -> Decoded {
-    if object.is_null() {
-        Err(Failed::Raised)
-    } else {
-        Ok(object)
-    }
+    NonNull::new(object)
 }
 
-fn damaged<T>(why: &'static str) -> Result<T, Failed> {
-    Err(Failed::Damaged(Damaged(why)))
-}
-
-/// One value being read. The methods return new references.
+/// One value being read.
 struct Decoder<'a> {
     reader: Reader<'a>,
     strings: &'a mut Strings,
@@ -110,6 +77,8 @@ struct Decoder<'a> {
     depth: u32,
     /// Whether the value is part of a key or of an element of a set, and so has to be hashable.
     hashed: bool,
+    /// What is wrong with the bytes, once decoding stopped for another reason than their end.
+    damage: Option<&'static str>,
 }
 
 impl<'a> Decoder<'a> {
@@ -130,29 +99,47 @@ impl<'a> Decoder<'a> {
             budget: bytes.len(),
             depth: 0,
             hashed: false,
+            damage: None,
         }
     }
 
-    unsafe fn owned(&mut self) -> Result<Owned, Failed> {
-        // SAFETY: `value` returns a new reference.
-        unsafe { Owned::from_new(self.value()?).map_err(|Raised| Failed::Raised) }
+    /// Stops: the bytes are no clone.
+    #[cold]
+    fn damaged<T>(&mut self, why: &'static str) -> Option<T> {
+        self.damage = Some(why);
+        None
     }
 
-    fn end(&mut self) -> Result<(), Failed> {
+    /// After decoding stopped: raises what is wrong with the bytes, unless Python has raised.
+    #[cold]
+    fn raise(&self) -> Raised {
+        // SAFETY: decoding is done on an attached thread.
+        unsafe {
+            if !PyErr_Occurred().is_null() {
+                return Raised;
+            }
+            let why = self
+                .damage
+                .unwrap_or("it ends too early, or a length is too long");
+            raise(PyExc_ValueError, &format!("a clone is damaged: {why}"))
+        }
+    }
+
+    fn end(&mut self) -> Option<()> {
         if self.reader.remaining() > 0 || self.buffers.len() > 0 {
-            return damaged("something follows its end");
+            return self.damaged("something follows its end");
         }
-        Ok(())
+        Some(())
     }
 
-    unsafe fn args(&mut self, args: &mut Vec<Owned>) -> Result<(), Failed> {
+    unsafe fn args(&mut self, args: &mut Vec<Owned>) -> Option<()> {
         if self.reader.byte()? != wire::TUPLE {
-            return damaged("the arguments are no tuple");
+            return self.damaged("the arguments are no tuple");
         }
         self.depth = 1;
         for _ in 0..self.items(1)? {
-            // SAFETY: by the caller's promise.
-            args.push(unsafe { self.owned()? });
+            // SAFETY: by the caller's promise; each value is a new reference.
+            args.push(unsafe { Owned::from_new(self.value()?.as_ptr()) }.ok()?);
         }
         self.end()
     }
@@ -169,21 +156,21 @@ impl<'a> Decoder<'a> {
                 wire::STR => {
                     let len = self.reader.length()?;
                     let text = self.reader.take(len)?;
-                    new(self.strings.get(text)).or_else(|_| self.no_text())
+                    new(self.strings.get(text)).or_else(|| self.no_text())
                 }
                 wire::INT8 => new(PyLong_FromLong(
                     i8::from_le_bytes([self.reader.byte()?]).into(),
                 )),
                 wire::INT64 => self.int64(),
-                wire::NONE => Ok(Py_NewRef(Py_None())),
-                wire::FALSE => Ok(Py_NewRef(Py_False())),
-                wire::TRUE => Ok(Py_NewRef(Py_True())),
+                wire::NONE => new(Py_NewRef(Py_None())),
+                wire::FALSE => new(Py_NewRef(Py_False())),
+                wire::TRUE => new(Py_NewRef(Py_True())),
                 wire::VEC3 => self.vector(),
                 wire::TUPLE => {
                     let count = self.open(1)?;
                     let tuple = self.tuple(count)?;
                     self.close();
-                    Ok(tuple)
+                    Some(tuple)
                 }
                 wire::DICT => self.dict(),
                 wire::LIST => self.list(),
@@ -191,40 +178,36 @@ impl<'a> Decoder<'a> {
                 wire::BYTES => {
                     let len = self.reader.length()?;
                     let bytes = self.reader.take(len)?;
-                    new(PyBytes_FromStringAndSize(
-                        bytes.as_ptr().cast(),
-                        len as Py_ssize_t,
-                    ))
+                    let len = len as Py_ssize_t;
+                    new(PyBytes_FromStringAndSize(bytes.as_ptr().cast(), len))
                 }
                 wire::SET => self.set(),
-                wire::FROZENSET => {
-                    let set = new(PyFrozenSet_New(null_mut()))?;
-                    self.fill_set(set)
-                }
+                wire::FROZENSET => self.fill_set(PyFrozenSet_New(null_mut())),
                 wire::INT_BIG => self.big_int(),
                 wire::BUFFER => self.buffer(),
-                _ => damaged("an unknown tag"),
+                _ => self.damaged("an unknown tag"),
             }
         }
     }
 
     /// The cache of strings raised: by the text's fault it is damage.
     #[cold]
-    unsafe fn no_text(&self) -> Decoded {
+    unsafe fn no_text(&mut self) -> Decoded {
         // SAFETY: an exception is set.
         unsafe {
             if PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0 {
-                return Err(Failed::Raised);
+                return None;
             }
             PyErr_Clear();
         }
-        damaged("a str isn't UTF-8")
+        self.damaged("a str isn't UTF-8")
     }
 
+    #[inline]
     unsafe fn float(&mut self) -> Decoded {
         let value = f64::from_le_bytes(self.reader.eight()?);
         if self.hashed && value.is_nan() {
-            return damaged("NaN as a key");
+            return self.damaged("NaN as a key");
         }
         // SAFETY: attached.
         new(unsafe { PyFloat_FromDouble(value) })
@@ -236,7 +219,7 @@ impl<'a> Decoder<'a> {
             *c = f64::from_le_bytes(self.reader.eight()?);
         }
         if self.hashed && v.iter().any(|c| c.is_nan()) {
-            return damaged("NaN as a key");
+            return self.damaged("NaN as a key");
         }
         // SAFETY: the type is of the attached interpreter.
         new(unsafe { vec3::new(self.types.vec3, v) })
@@ -245,7 +228,7 @@ impl<'a> Decoder<'a> {
     unsafe fn int64(&mut self) -> Decoded {
         let value = i64::from_le_bytes(self.reader.eight()?);
         if i8::try_from(value).is_ok() {
-            return damaged("an int isn't in its short form");
+            return self.damaged("an int isn't in its short form");
         }
         // SAFETY: attached.
         new(unsafe { PyLong_FromLongLong(value) })
@@ -254,13 +237,13 @@ impl<'a> Decoder<'a> {
     unsafe fn big_int(&mut self) -> Decoded {
         let len = self.reader.length()?;
         if len <= size_of::<i64>() || len > INT_BYTES_MAX {
-            return damaged("an int isn't in its short form");
+            return self.damaged("an int isn't in its short form");
         }
         let bytes = self.reader.take(len)?;
         if let [.., below, last] = bytes
             && *last == if below & 0x80 == 0 { 0x00 } else { 0xff }
         {
-            return damaged("an int isn't in its short form");
+            return self.damaged("an int isn't in its short form");
         }
         let flags = Py_ASNATIVEBYTES_LITTLE_ENDIAN;
         // SAFETY: the pointer and length are one slice; CPython reads it only.
@@ -269,14 +252,14 @@ impl<'a> Decoder<'a> {
 
     unsafe fn buffer(&mut self) -> Decoded {
         if self.hashed {
-            return damaged("a buffer as a key");
+            return self.damaged("a buffer as a key");
         }
         let Some(bytes) = self.buffers.next() else {
-            return damaged("a buffer is missing");
+            return self.damaged("a buffer is missing");
         };
         // SAFETY: the type is of the attached interpreter.
-        unsafe { buffer::memoryview(self.types.shared_buffer, bytes.clone()) }
-            .map_err(|Raised| Failed::Raised)
+        let view = unsafe { buffer::memoryview(self.types.shared_buffer, bytes.clone()) };
+        new(view.ok()?)
     }
 
     unsafe fn list(&mut self) -> Decoded {
@@ -290,26 +273,25 @@ impl<'a> Decoder<'a> {
                 let number = self.seen.len();
                 self.seen.push(null_mut());
                 let tuple = self.tuple(count)?;
-                self.seen[number] = tuple;
+                self.seen[number] = tuple.as_ptr();
                 self.close();
-                return Ok(tuple);
+                return Some(tuple);
             }
             let list = new(PyList_New(count as Py_ssize_t))?;
-            self.seen.push(list);
+            self.seen.push(list.as_ptr());
             for at in 0..count {
-                match self.value() {
-                    Ok(item) => PyList_SET_ITEM(list, at as Py_ssize_t, item),
-                    Err(failed) => {
-                        for at in at..count {
-                            PyList_SET_ITEM(list, at as Py_ssize_t, Py_NewRef(Py_None()));
-                        }
-                        Py_DECREF(list);
-                        return Err(failed);
+                let Some(item) = self.value() else {
+                    for at in at..count {
+                        let none = Py_NewRef(Py_None());
+                        PyList_SET_ITEM(list.as_ptr(), at as Py_ssize_t, none);
                     }
-                }
+                    Py_DECREF(list.as_ptr());
+                    return None;
+                };
+                PyList_SET_ITEM(list.as_ptr(), at as Py_ssize_t, item.as_ptr());
             }
             self.close();
-            Ok(list)
+            Some(list)
         }
     }
 
@@ -319,15 +301,13 @@ impl<'a> Decoder<'a> {
         unsafe {
             let tuple = new(PyTuple_New(count as Py_ssize_t))?;
             for at in 0..count {
-                match self.value() {
-                    Ok(item) => PyTuple_SET_ITEM(tuple, at as Py_ssize_t, item),
-                    Err(failed) => {
-                        Py_DECREF(tuple);
-                        return Err(failed);
-                    }
-                }
+                let Some(item) = self.value() else {
+                    Py_DECREF(tuple.as_ptr());
+                    return None;
+                };
+                PyTuple_SET_ITEM(tuple.as_ptr(), at as Py_ssize_t, item.as_ptr());
             }
-            Ok(tuple)
+            Some(tuple)
         }
     }
 
@@ -336,54 +316,55 @@ impl<'a> Decoder<'a> {
         // SAFETY: `dict` is held by `known`: it is that, or its proxy.
         unsafe {
             self.mutable()?;
-            let dict = new(new_dict(count))?;
+            // Not presized: CPython can do that only for keys of any type, whose dicts are slower
+            // than those of str ever after.
+            let dict = new(PyDict_New())?.as_ptr();
             let known = match self.containers {
-                Containers::Live => dict,
+                Containers::Live => NonNull::new(dict)?,
                 Containers::Frozen => {
                     let proxy = PyDictProxy_New(dict);
                     Py_DECREF(dict);
                     new(proxy)?
                 }
             };
-            self.seen.push(known);
+            self.seen.push(known.as_ptr());
             for at in 0..count {
-                if let Err(failed) = self.pair(dict, at) {
-                    Py_DECREF(known);
-                    return Err(failed);
+                if self.pair(dict, at).is_none() {
+                    Py_DECREF(known.as_ptr());
+                    return None;
                 }
             }
             self.close();
-            Ok(known)
+            Some(known)
         }
     }
 
     /// Reads a key and its value into a dict that has `count`.
-    unsafe fn pair(&mut self, dict: *mut PyObject, count: usize) -> Result<(), Failed> {
+    #[inline]
+    unsafe fn pair(&mut self, dict: *mut PyObject, count: usize) -> Option<()> {
         // SAFETY: `PyDict_SetItem` takes references of its own; ours are released.
         unsafe {
-            let key = self.hashed()?;
-            let value = match self.value() {
-                Ok(value) => value,
-                Err(failed) => {
-                    Py_DECREF(key);
-                    return Err(failed);
-                }
+            let key = self.hashed()?.as_ptr();
+            let Some(value) = self.value() else {
+                Py_DECREF(key);
+                return None;
             };
-            let result = PyDict_SetItem(dict, key, value);
+            let result = PyDict_SetItem(dict, key, value.as_ptr());
             Py_DECREF(key);
-            Py_DECREF(value);
+            Py_DECREF(value.as_ptr());
             if result != 0 {
-                return Err(Failed::Raised);
+                return None;
             }
             // The value that was there is gone, and may be among those seen: nothing more may be read.
-            if PyDict_Size(dict) as usize == count {
-                return damaged("a key comes twice");
+            if (*dict.cast::<PyDictObject>()).ma_used as usize == count {
+                return self.damaged("a key comes twice");
             }
-            Ok(())
+            Some(())
         }
     }
 
     /// Reads a key or an element.
+    #[inline]
     unsafe fn hashed(&mut self) -> Decoded {
         let around = std::mem::replace(&mut self.hashed, true);
         // SAFETY: by the caller's promise.
@@ -401,50 +382,49 @@ impl<'a> Decoder<'a> {
                 Containers::Frozen => PyFrozenSet_New(null_mut()),
             };
             self.seen.push(set);
-            self.fill_set(new(set)?)
+            self.fill_set(set)
         }
     }
 
-    /// Reads the elements of a set or frozenset that nobody else knows; takes it over on an error.
+    /// Reads the elements of a set or frozenset that nobody else knows, or null where Python raised.
     unsafe fn fill_set(&mut self, set: *mut PyObject) -> Decoded {
+        let set = new(set)?;
         // SAFETY: `PySet_Add` takes a reference of its own, and may fill a frozenset that is new.
         unsafe {
-            match self.elements(set) {
-                Ok(()) => Ok(set),
-                Err(failed) => {
-                    Py_DECREF(set);
-                    Err(failed)
-                }
+            if self.elements(set.as_ptr()).is_none() {
+                Py_DECREF(set.as_ptr());
+                return None;
             }
         }
+        Some(set)
     }
 
-    unsafe fn elements(&mut self, set: *mut PyObject) -> Result<(), Failed> {
+    unsafe fn elements(&mut self, set: *mut PyObject) -> Option<()> {
         let count = self.open(1)?;
         let mut before: &[u8] = &[];
         for _ in 0..count {
             let mark = self.reader.mark();
             // SAFETY: by the caller's promise; our reference to the element is released.
             unsafe {
-                let element = self.hashed()?;
+                let element = self.hashed()?.as_ptr();
                 let result = PySet_Add(set, element);
                 Py_DECREF(element);
                 if result != 0 {
-                    return Err(Failed::Raised);
+                    return None;
                 }
             }
             let bytes = self.reader.since(mark);
             if bytes <= before {
-                return damaged("a set isn't in order");
+                return self.damaged("a set isn't in order");
             }
             before = bytes;
         }
         // SAFETY: `set` is a set.
         if unsafe { PySet_GET_SIZE(set) } as usize != count {
-            return damaged("an element comes twice");
+            return self.damaged("an element comes twice");
         }
         self.close();
-        Ok(())
+        Some(())
     }
 
     unsafe fn reference(&mut self) -> Decoded {
@@ -452,23 +432,23 @@ impl<'a> Decoder<'a> {
         let number = self.reader.length()?;
         match self.seen.get(number) {
             // SAFETY: what was seen is alive: it is in the value that is being made.
-            Some(seen) if !seen.is_null() => Ok(unsafe { Py_NewRef(*seen) }),
-            _ => damaged("a reference to nothing"),
+            Some(seen) if !seen.is_null() => new(unsafe { Py_NewRef(*seen) }),
+            _ => self.damaged("a reference to nothing"),
         }
     }
 
     /// Lists, dicts and sets can't be in a key.
-    fn mutable(&self) -> Result<(), Failed> {
+    fn mutable(&mut self) -> Option<()> {
         if self.hashed {
-            return damaged("a container that can change as a key");
+            return self.damaged("a container that can change as a key");
         }
-        Ok(())
+        Some(())
     }
 
     /// Begins a container; the number of its items, which are `values` values each.
-    fn open(&mut self, values: usize) -> Result<usize, Failed> {
+    fn open(&mut self, values: usize) -> Option<usize> {
         if self.depth == DEPTH_MAX {
-            return damaged("it is nested too deeply");
+            return self.damaged("it is nested too deeply");
         }
         self.depth += 1;
         self.items(values)
@@ -478,35 +458,14 @@ impl<'a> Decoder<'a> {
         self.depth -= 1;
     }
 
-    fn items(&mut self, values: usize) -> Result<usize, Failed> {
+    fn items(&mut self, values: usize) -> Option<usize> {
         let count = self.reader.length()?;
         match self.budget.checked_sub(count * values) {
             Some(rest) => {
                 self.budget = rest;
-                Ok(count)
+                Some(count)
             }
-            None => damaged("more items than bytes"),
+            None => self.damaged("more items than bytes"),
         }
     }
 }
-
-/// A dict with room for `count` keys.
-unsafe fn new_dict(count: usize) -> *mut PyObject {
-    // Exported without a prototype in later versions, and gone in 3.15.
-    #[cfg(not(Py_3_15))]
-    unsafe extern "C" {
-        fn _PyDict_NewPresized(count: Py_ssize_t) -> *mut PyObject;
-    }
-    // SAFETY: attached. The count was checked against the bytes.
-    unsafe {
-        #[cfg(not(Py_3_15))]
-        if count > DICT_SIZE_MIN {
-            return _PyDict_NewPresized(count as Py_ssize_t);
-        }
-        PyDict_New()
-    }
-}
-
-/// Keys that a new dict has room for.
-#[cfg(not(Py_3_15))]
-const DICT_SIZE_MIN: usize = 5;

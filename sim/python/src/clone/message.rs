@@ -88,11 +88,11 @@ impl Cloned {
 
     fn split(&self) -> Option<(&[u8], &[u8])> {
         let mut reader = Reader::new(&self.bytes);
-        if reader.byte() != Ok(wire::STR) {
+        if reader.byte() != Some(wire::STR) {
             return None;
         }
-        let len = reader.length().ok()?;
-        let name = reader.take(len).ok()?;
+        let len = reader.length()?;
+        let name = reader.take(len)?;
         Some((name, reader.mark()))
     }
 }

@@ -81,7 +81,7 @@ impl Refusal {
 
     /// Raises it as a `TypeError`, `root` being what the way begins with.
     #[cold]
-    pub(super) fn raise(self: Box<Self>, root: &str) -> Raised {
+    pub(super) fn raise(self, root: &str) -> Raised {
         let way: String = self.steps.into_iter().rev().collect();
         // SAFETY: refusals come from encoding, on an attached thread.
         unsafe { raise(PyExc_TypeError, &format!("{root}{way}: {}", self.reason)) }

@@ -1,28 +1,81 @@
 //! A cache of short strings: the names that messages and dicts repeat.
 
 use std::ptr::null_mut;
-use std::slice;
 
 use pyo3_ffi::*;
 
-/// Longest text that is kept, bytes.
-const TEXT_BYTES_MAX: usize = 24;
-/// Entries, each place for one text; a power of two.
-const ENTRIES: usize = 512;
+/// Longest text that is kept, bytes: what a [`Key`] holds all of.
+const TEXT_BYTES_MAX: usize = 16;
+/// Sets of entries; a power of two.
+const SETS: usize = 256;
+/// Entries of a set, which are searched one after another: a set fills a cache line.
+const WAYS: usize = 2;
+
+/// A text of at most [`TEXT_BYTES_MAX`] bytes, whole, in a form that is compared at once.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Key {
+    head: u64,
+    tail: u64,
+    len: usize,
+}
+
+impl Key {
+    /// For a given length the bytes can be told from head and tail: these overlap, but miss nothing.
+    #[inline]
+    fn new(text: &[u8]) -> Self {
+        let len = text.len();
+        let (head, tail) = if let (Some(head), Some(tail)) =
+            (text.first_chunk::<8>(), text.last_chunk::<8>())
+        {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            let (head, tail) = (u32::from_le_bytes(*head), u32::from_le_bytes(*tail));
+            (u64::from(head), u64::from(tail))
+        } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
+            (
+                u64::from_le_bytes([*first, text[len / 2], *last, 0, 0, 0, 0, 0]),
+                0,
+            )
+        } else {
+            (0, 0)
+        };
+        Self { head, tail, len }
+    }
+
+    /// The set that the text belongs to: by Fibonacci hashing, in which the high bits of the product
+    /// depend on all bits.
+    #[inline]
+    fn set(&self) -> usize {
+        let bits = self.head ^ self.tail.rotate_left(29) ^ self.len as u64;
+        (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize
+    }
+}
+
+/// A text and its string.
+#[derive(Clone, Copy)]
+struct Entry {
+    key: Key,
+    /// Null while the entry is free.
+    string: *mut PyObject,
+}
 
 /// Short ASCII strings of one interpreter, found by their bytes.
 ///
 /// # Invariants
-/// Entries are null or owned references to compact ASCII strings. Used and dropped while the thread is
-/// attached to the interpreter.
+/// Strings are null or owned references. Used and dropped while the thread is attached to the
+/// interpreter.
 pub(super) struct Strings {
-    entries: Box<[*mut PyObject; ENTRIES]>,
+    sets: Box<[[Entry; WAYS]; SETS]>,
 }
 
 impl Strings {
     pub(super) fn new() -> Self {
+        let free = Entry {
+            key: Key::default(),
+            string: null_mut(),
+        };
         Self {
-            entries: Box::new([null_mut(); ENTRIES]),
+            sets: Box::new([[free; WAYS]; SETS]),
         }
     }
 
@@ -33,38 +86,41 @@ impl Strings {
     #[inline]
     pub(super) unsafe fn get(&mut self, text: &[u8]) -> *mut PyObject {
         if text.len() > TEXT_BYTES_MAX {
-            // SAFETY: attached; the pointer and length are one slice.
+            // SAFETY: attached, by the caller's promise.
             return unsafe { decode(text) };
         }
-        let entry = &mut self.entries[place(text)];
-        // SAFETY: by the invariant an entry is null or an ASCII string, of which the data is `len`
-        // bytes behind its head.
-        unsafe {
-            if !entry.is_null() {
-                let len = PyUnicode_GET_LENGTH(*entry) as usize;
-                if slice::from_raw_parts(PyUnicode_DATA(*entry).cast::<u8>(), len) == text {
-                    return Py_NewRef(*entry);
-                }
+        let key = Key::new(text);
+        let set = &mut self.sets[key.set()];
+        for entry in set.iter() {
+            if entry.key == key && !entry.string.is_null() {
+                // SAFETY: the entry's reference keeps it alive.
+                return unsafe { Py_NewRef(entry.string) };
             }
-            replace(entry, text)
         }
+        // SAFETY: attached, by the caller's promise.
+        unsafe { replace(set, key, text) }
     }
 }
 
-/// Decodes `text` and keeps it in `entry` if it is ASCII.
+/// Decodes `text` and keeps it in place of the set's oldest if it is ASCII.
 ///
 /// # Safety
-/// As for [`Strings::get`]; the entry keeps the invariant of [`Strings`].
+/// As for [`Strings::get`].
 #[cold]
-unsafe fn replace(entry: &mut *mut PyObject, text: &[u8]) -> *mut PyObject {
-    // SAFETY: the entry's old string is released after the new one took its place. Interning makes the
-    // string the same object as the constants in scripts, which look-ups compare first.
+unsafe fn replace(set: &mut [Entry; WAYS], key: Key, text: &[u8]) -> *mut PyObject {
+    // SAFETY: the oldest string is released after its place was taken. Interning makes the string the
+    // same object as the constants in scripts, which look-ups compare first.
     unsafe {
         let mut string = decode(text);
         if !string.is_null() && PyUnicode_IS_COMPACT_ASCII(string) != 0 {
             PyUnicode_InternInPlace(&mut string);
-            let old = std::mem::replace(entry, Py_NewRef(string));
-            Py_XDECREF(old);
+            let oldest = set[WAYS - 1].string;
+            set.copy_within(..WAYS - 1, 1);
+            set[0] = Entry {
+                key,
+                string: Py_NewRef(string),
+            };
+            Py_XDECREF(oldest);
         }
         string
     }
@@ -81,28 +137,30 @@ unsafe fn decode(text: &[u8]) -> *mut PyObject {
     }
 }
 
-/// Where a text is kept, by its first and last eight bytes.
-#[inline]
-fn place(text: &[u8]) -> usize {
-    let len = text.len();
-    let (head, tail) = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => {
-            let mut bytes = [0; 8];
-            bytes[..len].copy_from_slice(text);
-            (u64::from_le_bytes(bytes), 0)
-        }
-    };
-    // Fibonacci hashing: the product's high bits depend on all bits of the sum.
-    let mixed = (head ^ tail.rotate_left(29) ^ len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> (64 - ENTRIES.trailing_zeros())) as usize
-}
-
 impl Drop for Strings {
     fn drop(&mut self) {
-        for entry in self.entries.iter_mut() {
+        for entry in self.sets.as_flattened_mut() {
             // SAFETY: our reference, released on the interpreter's thread by the invariant.
-            unsafe { Py_XDECREF(std::mem::replace(entry, null_mut())) }
+            unsafe { Py_XDECREF(std::mem::replace(&mut entry.string, null_mut())) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+
+    #[test]
+    fn keys_tell_texts_apart() {
+        let text = b"abcdefghijklmnop";
+        for len in 0..=text.len() {
+            let key = Key::new(&text[..len]);
+            for at in 0..len {
+                let mut other = text[..len].to_vec();
+                other[at] ^= 0x80;
+                assert!(key != Key::new(&other), "byte {at} of {len}");
+            }
+            assert!(key != Key::new(&[&text[..len], b"\0"].concat()), "{len}");
         }
     }
 }

@@ -39,10 +39,14 @@ pub(super) const REFERENCE: u8 = 15;
 /// The next of the buffers beside the bytes; only in messages.
 pub(super) const BUFFER: u8 = 16;
 
+/// Texts up to here are written without calls.
+const SHORT_TEXT: usize = 16;
+
 /// Lengths from here on take five bytes.
 const LONG: usize = 255;
 
 /// Writes a length. Values that long were refused before they got here.
+#[inline]
 pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
     if length < LONG {
         out.push(length as u8);
@@ -54,13 +58,40 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
 }
 
 /// Writes a `str`.
+#[inline]
 pub(super) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(STR);
-    write_length(out, text.len());
-    out.extend_from_slice(text);
+    let len = text.len();
+    if len > SHORT_TEXT {
+        out.push(STR);
+        write_length(out, len);
+        out.extend_from_slice(text);
+        return;
+    }
+    out.reserve(2 + SHORT_TEXT);
+    // SAFETY: there is room for `2 + len` bytes, which are all written before they count: from either
+    // end eight at a time, or four, or one by one, so that no call is needed.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len());
+        end.write(STR);
+        end.add(1).write(len as u8);
+        let to = end.add(2);
+        if let (Some(head), Some(tail)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            to.cast::<[u8; 8]>().write(*head);
+            to.add(len - 8).cast::<[u8; 8]>().write(*tail);
+        } else if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            to.cast::<[u8; 4]>().write(*head);
+            to.add(len - 4).cast::<[u8; 4]>().write(*tail);
+        } else {
+            for (at, &byte) in text.iter().enumerate() {
+                to.add(at).write(byte);
+            }
+        }
+        out.set_len(out.len() + 2 + len);
+    }
 }
 
 /// Writes an `int` of 64 bits.
+#[inline]
 pub(super) fn write_int(out: &mut Vec<u8>, value: i64) {
     if let Ok(small) = i8::try_from(value) {
         out.extend_from_slice(&[INT8, small as u8]);
@@ -70,17 +101,14 @@ pub(super) fn write_int(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Writes a tag and eight bytes.
+#[inline]
 pub(super) fn write_eight(out: &mut Vec<u8>, tag: u8, bytes: [u8; 8]) {
     let mut all = [tag; 9];
     all[1..].copy_from_slice(&bytes);
     out.extend_from_slice(&all);
 }
 
-/// Why bytes are no clone. Ours always are; a record or another process may be damaged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Damaged(pub(super) &'static str);
-
-/// Bytes being read.
+/// Bytes being read. `None` says that they end too early, or that a length is too long.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -95,51 +123,33 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Damaged> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or(Damaged("it ends too early"))?;
-        self.rest = rest;
-        Ok(taken)
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        self.rest.split_off(..count)
     }
 
     #[inline]
-    pub(super) fn byte(&mut self) -> Result<u8, Damaged> {
-        let (&byte, rest) = self
-            .rest
-            .split_first()
-            .ok_or(Damaged("it ends too early"))?;
-        self.rest = rest;
-        Ok(byte)
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.rest.split_off_first().copied()
     }
 
     #[inline]
-    pub(super) fn eight(&mut self) -> Result<[u8; 8], Damaged> {
-        let (&bytes, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(Damaged("it ends too early"))?;
+    pub(super) fn eight(&mut self) -> Option<[u8; 8]> {
+        let (&bytes, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
-        Ok(bytes)
+        Some(bytes)
     }
 
+    /// A length; `None` also where it isn't in its short form.
     #[inline]
-    pub(super) fn length(&mut self) -> Result<usize, Damaged> {
+    pub(super) fn length(&mut self) -> Option<usize> {
         let short = usize::from(self.byte()?);
         if short < LONG {
-            return Ok(short);
+            return Some(short);
         }
-        let (&bytes, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(Damaged("it ends too early"))?;
+        let (&bytes, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         let long = u32::from_le_bytes(bytes) as usize;
-        if long < LONG {
-            return Err(Damaged("a length isn't in its short form"));
-        }
-        Ok(long)
+        (long >= LONG).then_some(long)
     }
 
     /// Where this reader stands, to name a part that was read: see [`Self::since`].
@@ -164,12 +174,12 @@ mod tests {
             write_length(&mut bytes, length);
             assert_eq!(bytes.len(), if length < 255 { 1 } else { 5 });
             let mut reader = Reader::new(&bytes);
-            assert_eq!(reader.length(), Ok(length));
+            assert_eq!(reader.length(), Some(length));
             assert_eq!(reader.remaining(), 0);
         }
         let long_form_of_a_short_one = [255, 254, 0, 0, 0];
-        assert!(Reader::new(&long_form_of_a_short_one).length().is_err());
-        assert!(Reader::new(&[255, 0]).length().is_err());
-        assert!(Reader::new(&[]).length().is_err());
+        assert!(Reader::new(&long_form_of_a_short_one).length().is_none());
+        assert!(Reader::new(&[255, 0]).length().is_none());
+        assert!(Reader::new(&[]).length().is_none());
     }
 }

@@ -372,3 +372,37 @@ fn digests_tell_messages_apart() {
     assert_ne!(one.digest(), other.digest());
     assert_eq!(one.len(), 5000 + 5 + 2 + 2 + 1, "name, tuple, 1, buffer");
 }
+
+/// Each instance of a heap type holds a reference to it: whatever leaks, leaks a vector with it.
+#[test]
+fn neither_clones_nor_their_ruins_leak() {
+    let python = &mut Interpreter::start();
+    python
+        .run(
+            "import gc, sys\n\
+             v = Vec3(1, 2, 3)\n\
+             l = [v]\n\
+             sample = {v: [v, (v, {v, 1}), frozenset((v, 2))], 'd': {'l': l, (v, 3): l}}\n\
+             sample['me'] = sample\n",
+        )
+        .unwrap();
+    let value = python.eval("sample").unwrap();
+    let bytes = python.encode(&value).unwrap();
+    let vectors = |python: &mut Interpreter| {
+        python.run("gc.collect()").unwrap();
+        python.show("sys.getrefcount(Vec3)").unwrap()
+    };
+    let before = vectors(python);
+    for containers in [Containers::Live, Containers::Frozen] {
+        python.decode(&bytes, containers).unwrap();
+        for len in 0..bytes.len() {
+            let error = python.decode(&bytes[..len], containers).unwrap_err();
+            assert!(error.contains("damaged"), "{error}");
+            // The tag of nothing in place of each byte stops it elsewhere, or changes a value.
+            let mut bytes = bytes.clone();
+            bytes[len] = 0xf0;
+            let _ = python.decode(&bytes, containers);
+        }
+    }
+    assert_eq!(vectors(python), before);
+}
