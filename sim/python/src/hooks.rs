@@ -50,6 +50,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) stats: &'a mut HookStats,
     /// Entities that lose this tick, ascending.
     pub(crate) failed: &'a mut Vec<EntityId>,
+    /// Entities whose slots may have been written, ascending: id, kind and row.
+    pub(crate) touched: &'a mut Vec<(EntityId, KindId, usize)>,
     /// Arguments of the call that is made; kept for its memory.
     pub(crate) arguments: &'a mut Vec<Owned>,
 }
@@ -78,7 +80,11 @@ impl Runner<'_> {
             let mine = messages_to(&mut messages, id);
             let command = command_to(&mut commands, id);
             let info = self.kinds.info(kind);
-            if info.tick.is_none() && mine.is_empty() && command.is_none() {
+            let called = info.tick.is_some() || !mine.is_empty() || command.is_some();
+            if called || self.kinds.table.kinds[kind.index()].projectile.is_some() {
+                self.touched.push((id, kind, row));
+            }
+            if !called {
                 continue;
             }
             let pair = &self.population.objects[kind.index()][row];

@@ -40,6 +40,8 @@ pub struct ScriptZone {
     changed: Vec<(EntityId, KindId, u64)>,
     /// Entities that lost this tick, ascending.
     failed: Vec<EntityId>,
+    /// Entities of this tick that the gather looks at; the others have run no hook.
+    touched: Vec<(EntityId, KindId, usize)>,
     stats: HookStats,
     table: Arc<FieldTable>,
     clock: fn() -> u64,
@@ -98,6 +100,7 @@ impl ScriptZone {
             gather: Gather::default(),
             changed: Vec::new(),
             failed: Vec::new(),
+            touched: Vec::new(),
             stats: HookStats::default(),
             table: Arc::default(),
             clock: config.clock,
@@ -150,6 +153,7 @@ impl ScriptZone {
         let views = self.context.far.borrow_mut().take();
         drop(views);
         self.failed.clear();
+        self.touched.clear();
         self.changed.clear();
     }
 
@@ -268,6 +272,7 @@ impl ScriptZone {
             dt: &objects.dt,
             stats: &mut self.stats,
             failed: &mut self.failed,
+            touched: &mut self.touched,
             arguments: &mut objects.arguments,
         };
         // SAFETY: attached; hooks run on the context's stage, native systems after them.
@@ -286,10 +291,7 @@ impl ScriptZone {
         let context = &*self.context;
         let kinds = context.kinds.get().expect("a started zone has its kinds");
         let population = &mut self.population;
-        let mut rows = [0_usize; 64];
-        for &(id, kind) in &population.order {
-            let row = rows[kind.index()];
-            rows[kind.index()] += 1;
+        for &(id, kind, row) in &self.touched {
             let info = kinds.info(kind);
             let pair = &population.objects[kind.index()][row];
             let table = &mut population.own[kind.index()];
