@@ -105,14 +105,15 @@ class Royale(Match):
         """Whether the dead come back."""
         return rules.RESPAWN and self.state != OVER or self.state == WARMUP
 
-    def ground_spawn(self, by: Entity) -> Vec3:
-        """A place to appear on foot: in the circle, and of some the one farthest from anybody."""
+    def ground_spawn(self, by: Entity, people: "list[player.Player]") -> Vec3:
+        """A place to appear on foot: in the circle, and of some the one farthest from anybody
+        of `people`."""
         points = spawn_points()
         if not points:
             half = map_size() / 2
             return Vec3(half, ground(half, half), half)
         disc = self.next_disc if self.state == FIGHT else whole_map()
-        others = [p.position for p in find(player.Player) if p.alive]
+        others = [p.position for p in people if p.alive]
         best, best_room = points[by.randrange(len(points))], -1.0
         for _ in range(6):
             at = points[by.randrange(len(points))]
@@ -130,7 +131,8 @@ class Royale(Match):
         self.settled_at = now + 4
         self.broadcast("joined", name)
         if self.respawns:
-            at, gliding = self.ground_spawn(self), False
+            # Nobody is asked for: a hundred may join in one tick.
+            at, gliding = self.ground_spawn(self, []), False
         elif self.state == FIGHT and now - self.began <= rules.LATE_JOIN_TICKS:
             at, gliding = self._drop_point(self.next_disc), True
             self.entrants += 1
@@ -251,7 +253,7 @@ class Royale(Match):
         self.state = WARMUP
         self.next_at = 0
         for p in people:
-            self.send(p.id, "enter", self.ground_spawn(p))
+            self.send(p.id, "enter", self.ground_spawn(self, []))
 
     def _begin(self, people: "list[player.Player]", now: int) -> None:
         self.state = FIGHT
@@ -352,7 +354,7 @@ class Royale(Match):
                 self.send(surplus.id, "dismiss")
         for _ in range(min(wanted - len(bots), _BOTS_AT_ONCE)):
             if self.respawns:
-                self._add_bot(self.ground_spawn(self), gliding=False)
+                self._add_bot(self.ground_spawn(self, people), gliding=False)
             else:
                 self._add_bot(self._drop_point(self.next_disc), gliding=True)
                 self.entrants += 1

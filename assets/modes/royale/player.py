@@ -270,7 +270,7 @@ class Player(Entity):
         if self.respawn_at and now >= self.respawn_at:
             game = get(self.game)
             if isinstance(game, match.Royale):
-                self.appear(game.ground_spawn(self), gliding=False)
+                self.appear(game.ground_spawn(self, find(Player)), gliding=False)
         elif self.owner:
             self._watch(now)
 
