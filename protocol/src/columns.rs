@@ -161,6 +161,27 @@ impl Column {
         }
     }
 
+    /// Appends the bytes of the value in a row. Rows are written for every changed entity of every
+    /// tick, hence not by way of [`Column::get`].
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Bool(v) | Self::U8(v) => out.push(v[row]),
+            Self::U16(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+            Self::U32(v) | Self::Entity(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+            Self::I32(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+            Self::F32(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+            Self::F64(v) => out.extend_from_slice(&v[row].to_le_bytes()),
+            Self::Vec3(v) => {
+                out.extend_from_slice(v[row].map(f64::to_le_bytes).as_flattened());
+            }
+            Self::Var(v) => {
+                let bytes = v.get(row);
+                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                out.extend_from_slice(bytes);
+            }
+        }
+    }
+
     /// Bytes of a field before any that its length asks for.
     const fn width(&self) -> usize {
         match self {
@@ -321,7 +342,7 @@ impl KindTable {
     /// Where there is no such row.
     pub fn write_row(&self, row: usize, out: &mut Vec<u8>) {
         for column in &self.columns {
-            column.get(row).write(out);
+            column.write(row, out);
         }
     }
 
@@ -334,7 +355,7 @@ impl KindTable {
         let mask = mask & self.all_fields();
         out.extend(mask.to_le_bytes());
         for field in bits(mask) {
-            self.columns[field].get(row).write(out);
+            self.columns[field].write(row, out);
         }
     }
 
