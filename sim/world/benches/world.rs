@@ -1,7 +1,7 @@
 //! What the questions to the world cost, on the island: `cargo bench -p tessera-world`.
 //!
-//! Each round asks one question of a list drawn from a fixed seed, so that caches see a match rather than one spot. parry's
-//! rays against the same terrain and boxes are there for comparison.
+//! Each round asks one question of a list drawn from a fixed seed, so that caches see a match
+//! rather than one spot. parry's rays against the same terrain and boxes are there for comparison.
 #![allow(missing_docs)] // criterion's macros make undocumented functions
 
 #[path = "../tests/common/mod.rs"]
@@ -71,7 +71,8 @@ fn rays(c: &mut Criterion) {
     });
 }
 
-/// The same world in parry's shapes: a height field and a compound of cuboids in its bounding volume hierarchy.
+/// The same world in parry's shapes: a height field and a compound of cuboids in its bounding
+/// volume hierarchy.
 fn parry(world: &World) -> (SharedShape, Compound) {
     let height = |row: usize, column: usize| world.ground(column as f64 * 4.0, row as f64 * 4.0);
     let samples = parry3d_f64::utils::Array2::new(

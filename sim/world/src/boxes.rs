@@ -1,5 +1,6 @@
-//! Boxes: walls, roofs, rocks and crates. Upright, turned about the vertical axis only, so that every face is either
-//! level or plumb and what a moving cylinder has to avoid is again a simple shape, a [`Prism`].
+//! Boxes: walls, roofs, rocks and crates. Upright, turned about the vertical axis only, so that
+//! every face is either level or plumb and what a moving cylinder has to avoid is again a simple
+//! shape, a [`Prism`].
 
 use glam::{DVec2, DVec3};
 use serde::Deserialize;
@@ -46,8 +47,9 @@ pub(crate) struct Contact {
     pub(crate) normal: DVec3,
 }
 
-/// The positions of an upright cylinder's feet at which it would overlap a box: the box's rectangle, rounded by the
-/// cylinder's radius, from the cylinder's height below the box to the box's top.
+/// The positions of an upright cylinder's feet at which it would overlap a box: the box's
+/// rectangle, rounded by the cylinder's radius, from the cylinder's height below the box to the
+/// box's top.
 pub(crate) struct Prism<'a> {
     solid: &'a Solid,
     radius: f64,
@@ -77,7 +79,8 @@ impl Solid {
         }
     }
 
-    /// The smallest axis-aligned rectangle around it, seen from above: (least, greatest), as (x, z).
+    /// The smallest axis-aligned rectangle around it, seen from above: (least, greatest), as (x,
+    /// z).
     pub fn footprint(&self) -> (DVec2, DVec2) {
         let (cos, sin) = (self.turn.x.abs(), self.turn.y.abs());
         let reach = DVec2::new(
@@ -93,7 +96,8 @@ impl Solid {
         self.centre.y + self.half.y
     }
 
-    /// The first point of it on a ray; distance 0 with the normal against the ray where the origin is inside.
+    /// The first point of it on a ray; distance 0 with the normal against the ray where the origin
+    /// is inside.
     pub(crate) fn raycast(&self, origin: DVec3, dir: DVec3, max: f64) -> Option<Contact> {
         let (p, d) = (self.local(origin - self.centre), self.local(dir));
         let span = slab(p.x, d.x, self.half.x, DVec3::X)?
@@ -138,8 +142,9 @@ impl Solid {
 }
 
 impl Prism<'_> {
-    /// Where feet that move from `origin` by `d` first touch the prism. Feet that start inside (by a rounding error, or
-    /// because someone put them there) touch at once, at the nearest face, unless they are on their way out.
+    /// Where feet that move from `origin` by `d` first touch the prism. Feet that start inside (by
+    /// a rounding error, or because someone put them there) touch at once, at the nearest face,
+    /// unless they are on their way out.
     pub(crate) fn sweep(&self, origin: DVec3, d: DVec3) -> Option<Contact> {
         let (p, d) = (
             self.solid.local(origin - self.solid.centre),
@@ -157,7 +162,8 @@ impl Prism<'_> {
         let (t, normal) = if span.enter >= 0.0 {
             (span.enter, span.normal)
         } else {
-            // No way out means on the surface but for rounding: then the face that the line came through.
+            // No way out means on the surface but for rounding: then the face that the line came
+            // through.
             (0.0, self.way_out(p).map_or(span.normal, DVec3::normalize))
         };
         (normal.dot(d) < 0.0).then(|| Contact {
@@ -166,7 +172,8 @@ impl Prism<'_> {
         })
     }
 
-    /// The shortest way out for feet inside the prism, in the world's axes; `None` if they are outside.
+    /// The shortest way out for feet inside the prism, in the world's axes; `None` if they are
+    /// outside.
     pub(crate) fn escape(&self, feet: DVec3) -> Option<DVec3> {
         let p = self.solid.local(feet - self.solid.centre);
         self.way_out(p).map(|out| self.solid.global(out))
@@ -223,8 +230,9 @@ impl Prism<'_> {
         if d.x == 0.0 && d.z == 0.0 {
             return self.way_out_level(p).map(|_| span);
         }
-        // The line enters (or leaves) the rectangle around the rounded one. Where it does so beside a corner it meets the
-        // corner's circle or misses everything, since the circle covers all of the corner's inner edges.
+        // The line enters (or leaves) the rectangle around the rounded one. Where it does so beside
+        // a corner it meets the corner's circle or misses everything, since the circle covers all
+        // of the corner's inner edges.
         if let Some(circle) = self.corner(p, d, span.enter)? {
             span.enter = circle.enter;
             span.normal = circle.normal;
@@ -235,8 +243,8 @@ impl Prism<'_> {
         Some(span)
     }
 
-    /// If the line is beside a corner at `t`: its part in the corner's circle. `None` if it misses that, and
-    /// `Some(None)` if it is beside none.
+    /// If the line is beside a corner at `t`: its part in the corner's circle. `None` if it misses
+    /// that, and `Some(None)` if it is beside none.
     #[allow(clippy::option_option)] // three outcomes; an enum would only rename them
     fn corner(&self, p: DVec3, d: DVec3, t: f64) -> Option<Option<Span>> {
         let (half, at) = (self.solid.half, p + d * t);

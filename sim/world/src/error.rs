@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Why a map could not be loaded. Each message names the file, the place in it and what is permitted there.
+/// Why a map could not be loaded. Each message names the file, the place in it and what is
+/// permitted there.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
     /// The map's file or its heights could not be read.

@@ -38,7 +38,8 @@ impl Geometry {
             total += *end;
             *end = total - *end;
         }
-        // Each cell's end starts at its beginning and is moved up by each box that is written there.
+        // Each cell's end starts at its beginning and is moved up by each box that is written
+        // there.
         let mut cell_boxes = vec![0; total as usize];
         for (index, solid) in (0u32..).zip(&boxes) {
             let (low, high) = solid.footprint();
@@ -91,7 +92,8 @@ impl Geometry {
 
     /// Whether an upright cylinder is on the map, not below the ground and free of boxes.
     pub(crate) fn is_free(&self, feet: DVec3, radius: f64, height: f64) -> bool {
-        /// Metres by which the feet may be in the ground, for positions that were rounded on their way here.
+        /// Metres by which the feet may be in the ground, for positions that were rounded on their
+        /// way here.
         const SUNK_MAX: f64 = 0.01;
         let inside = radius..=self.terrain.size() - radius;
         inside.contains(&feet.x)

@@ -1,10 +1,11 @@
-//! Walking along a line through the cells of a square grid (Amanatides and Woo, "A Fast Voxel Traversal Algorithm for
-//! Ray Tracing", 1987).
+//! Walking along a line through the cells of a square grid (Amanatides and Woo, "A Fast Voxel
+//! Traversal Algorithm for Ray Tracing", 1987).
 
 use glam::DVec3;
 
-/// The cells of a grid over `[0, cells·cell]²` (x and z) that the line `origin + d·t` passes for t in `[0, t_max]`, in
-/// order, each with its part of the line. Always ends: each step moves one cell further along the line's direction.
+/// The cells of a grid over `[0, cells·cell]²` (x and z) that the line `origin + d·t` passes for t
+/// in `[0, t_max]`, in order, each with its part of the line. Always ends: each step moves one cell
+/// further along the line's direction.
 pub(crate) struct CellWalk {
     axes: [Axis; 2],
     t: f64,

@@ -12,9 +12,9 @@
 //! ]
 //! ```
 //!
-//! The file of heights: the 8 bytes `TSHEIGHT`, the number n of samples along each side as a little-endian u32, and n²
-//! little-endian u16, row by row with x running fastest; n is `size / cell + 1`. A sample s stands for a height of
-//! `base + step · s` metres.
+//! The file of heights: the 8 bytes `TSHEIGHT`, the number n of samples along each side as a
+//! little-endian u32, and n² little-endian u16, row by row with x running fastest; n is `size /
+//! cell + 1`. A sample s stands for a height of `base + step · s` metres.
 
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,10 @@
-//! How a character moves: a kinematic slide of an upright cylinder. It walks up slopes and steps, slides along walls and
-//! down cliffs, and never ends inside anything it did not start in. Gravity and jumps are the caller's: they are
-//! velocity.
+//! How a character moves: a kinematic slide of an upright cylinder. It walks up slopes and steps,
+//! slides along walls and down cliffs, and never ends inside anything it did not start in. Gravity
+//! and jumps are the caller's: they are velocity.
 //!
-//! The scheme is Quake's (`SV_FlyMove`, `PM_StepSlideMove`): move, and at each contact take the part of the motion away
-//! that goes into the surface; a walker blocked by a box tries again from a step higher and takes what gets further.
+//! The scheme is Quake's (`SV_FlyMove`, `PM_StepSlideMove`): move, and at each contact take the
+//! part of the motion away that goes into the surface; a walker blocked by a box tries again from a
+//! step higher and takes what gets further.
 
 use glam::{DVec2, DVec3};
 
@@ -29,8 +30,8 @@ const ALTITUDE_MAX: f64 = 10_000.0;
 /// Longer moves are cut to this, seconds.
 const DT_MAX: f64 = 0.25;
 
-/// A fall blocked to less than this, metres, between surfaces too steep to stand on counts as standing: or else someone
-/// in a crevice could neither walk nor jump.
+/// A fall blocked to less than this, metres, between surfaces too steep to stand on counts as
+/// standing: or else someone in a crevice could neither walk nor jump.
 const WEDGED_M: f64 = 1e-6;
 
 /// Rounds of pushing a character out of boxes that it starts in.
@@ -52,7 +53,8 @@ pub struct Character {
 pub struct Moved {
     /// The feet.
     pub position: DVec3,
-    /// Metres per second: the velocity given, without what contacts took away. Its y is 0 on walkable ground.
+    /// Metres per second: the velocity given, without what contacts took away. Its y is 0 on
+    /// walkable ground.
     pub velocity: DVec3,
     /// Whether the character stands on something walkable.
     pub grounded: bool,
@@ -74,7 +76,8 @@ struct Slide {
 }
 
 impl Geometry {
-    /// Moves a character for `dt` seconds. Anything that is not finite counts as 0, in each component.
+    /// Moves a character for `dt` seconds. Anything that is not finite counts as 0, in each
+    /// component.
     pub(crate) fn move_character(
         &self,
         character: &Character,
@@ -117,13 +120,12 @@ impl Geometry {
     fn walk(&self, body: Cylinder, step: f64, feet: DVec3, velocity: DVec3, dt: f64) -> Moved {
         let level = velocity.with_y(0.0);
         let mut slide = self.slide(body, feet, level * dt, level);
-        if slide.hit_box_side
-            && step > 0.0
-            && let Some(raised) = self.slide_over_step(body, step, feet, level * dt, level)
-            && feet.distance_squared(raised.feet.with_y(feet.y))
-                > feet.distance_squared(slide.feet.with_y(feet.y))
-        {
-            slide = raised;
+        if slide.hit_box_side && step > 0.0 {
+            let raised = self.slide_over_step(body, step, feet, level * dt, level);
+            let covered = |slide: &Slide| feet.distance_squared(slide.feet.with_y(feet.y));
+            if covered(&raised) > covered(&slide) {
+                slide = raised;
+            }
         }
         if let Some(landed) = self.support(body, slide.feet, step.max(SUPPORT_M)) {
             return Moved {
@@ -160,7 +162,7 @@ impl Geometry {
         }
     }
 
-    /// The same motion from a step higher, put down again; `None` where one could not stand afterwards.
+    /// The same motion from a step higher, put down again.
     fn slide_over_step(
         &self,
         body: Cylinder,
@@ -168,19 +170,17 @@ impl Geometry {
         feet: DVec3,
         d: DVec3,
         velocity: DVec3,
-    ) -> Option<Slide> {
+    ) -> Slide {
         let up = self.slide(body, feet, DVec3::Y * step, DVec3::ZERO).feet;
         let mut raised = self.slide(body, up, d, velocity);
         let down = feet.y - raised.feet.y;
         let touch = self.sweep(body, raised.feet, DVec3::Y * down);
-        if touch.is_some_and(|touch| touch.contact.normal.y < WALKABLE_COS) {
-            return None;
-        }
         raised.feet.y += down * touch.map_or(1.0, |touch| touch.contact.t);
-        Some(raised)
+        raised
     }
 
-    /// Where the feet come to stand if put down by at most `depth` metres; `None` over nothing walkable.
+    /// Where the feet come to stand if put down by at most `depth` metres; `None` over nothing
+    /// walkable.
     fn support(&self, body: Cylinder, feet: DVec3, depth: f64) -> Option<DVec3> {
         let touch = self.sweep(body, feet, DVec3::Y * -depth)?;
         let landed = feet - DVec3::Y * (depth * touch.contact.t);
@@ -259,10 +259,6 @@ impl Slide {
 
     fn meet_ceiling(&mut self) {
         self.velocity.y = self.velocity.y.min(0.0);
-        if self.floor.is_some() {
-            // The ground rises under a low ceiling: no way on.
-            self.d = DVec3::ZERO;
-        }
         self.d.y = self.d.y.min(0.0);
     }
 
@@ -282,8 +278,8 @@ impl Slide {
         }
     }
 
-    /// Turns a fall away from a cliff. The fall itself is kept: callers set the level velocity anew each tick, and a
-    /// projection would then slow the slide to a crawl.
+    /// Turns a fall away from a cliff. The fall itself is kept: callers set the level velocity anew
+    /// each tick, and a projection would then slow the slide to a crawl.
     fn slide_down(&mut self, cliff: DVec3) {
         let away = DVec3::new(cliff.x, 0.0, cliff.z) / (cliff.x * cliff.x + cliff.z * cliff.z);
         self.d -= away * self.d.dot(cliff).min(0.0);

@@ -1,11 +1,13 @@
 //! Where a character can walk, and the way from here to there.
 //!
-//! A grid of 1 m cells is computed when the map is loaded. A cell that one can stand in has an anchor, a point that is free
-//! of boxes, and a bit for each neighbour whose anchor can be reached by a straight walk from its own. A path is an A* over
-//! the anchors, shortened where there is a straight walk. There is one level: roofs, and what stands on boxes higher than
-//! a step, are no part of it.
+//! A grid of 1 m cells is computed when the map is loaded. A cell that one can stand in has an
+//! anchor, a point that is free of boxes, and a bit for each neighbour whose anchor can be reached
+//! by a straight walk from its own. A path is an A* over the anchors, shortened where there is a
+//! straight walk. There is one level: roofs, and what stands on boxes higher than a step, are no
+//! part of it.
 //!
-//! Cells of 2 m, which would do in the open, lose the doors: an opening of 1.8 m leaves 0.9 m to the middle of a character.
+//! Cells of 2 m, which would do in the open, lose the doors: an opening of 1.8 m leaves 0.9 m to
+//! the middle of a character.
 
 use std::cell::RefCell;
 
@@ -53,7 +55,8 @@ pub(crate) struct Navigation {
     ground: Vec<Ground>,
     /// For each cell: bit k is set if its neighbour k can be walked to.
     edges: Vec<u8>,
-    /// Cells with equal numbers are connected, those with different ones are not; 0 where one can't stand.
+    /// Cells with equal numbers are connected, those with different ones are not; 0 where one can't
+    /// stand.
     regions: Vec<u16>,
 }
 
@@ -91,8 +94,8 @@ impl Navigation {
         navigation
     }
 
-    /// The points to walk to from `start` (itself not included). The last is the goal on its floor, or the nearest place
-    /// to it where one can stand.
+    /// The points to walk to from `start` (itself not included). The last is the goal on its floor,
+    /// or the nearest place to it where one can stand.
     pub(crate) fn path(
         &self,
         geometry: &Geometry,
@@ -175,7 +178,8 @@ impl Navigation {
         passed == 1.0
     }
 
-    /// The nearest cell with an anchor, of the given region, preferring those that can be walked to straight.
+    /// The nearest cell with an anchor, of the given region, preferring those that can be walked to
+    /// straight.
     fn anchored_near(&self, geometry: &Geometry, point: DVec2, region: Option<u16>) -> Option<u32> {
         let home = (point / CELL_M).floor().as_ivec2();
         let mut near =
@@ -197,7 +201,8 @@ impl Navigation {
         straight.or(near.first()).map(|&(_, cell, _)| cell)
     }
 
-    /// The point on the floor at a place: on the terrain, or a skin above a box no higher than a step.
+    /// The point on the floor at a place: on the terrain, or a skin above a box no higher than a
+    /// step.
     fn on_floor(&self, geometry: &Geometry, at: DVec2) -> DVec3 {
         let ground = geometry.terrain().height(at.x, at.y);
         let above = DVec3::new(at.x, ground + STEP_M, at.y);
@@ -325,7 +330,8 @@ impl Navigation {
             if self.regions[first as usize] != 0 || self.anchor(first).is_none() {
                 continue;
             }
-            // Regions beyond the last number share it: a search between two of them finds out by itself.
+            // Regions beyond the last number share it: a search between two of them finds out by
+            // itself.
             region = region.saturating_add(1);
             self.regions[first as usize] = region;
             stack.push(first);
@@ -350,8 +356,8 @@ fn anchor_offset(index: u8) -> DVec2 {
     DVec2::new(x, z) * (CELL_M / 3.0)
 }
 
-/// An index up to `last` that is reached, by leaps that double while they reach and then halve. `next` itself counts as
-/// reached, since it is a neighbour.
+/// An index up to `last` that is reached, by leaps that double while they reach and then halve.
+/// `next` itself counts as reached, since it is a neighbour.
 fn furthest(next: usize, last: usize, reached: impl Fn(usize) -> bool) -> usize {
     let (mut at, mut leap) = (next, 1);
     while at < last && reached((at + leap).min(last)) {

@@ -5,10 +5,12 @@ use glam::{DVec2, DVec3};
 use crate::geometry::Geometry;
 use crate::grid::CellWalk;
 
-/// Rays are cut to this length, metres: more than the diagonal of the largest map from any sensible height.
+/// Rays are cut to this length, metres: more than the diagonal of the largest map from any sensible
+/// height.
 const RAY_MAX_M: f64 = 10_000.0;
 
-/// An origin this far below the ground is inside it, metres. Less is rounding: a shot from ground level gets out.
+/// An origin this far below the ground is inside it, metres. Less is rounding: a shot from ground
+/// level gets out.
 const INSIDE_GROUND_M: f64 = 0.001;
 
 /// Where a ray met the world.
@@ -23,8 +25,8 @@ pub struct RayHit {
 }
 
 impl Geometry {
-    /// The first thing that a ray meets. The ray walks the terrain's cells; in each one it passes low enough it is
-    /// tested against the boxes listed there and against the two triangles.
+    /// The first thing that a ray meets. The ray walks the terrain's cells; in each one it passes
+    /// low enough it is tested against the boxes listed there and against the two triangles.
     pub(crate) fn raycast(&self, origin: DVec3, dir: DVec3, max: f64) -> Option<RayHit> {
         if !(origin.is_finite() && dir.is_finite() && max >= 0.0) {
             return None;
@@ -72,9 +74,9 @@ impl Geometry {
     }
 }
 
-/// The distance at which a ray meets an upright capsule that stands on `base` (its lowest point), at most `max`; 0 where
-/// the origin is inside it. `dir` is a unit vector. A capsule lower than two radii is a sphere of
-/// that height.
+/// The distance at which a ray meets an upright capsule that stands on `base` (its lowest point),
+/// at most `max`; 0 where the origin is inside it. `dir` is a unit vector. A capsule lower than two
+/// radii is a sphere of that height.
 pub fn ray_capsule(
     origin: DVec3,
     dir: DVec3,
@@ -93,7 +95,8 @@ pub fn ray_capsule(
     if to_axis.length_squared() <= radius * radius {
         return (max >= 0.0).then_some(0.0);
     }
-    // Outside, the first contact is with the side, if between the caps, or else with the cap on that side.
+    // Outside, the first contact is with the side, if between the caps, or else with the cap on
+    // that side.
     let side = enter(
         along.dot(along),
         level.dot(along),

@@ -1,4 +1,5 @@
-//! A* over the navigation grid. Deterministic: costs are integers, and equal candidates are taken by their cell's number.
+//! A* over the navigation grid. Deterministic: costs are integers, and equal candidates are taken
+//! by their cell's number.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,15 +8,16 @@ use std::collections::BinaryHeap;
 const STRAIGHT: u32 = 70;
 const DIAGONAL: u32 = 99;
 
-/// The estimate of the way left counts 3/2: far fewer cells are looked at on the way round an obstacle. Paths could be that
-/// much longer than the shortest; on the island, over 100 m, they are 1 % longer than with 9/8, and 4096 cells are too few
-/// for 0.2 % of them rather than for 8 %.
+/// The estimate of the way left counts 3/2: far fewer cells are looked at on the way round an
+/// obstacle. Paths could be that much longer than the shortest; on the island, over 100 m, they are
+/// 1 % longer than with 9/8, and 4096 cells are too few for 0.2 % of them rather than for 8 %.
 const GREED: (u32, u32) = (3, 2);
 
 /// Cells along a side of a page.
 const PAGE: usize = 16;
 
-/// The eight neighbours of a cell as (x, z), in turn: k and (k + 4) % 8 are opposite, odd ones diagonal.
+/// The eight neighbours of a cell as (x, z), in turn: k and (k + 4) % 8 are opposite, odd ones
+/// diagonal.
 pub(crate) const NEIGHBOURS: [(i32, i32); 8] = [
     (1, 0),
     (1, 1),
@@ -29,8 +31,8 @@ pub(crate) const NEIGHBOURS: [(i32, i32); 8] = [
 
 /// The memory of a search, kept for the next one.
 ///
-/// What is known of a cell lives in pages of 16 × 16 cells that are taken into use as the search reaches them: a search
-/// costs what it looks at, not what the map holds.
+/// What is known of a cell lives in pages of 16 × 16 cells that are taken into use as the search
+/// reaches them: a search costs what it looks at, not what the map holds.
 #[derive(Default)]
 pub(crate) struct Search {
     open: BinaryHeap<Reverse<Candidate>>,
@@ -68,9 +70,10 @@ const UNKNOWN: Known = Known {
 };
 
 impl Search {
-    /// The cells from `start` to `goal`, both included, on a square grid with `cells` cells along each side; `None` if the
-    /// goal was not among the first `nodes_max` cells looked at. `edges` says where one can go from a cell: bit k is set
-    /// for neighbour k, and never leads out of the grid.
+    /// The cells from `start` to `goal`, both included, on a square grid with `cells` cells along
+    /// each side; `None` if the goal was not among the first `nodes_max` cells looked at. `edges`
+    /// says where one can go from a cell: bit k is set for neighbour k, and never leads out of the
+    /// grid.
     pub(crate) fn run(
         &mut self,
         cells: usize,
@@ -184,7 +187,8 @@ pub(crate) fn neighbour(cell: u32, width: u32, (dx, dz): (i32, i32)) -> u32 {
 mod tests {
     use super::*;
 
-    /// Searches in a drawing: `#` is a wall, `S` the start, `G` the goal. Gives the cells on the way.
+    /// Searches in a drawing: `#` is a wall, `S` the start, `G` the goal. Gives the cells on the
+    /// way.
     fn search(drawing: &[&str], nodes_max: usize) -> Option<Vec<u32>> {
         let width = drawing.len();
         let cell_of = |wanted: u8| {

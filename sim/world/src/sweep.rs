@@ -1,5 +1,6 @@
-//! The first contact of a moving upright cylinder: with the ground under the middle of its feet, with boxes all around,
-//! and with the borders of the map. Continuous, so that nothing is too fast to be stopped by a thin wall.
+//! The first contact of a moving upright cylinder: with the ground under the middle of its feet,
+//! with boxes all around, and with the borders of the map. Continuous, so that nothing is too fast
+//! to be stopped by a thin wall.
 
 use glam::{DVec2, DVec3};
 
@@ -10,8 +11,8 @@ use crate::grid::CellWalk;
 /// The gap that is kept to boxes, metres. Far more than rounding errors, far less than one can see.
 pub(crate) const SKIN_M: f64 = 0.001;
 
-/// The feet may sink this deep before the ground stops them, metres: rounding, so that walking along a slope is not
-/// contact after contact with it.
+/// The feet may sink this deep before the ground stops them, metres: rounding, so that walking
+/// along a slope is not contact after contact with it.
 const SINK_MAX_M: f64 = 1e-9;
 
 /// An upright cylinder.
@@ -37,7 +38,8 @@ pub(crate) struct Touch {
 }
 
 impl Geometry {
-    /// The first contact of a cylinder whose feet move from `feet` by `d`, if there is one for t < 1.
+    /// The first contact of a cylinder whose feet move from `feet` by `d`, if there is one for t <
+    /// 1.
     pub(crate) fn sweep(&self, body: Cylinder, feet: DVec3, d: DVec3) -> Option<Touch> {
         if d == DVec3::ZERO {
             return None;

@@ -1,7 +1,8 @@
 //! The ground: a height at each point of a square grid, and two triangles in each cell.
 //!
-//! Every question (height, ray, sweep) uses the same triangles, so that a shot, a foot and a path agree on where the
-//! ground is. Cell (0, 0) starts at the origin; each cell is split along its diagonal from (0, 0) to (1, 1).
+//! Every question (height, ray, sweep) uses the same triangles, so that a shot, a foot and a path
+//! agree on where the ground is. Cell (0, 0) starts at the origin; each cell is split along its
+//! diagonal from (0, 0) to (1, 1).
 
 use glam::DVec3;
 
@@ -28,7 +29,8 @@ pub(crate) struct Crossing {
     pub(crate) normal: DVec3,
 }
 
-/// One of a cell's two triangles as a plane: its height is `base + slope_u·u + slope_v·v`, with u and v in cells.
+/// One of a cell's two triangles as a plane: its height is `base + slope_u·u + slope_v·v`, with u
+/// and v in cells.
 struct Plane {
     base: f64,
     slope_u: f64,
@@ -69,7 +71,8 @@ impl Terrain {
         self.cells as f64 * self.cell
     }
 
-    /// The cell on one axis that holds a coordinate; the nearest one for coordinates outside, 0 for NaN.
+    /// The cell on one axis that holds a coordinate; the nearest one for coordinates outside, 0 for
+    /// NaN.
     pub(crate) fn cell_of(&self, coordinate: f64) -> usize {
         // A float cast saturates and takes NaN to 0.
         ((coordinate / self.cell) as usize).min(self.cells - 1)
@@ -103,11 +106,11 @@ impl Terrain {
         h00.max(h10).max(h01.max(h11))
     }
 
-    /// Where the point `origin + d·t`, for t in `[t0, t1]` inside cell (`ix`, `iz`), first is `tolerance` or more below
-    /// the ground, traced back to the ground itself.
+    /// Where the point `origin + d·t`, for t in `[t0, t1]` inside cell (`ix`, `iz`), first is
+    /// `tolerance` or more below the ground, traced back to the ground itself.
     ///
-    /// The two pieces of the segment on either side of the diagonal are tested in turn by their ends, and the end of one
-    /// is the start of the next, so that no ray slips through a seam.
+    /// The two pieces of the segment on either side of the diagonal are tested in turn by their
+    /// ends, and the end of one is the start of the next, so that no ray slips through a seam.
     pub(crate) fn cross(
         &self,
         (ix, iz): (usize, usize),

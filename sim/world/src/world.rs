@@ -14,7 +14,8 @@ use crate::navigation::Navigation;
 use crate::raycast::RayHit;
 use crate::terrain::Terrain;
 
-/// A map in memory, with what is precomputed from it. Immutable: one is shared by all threads of a process.
+/// A map in memory, with what is precomputed from it. Immutable: one is shared by all threads of a
+/// process.
 #[derive(Debug)]
 pub struct World {
     name: String,
@@ -34,7 +35,8 @@ impl World {
         Map::load(path.as_ref()).map(World::new)
     }
 
-    /// A map from the text of its file and the content of its file of heights, for tools and tests that have none on disk.
+    /// A map from the text of its file and the content of its file of heights, for tools and tests
+    /// that have none on disk.
     ///
     /// # Errors
     /// Content that is not a map, as in [`World::load`].
@@ -42,8 +44,8 @@ impl World {
         Map::parse(&map::nowhere(), text, |_| Ok(heights.to_vec())).map(World::new)
     }
 
-    /// A flat, empty map at height 0, for tests and examples: `size` metres wide (taken to 32 to 2048), with a spawn and a
-    /// loot point in the middle.
+    /// A flat, empty map at height 0, for tests and examples: `size` metres wide (taken to 32 to
+    /// 2048), with a spawn and a loot point in the middle.
     ///
     /// # Panics
     /// If `size` is NaN.
@@ -98,13 +100,14 @@ impl World {
         self.geometry.terrain().size()
     }
 
-    /// A stable hash of all that the map contains: maps with equal hashes play equally. Comments and layout of the file
-    /// don't count.
+    /// A stable hash of all that the map contains: maps with equal hashes play equally. Comments
+    /// and layout of the file don't count.
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The terrain's height in metres, without boxes. Outside the map it is that of the nearest point inside.
+    /// The terrain's height in metres, without boxes. Outside the map it is that of the nearest
+    /// point inside.
     pub fn ground(&self, x: f64, z: f64) -> f64 {
         self.geometry.terrain().height(x, z)
     }
@@ -114,19 +117,20 @@ impl World {
         self.geometry.boxes()
     }
 
-    /// The first thing, ground or box, that a ray meets within `max` metres (at most 10 km). `dir` is a unit vector. A ray
-    /// that starts in something solid ends there, at distance 0. `None` if anything is not finite.
+    /// The first thing, ground or box, that a ray meets within `max` metres (at most 10 km). `dir`
+    /// is a unit vector. A ray that starts in something solid ends there, at distance 0. `None` if
+    /// anything is not finite.
     pub fn raycast(&self, origin: DVec3, dir: DVec3, max: f64) -> Option<RayHit> {
         self.geometry.raycast(origin, dir, max)
     }
 
-    /// Moves a character by `velocity` (m/s) for `dt` seconds, sliding along whatever it meets: up slopes to 50° and ledges
-    /// to `character.step`, along walls, down cliffs. On walkable ground it stays on it, unless the velocity points up. It
-    /// passes through nothing at any speed, and stays on the map. Gravity is the caller's: subtract it from `velocity.y`
-    /// before each move.
+    /// Moves a character by `velocity` (m/s) for `dt` seconds, sliding along whatever it meets: up
+    /// slopes to 50° and ledges to `character.step`, along walls, down cliffs. On walkable ground
+    /// it stays on it, unless the velocity points up. It passes through nothing at any speed, and
+    /// stays on the map. Gravity is the caller's: subtract it from `velocity.y` before each move.
     ///
-    /// Speeds beyond 300 m/s and times beyond 0.25 s are cut to that, and what is not finite counts as 0. A character that
-    /// starts inside something is first pushed out.
+    /// Speeds beyond 300 m/s and times beyond 0.25 s are cut to that, and what is not finite counts
+    /// as 0. A character that starts inside something is first pushed out.
     pub fn move_character(
         &self,
         character: &Character,
@@ -138,10 +142,11 @@ impl World {
             .move_character(character, position, velocity, dt)
     }
 
-    /// The points to walk to in a straight line, one after the other, from `start` (not included) to `goal`, for someone no
-    /// larger than a player (radius 0.4 m, height 1.8 m, step 0.4 m). The last is the goal, or the place nearest to it where
-    /// one can stand; all are on the floor. `None` where there is no way, or none found within `max_nodes` cells of 1 m
-    /// looked at (the way round a house takes some hundreds). There is one level: a goal on a roof leads below it.
+    /// The points to walk to in a straight line, one after the other, from `start` (not included)
+    /// to `goal`, for someone no larger than a player (radius 0.4 m, height 1.8 m, step 0.4 m). The
+    /// last is the goal, or the place nearest to it where one can stand; all are on the floor.
+    /// `None` where there is no way, or none found within `max_nodes` cells of 1 m looked at (the
+    /// way round a house takes some hundreds). There is one level: a goal on a roof leads below it.
     pub fn path(&self, start: DVec3, goal: DVec3, max_nodes: usize) -> Option<Vec<DVec3>> {
         self.navigation.path(&self.geometry, start, goal, max_nodes)
     }
@@ -156,8 +161,8 @@ impl World {
         &self.loot_points
     }
 
-    /// Whether an upright cylinder with its feet at `position` is on the map, not in the ground (by more than 1 cm) and
-    /// overlaps no box.
+    /// Whether an upright cylinder with its feet at `position` is on the map, not in the ground (by
+    /// more than 1 cm) and overlaps no box.
     pub fn is_free(&self, position: DVec3, radius: f64, height: f64) -> bool {
         self.geometry.is_free(position, radius, height)
     }

@@ -58,6 +58,7 @@ fn most_of_it_can_be_walked_on() {
 
 #[test]
 fn its_hash_is_known() {
-    // Fails when the map changes: then take over the new one. Equal hashes are what lets a client join.
+    // Fails when the map changes: then take over the new one. Equal hashes are what lets a client
+    // join.
     assert_eq!(format!("{:016x}", island().hash()), "78397a382636e7a4");
 }

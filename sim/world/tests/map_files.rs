@@ -1,4 +1,5 @@
-//! A map's files: what is wrong with them is said with the file, the line, the key and what is permitted.
+//! A map's files: what is wrong with them is said with the file, the line, the key and what is
+//! permitted.
 
 mod common;
 

@@ -14,8 +14,8 @@ fn level_distance(a: DVec3, b: DVec3) -> f64 {
     (a - b).with_y(0.0).length()
 }
 
-/// Walks a path as an AI player does: towards the next point until it is reached. The time left is what a walk of that
-/// length takes, with some to spare. Gives where it ended.
+/// Walks a path as an AI player does: towards the next point until it is reached. The time left is
+/// what a walk of that length takes, with some to spare. Gives where it ended.
 fn follow(world: &World, start: DVec3, path: &[DVec3]) -> Result<DVec3, String> {
     const SPEED: f64 = 5.0;
     let mut moved = Moved {
@@ -126,6 +126,34 @@ fn where_there_is_no_way_there_is_no_path() {
     assert_eq!(
         world.path(outside, DVec3::new(f64::NAN, 0.0, 32.0), NODES),
         None
+    );
+}
+
+#[test]
+fn a_goal_out_of_reach_leads_to_the_near_side() {
+    // In the wall of a closed room, nearer to its inside.
+    let goal = DVec3::new(35.9, 0.0, 32.0);
+    let path = room(0.0, 0.0)
+        .path(DVec3::new(50.0, 0.0, 40.0), goal, NODES)
+        .expect("up to the wall");
+    let end = *path.last().expect("it is not empty");
+    assert!(level_distance(end, goal) < 2.0 && end.x > 36.5, "{path:?}");
+}
+
+#[test]
+fn a_goal_just_off_the_map_leads_to_its_border() {
+    let world = World::flat(64.0);
+    let path = world
+        .path(
+            DVec3::new(30.0, 0.0, 32.0),
+            DVec3::new(-0.5, 0.0, 32.0),
+            NODES,
+        )
+        .expect("to the border");
+    let end = *path.last().expect("it is not empty");
+    assert!(
+        world.is_free(end, PLAYER.radius, PLAYER.height) && end.x < 2.0,
+        "{path:?}"
     );
 }
 

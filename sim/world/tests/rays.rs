@@ -1,4 +1,5 @@
-//! Rays against brute force: every triangle and every box of a map, one by one, by parry (an independent implementation).
+//! Rays against brute force: every triangle and every box of a map, one by one, by parry (an
+//! independent implementation).
 
 mod common;
 
@@ -51,8 +52,8 @@ fn pose(solid: &Solid) -> Pose {
     Pose::new(vector(solid.centre), Vector::new(0.0, solid.yaw, 0.0))
 }
 
-/// The distance to the nearest of all boxes and triangles. Triangles are from `ground` at the corners of the cells of
-/// `cell` metres, split as the format says.
+/// The distance to the nearest of all boxes and triangles. Triangles are from `ground` at the
+/// corners of the cells of `cell` metres, split as the format says.
 fn brute_force(world: &World, cell: f64, origin: DVec3, dir: DVec3, max: f64) -> Option<f64> {
     let ray = Ray::new(vector(origin), vector(dir));
     let boxes = world.boxes().iter().filter_map(|solid| {
@@ -149,7 +150,8 @@ proptest! {
 
 #[test]
 fn the_ground_is_watertight() {
-    // Plumb lines through every corner, edge and diagonal of the island's cells, where rounding decides the cell.
+    // Plumb lines through every corner, edge and diagonal of the island's cells, where rounding
+    // decides the cell.
     let world = island();
     for step in 0..=2000 {
         let along = f64::from(step) * 0.5;
@@ -167,7 +169,8 @@ fn the_ground_is_watertight() {
 
 #[test]
 fn the_nearest_box_counts_not_the_first_one_listed() {
-    // The ray begins in a cell that lists the long wall, which it meets 20 m on, and meets the crate before.
+    // The ray begins in a cell that lists the long wall, which it meets 20 m on, and meets the
+    // crate before.
     let wall = standing_box(40.0, 40.0, [28.0, 2.0, 0.2], -std::f64::consts::FRAC_PI_4);
     let world = World::flat_with(
         80.0,
