@@ -221,6 +221,7 @@ fn assemble(args: &Args, told: OpsReport, outcome: Outcome, conditions: Conditio
         input_ack: outcome.totals.ack.buckets(),
         client_seconds: outcome.totals.seconds,
         clients: outcome.clients,
+        deeds: outcome.deeds,
         counters,
         hook_errors: told.hook_errors,
         conditions,

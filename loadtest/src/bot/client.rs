@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
 use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, Welcome};
-use tessera_protocol::{Command, EntityId, Tick};
+use tessera_protocol::{Command, EntityId, Tick, buttons};
 use tessera_world::World;
 
 use super::eyes::Eyes;
@@ -14,7 +14,11 @@ use super::meter::{Meter, Totals};
 use super::mind::{Mind, THINK_HZ};
 use super::senses::Senses;
 use super::wire::Link;
+use crate::report::detail::Deeds;
 use crate::server::Clock;
+
+/// Between two commands nobody moves as far as this, metres.
+const LEAP_M: f64 = 5.0;
 
 /// Where a bot stands with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,7 @@ pub struct Client {
     /// Command ticks that the session's clock left out: it jumped, or the loop was late by many ticks.
     skipped: u64,
     last_tick: Option<Tick>,
+    deeds: Deeds,
     /// When the session's clock may have been set last: nothing was due before that could be late now.
     clock_set: Duration,
 }
@@ -83,6 +88,7 @@ impl Client {
             beat: number as u64,
             skipped: 0,
             last_tick: None,
+            deeds: Deeds::default(),
             clock_set: now,
         }
     }
@@ -126,6 +132,21 @@ impl Client {
     /// Commands that were left out since the clock jumped or the bots were late.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// What it did since the window began.
+    pub fn deeds(&self) -> Deeds {
+        let alive = self.senses.body.is_some_and(|body| body.alive);
+        Deeds {
+            alive: usize::from(alive),
+            ..self.deeds
+        }
+    }
+
+    /// Begins to measure anew.
+    pub fn begin_window(&mut self) {
+        self.meter.begin_window();
+        self.deeds = Deeds::default();
     }
 
     /// Works on what the connection has. `now_ns` is the same moment on the monotonic clock.
@@ -232,6 +253,7 @@ impl Client {
     ) -> Command {
         let think_every = (f64::from(hz) / THINK_HZ).round().max(1.0) as u64;
         self.beat += 1;
+        let stood = self.senses.body.map(|body| body.position);
         if let Some(decoder) = self.session.world() {
             if self.beat.is_multiple_of(think_every) {
                 self.eyes.look(decoder, &mut self.senses);
@@ -241,9 +263,20 @@ impl Client {
                     .glance(decoder, &mut self.senses, self.mind.target());
             }
         }
+        if let (Some(from), Some(body)) = (stood, self.senses.body) {
+            // A player who is put somewhere else hasn't walked there.
+            let step = from.distance(body.position);
+            self.deeds.metres += if step < LEAP_M && body.alive {
+                step
+            } else {
+                0.0
+            };
+        }
         let intent = self
             .mind
             .act(&self.senses, world, now_s, 1.0 / f64::from(hz));
+        self.deeds.firing += u64::from(intent.buttons & buttons::FIRE != 0);
+        self.deeds.jumping += u64::from(intent.buttons & buttons::JUMP != 0);
         Command {
             tick,
             entity: own,
@@ -271,7 +304,7 @@ impl Client {
                 self.phase = Phase::Lost;
             }
             // What a person would read or hear.
-            ClientEvent::Event(_) => {}
+            ClientEvent::Event(_) => self.deeds.events += 1,
         }
     }
 

@@ -17,7 +17,7 @@ use super::meter::Totals;
 use super::terrain::Terrain;
 use super::wire::Wire;
 use crate::conditions::monotonic_ns;
-use crate::report::detail::{ClientRow, ClientSecond};
+use crate::report::detail::{ClientRow, ClientSecond, Deeds};
 use crate::server::Clock;
 
 /// Time between two connections' beginnings: a hundred handshakes at once would be a test of their own.
@@ -70,6 +70,8 @@ pub struct Outcome {
     pub clients: Vec<ClientRow>,
     /// All bots together.
     pub totals: Totals,
+    /// What they did.
+    pub deeds: Deeds,
     /// Counters of the bots' end.
     pub counters: BTreeMap<String, u64>,
 }
@@ -218,7 +220,8 @@ impl Loop {
                 self.commands(now);
                 next_commands = now + GATHER;
             }
-            self.receive(now);
+            self.receive();
+            let now = Instant::now();
             self.timers(now);
             if self.clients.len() < self.plan.players && now >= next_connect {
                 self.connect(now)?;
@@ -260,10 +263,10 @@ impl Loop {
         Ok(())
     }
 
-    fn receive(&mut self, now: Instant) {
+    fn receive(&mut self) {
         let (clients, by_handle) = (&mut self.clients, &self.by_handle);
         let mut touched = Vec::new();
-        self.wire.receive(now, |handle, event| {
+        self.wire.receive(|handle, event| {
             let number = by_handle[handle.0];
             let client = &mut clients[number];
             client.link.connection.handle_event(event);
@@ -271,6 +274,8 @@ impl Loop {
                 touched.push(number);
             }
         });
+        // The time after all has been taken in: what came while this thread didn't run has not been seen any earlier.
+        let now = Instant::now();
         for number in touched {
             self.clients[number].touched = false;
             self.settle(number, now);
@@ -374,7 +379,7 @@ impl Loop {
             .enumerate()
             .filter(|(_, client)| client.phase() == Phase::Playing);
         let members = playing.map(|(number, client)| {
-            client.meter.begin_window();
+            client.begin_window();
             (number, client.bytes())
         });
         let members = members.collect();
@@ -408,8 +413,20 @@ impl Loop {
             dropped,
             clients,
             totals: std::mem::take(&mut self.totals),
+            deeds: self.deeds(),
             counters: self.counters(),
         });
+    }
+
+    fn deeds(&self) -> Deeds {
+        let each = self.clients.iter().map(Client::deeds);
+        each.fold(Deeds::default(), |sum, one| Deeds {
+            metres: sum.metres + one.metres,
+            firing: sum.firing + one.firing,
+            jumping: sum.jumping + one.jumping,
+            events: sum.events + one.events,
+            alive: sum.alive + one.alive,
+        })
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {
@@ -441,8 +458,8 @@ impl Loop {
                 .iter()
                 .any(|client| !client.link.connection.is_drained())
         {
+            self.receive();
             let now = Instant::now();
-            self.receive(now);
             self.timers(now);
             self.wire.sleep(now, now + NAP_MAX);
         }

@@ -10,9 +10,11 @@ use super::chance::Chance;
 const TURN_RATE_MAX: f64 = 7.0;
 /// Part of the remaining angle that a view closes in a second, as a rate: fast at first, slow near the end.
 const TURN_SHARE: f64 = 9.0;
+/// Deviation of the aim of somebody of middling skill, radians.
+const TREMBLE: f64 = 0.04;
 /// How fast the aim's error wanders off and comes back, per second.
 const TREMBLE_RATE: f64 = 2.5;
-/// Fire when the aim is within this of the target, radians, or within its silhouette.
+/// Fire when the sights seem to be within this of the target, radians, or within its silhouette.
 const FIRE_CONE: f64 = 0.02;
 /// Half the width of a body, metres.
 const BODY_HALF_M: f64 = 0.45;
@@ -46,8 +48,9 @@ impl Hands {
         self.turn(yaw, pitch, dt);
     }
 
-    /// Follows a point with the hand's error. `steadiness` above 0; at 1 the error is about a degree. Gives whether the
-    /// point is now within the sights.
+    /// Follows a point with the hand's error. `steadiness` above 0; at 1 the error is about two degrees. Gives whether the
+    /// point seems to be within the sights: the error is not known to whoever makes it, so shots miss as people's do, and
+    /// a hundred players last longer than a minute.
     pub fn aim(
         &mut self,
         eyes: DVec3,
@@ -59,14 +62,15 @@ impl Hands {
         let to = point - eyes;
         let (yaw, pitch) = angles_of(to);
         // Ornstein and Uhlenbeck's process: a tremble that returns to the point by itself.
-        let deviation = 0.02 / steadiness;
+        let deviation = TREMBLE / steadiness;
         let keep = 1.0 - TREMBLE_RATE * dt;
         let kick = deviation * (2.0 * TREMBLE_RATE * dt).sqrt();
         self.error.0 = self.error.0 * keep + kick * chance.tremble();
         self.error.1 = self.error.1 * keep + 0.6 * kick * chance.tremble();
-        self.turn(yaw + self.error.0, pitch + self.error.1, dt);
+        let (seen_yaw, seen_pitch) = (yaw + self.error.0, pitch + self.error.1);
+        self.turn(seen_yaw, seen_pitch, dt);
         let silhouette = BODY_HALF_M / to.length().max(0.5);
-        let off = angle_between(self.yaw, yaw).hypot(self.pitch - pitch);
+        let off = angle_between(self.yaw, seen_yaw).hypot(self.pitch - seen_pitch);
         off < FIRE_CONE.max(silhouette * 1.5)
     }
 
@@ -156,16 +160,20 @@ mod tests {
     fn an_aim_gets_there_but_trembles() {
         let mut chance = Chance::new(5, 5);
         let (mut hands, eyes, point) = (Hands::default(), DVec3::ZERO, DVec3::new(30.0, 2.0, 5.0));
-        let on = (0..640)
-            .filter(|_| hands.aim(eyes, point, 1.0, &mut chance, 1.0 / 64.0))
-            .count();
+        let (mut seemed, mut was) = (0, 0);
+        for _ in 0..640 {
+            seemed += u32::from(hands.aim(eyes, point, 1.0, &mut chance, 1.0 / 64.0));
+            let (yaw, pitch) = angles_of(point);
+            let off = angle_between(hands.yaw, yaw).hypot(hands.pitch - pitch);
+            was += u32::from(off < BODY_HALF_M / point.length());
+        }
         assert!(
-            (320..640).contains(&on),
-            "in the sights for {on} of 640 ticks"
+            seemed > 480,
+            "seemed in the sights for {seemed} of 640 ticks"
         );
         assert!(
-            angle_between(hands.yaw, angles_of(point).0) != 0.0,
-            "a perfect aim is a machine's"
+            (32..400).contains(&was),
+            "on the body for {was} of 640 ticks"
         );
     }
 

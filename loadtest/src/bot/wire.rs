@@ -100,11 +100,7 @@ impl Wire {
     }
 
     /// Takes in what has arrived and tells for which connection each event is.
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        mut tell: impl FnMut(ConnectionHandle, ConnectionEvent),
-    ) {
+    pub fn receive(&mut self, mut tell: impl FnMut(ConnectionHandle, ConnectionEvent)) {
         for socket in &self.sockets {
             loop {
                 let mut metas = [RecvMeta::default(); BATCH];
@@ -118,6 +114,7 @@ impl Wire {
                 else {
                     break; // nothing more, or an ICMP error that the connections' timeouts deal with
                 };
+                let now = Instant::now();
                 for (buffer, meta) in buffers.iter().zip(&metas).take(count) {
                     for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                         let ecn = meta

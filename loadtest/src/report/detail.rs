@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Percentiles, Stages};
-use crate::measure::percentiles_of;
 
 /// Buckets of a histogram: upper bound of each non-empty bucket (µs) and its count, ascending.
 pub type Buckets = Vec<(f64, u64)>;
@@ -34,8 +33,26 @@ pub struct Detail {
     pub counters: BTreeMap<String, u64>,
     /// Script errors that the server counted.
     pub hook_errors: Vec<HookErrors>,
+    /// What the bots did, to judge whether it was a match.
+    pub deeds: Deeds,
     /// What else a reader needs to repeat the run.
     pub conditions: Conditions,
+}
+
+/// What all bots did during the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Deeds {
+    /// Metres that their players moved.
+    pub metres: f64,
+    /// Commands with the trigger held.
+    pub firing: u64,
+    /// Commands with a jump.
+    pub jumping: u64,
+    /// Events that the server told them.
+    pub events: u64,
+    /// Bots whose player was alive at the end.
+    pub alive: usize,
 }
 
 /// Values of single ticks, oldest first. The vectors are equally long.
@@ -62,8 +79,8 @@ pub struct Second {
     pub missed: u64,
     /// Median duration in µs.
     pub p50_us: f64,
-    /// 99th percentile of the duration in µs.
-    pub p99_us: f64,
+    /// 95th percentile of the duration in µs; of 64 ticks the 99th would be the longest.
+    pub p95_us: f64,
     /// Longest duration in µs.
     pub max_us: f64,
     /// Mean of each stage in µs.
@@ -149,34 +166,30 @@ pub struct Conditions {
 }
 
 impl Detail {
-    /// Makes seconds and histograms out of single ticks, where the server told only those.
+    /// Makes histograms and seconds out of single ticks; of the seconds the server told, the stages are kept.
     pub fn derive_from_ticks(&mut self, tick_hz: u32) {
         let hz = tick_hz.max(1) as usize;
         let budget_us = 1_000_000 / tick_hz.max(1);
-        if self.duration.is_empty() {
-            self.duration = buckets_of(&self.ticks.duration_us);
-        }
-        if self.jitter.is_empty() {
-            self.jitter = buckets_of(&self.ticks.start_jitter_us);
-        }
-        self.seconds.resize_with(
-            self.seconds.len().max(self.ticks.duration_us.len() / hz),
-            Second::default,
-        );
+        self.duration = buckets_of(&self.ticks.duration_us);
+        self.jitter = buckets_of(&self.ticks.start_jitter_us);
+        // A part of a second at the end has too few ticks to compare.
+        let whole = self.ticks.duration_us.len() / hz;
+        self.seconds.resize_with(whole, Second::default);
         for (i, (second, ticks)) in self
             .seconds
             .iter_mut()
             .zip(self.ticks.duration_us.chunks(hz))
             .enumerate()
         {
-            if second.max_us > 0.0 {
-                continue; // the server told it
-            }
-            let p = percentiles_of(ticks.iter().copied().map(f64::from).collect());
+            let mut sorted = ticks.to_vec();
+            sorted.sort_unstable();
+            let at = |share: f64| {
+                f64::from(sorted[((hz as f64 * share).ceil() as usize).clamp(1, hz) - 1])
+            };
             second.t_s = i as f64;
             second.ticks = ticks.len() as u64;
             second.missed = ticks.iter().filter(|us| **us > budget_us).count() as u64;
-            (second.p50_us, second.p99_us, second.max_us) = (p.p50, p.p99, p.max);
+            (second.p50_us, second.p95_us, second.max_us) = (at(0.5), at(0.95), at(1.0));
         }
     }
 }
@@ -201,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_histograms_come_from_ticks_where_nobody_told_them() {
-        let mut duration_us = vec![3_000; 128];
+    fn seconds_and_histograms_come_from_ticks() {
+        let mut duration_us = vec![3_000; 128 + 30];
         duration_us[70] = 16_000;
         let ticks = Ticks {
-            start_jitter_us: vec![50; 128],
+            start_jitter_us: vec![50; 128 + 30],
             duration_us,
             ..Ticks::default()
         };
@@ -222,7 +235,7 @@ mod tests {
         assert_eq!(rows, [(0.0, 64, 0, 3_000.0), (1.0, 64, 1, 16_000.0)]);
         assert_eq!(
             detail.duration.iter().map(|b| b.1).collect::<Vec<_>>(),
-            [127, 1]
+            [157, 1]
         );
         assert!((detail.jitter[0].0 - 50.0).abs() < 1.0);
     }

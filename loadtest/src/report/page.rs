@@ -260,6 +260,15 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         let rate = total as f64 / seconds / detail.clients.len().max(1) as f64;
         format!("{} a second", format::significant(rate))
     };
+    let deeds = &detail.deeds;
+    let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
+    let of_commands = |part: u64| {
+        let all = sum(|c| c.commands).max(1) as f64;
+        format!(
+            "{} % of commands",
+            format::significant(part as f64 / all * 100.0)
+        )
+    };
     vec![
         (
             "received, all bots",
@@ -275,6 +284,10 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
             "commands never acknowledged",
             format::count(sum(|c| c.unacknowledged)),
         ),
+        ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
+        ("trigger held", of_commands(deeds.firing)),
+        ("events heard, each bot", per_bot(deeds.events as f64)),
+        ("alive at the end", deeds.alive.to_string()),
     ]
 }
 

@@ -27,7 +27,8 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
     let highest = bins.iter().copied().max().unwrap_or(0).max(1) as f64;
     let mut plot = Plot::new(
         (HALF, 260.0),
-        14.0,
+        // The name of the last mark stands beside it.
+        86.0,
         label,
         Axis {
             domain: (low, high),
@@ -61,6 +62,9 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
         plot.svg
             .rect(x0 + 0.4, y, x1 - x0 - 0.8, bottom - y, class, &title);
     }
+    // From left to right each name a line lower: so none is crossed by another's line.
+    let mut marks = marks.to_vec();
+    marks.sort_by(|a, b| a.value_us.total_cmp(&b.value_us));
     for (row, mark) in marks.iter().enumerate() {
         let name = format!("{} {}", mark.name, format::micros(mark.value_us));
         plot.mark(

@@ -11,7 +11,7 @@ use crate::report::format;
 const STEPS: [f64; 9] = [0.04, 0.08, 0.13, 0.19, 0.256, 0.36, 0.512, 0.75, 1.0];
 /// Room above the tiles for the seconds.
 const HEAD: f64 = 24.0;
-const TILE_MAX: f64 = 16.0;
+const TILE_MAX: f64 = 27.0;
 /// More columns than this and the tiles would be dust; then each tile is the slowest of several ticks.
 const COLUMNS_MAX: usize = 270;
 

@@ -6,7 +6,7 @@ use crate::report::draw::{Anchor, Axis, Plot};
 use crate::report::format;
 use crate::report::targets;
 
-/// Median, 99th percentile and maximum by the second, against the budget.
+/// Median, 95th percentile and maximum by the second, against the budget.
 pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
     let budget = 1e6 / f64::from(tick_hz);
     let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
@@ -20,7 +20,7 @@ pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
     let mut plot = Plot::new(
         (FULL, 300.0),
         64.0,
-        "Tick duration by the second: median, 99th percentile, maximum",
+        "Tick duration by the second: median, 95th percentile, maximum",
         Axis {
             domain: (0.0, end),
             log: false,
@@ -47,15 +47,15 @@ pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
             .map(|r| (plot.x.at(r.t_s + 0.5), plot.y.at(positive(value(r)))))
             .collect()
     };
-    let (p50, p99, max) = (line(|r| r.p50_us), line(|r| r.p99_us), line(|r| r.max_us));
+    let (p50, p95, max) = (line(|r| r.p50_us), line(|r| r.p95_us), line(|r| r.max_us));
     plot.svg
-        .area(&p99, &p50, "band c1", "median to 99th percentile");
+        .area(&p95, &p50, "band c1", "median to 95th percentile");
     plot.svg.polyline(&max, "line thin c3");
-    plot.svg.polyline(&p99, "line c2");
+    plot.svg.polyline(&p95, "line c2");
     plot.svg.polyline(&p50, "line strong c1");
     let names = [
         ("max", &max, "c3"),
-        ("p99", &p99, "c2"),
+        ("p95", &p95, "c2"),
         ("median", &p50, "c1"),
     ];
     let mut previous = f64::NEG_INFINITY;
@@ -82,10 +82,10 @@ pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
             );
         }
         let title = format!(
-            "second {:.0}: median {}, p99 {}, max {}, {} ticks",
+            "second {:.0}: median {}, p95 {}, max {}, {} ticks",
             row.t_s,
             format::micros(row.p50_us),
-            format::micros(row.p99_us),
+            format::micros(row.p95_us),
             format::micros(row.max_us),
             row.ticks
         );

@@ -124,7 +124,7 @@ impl Plot {
             .push((self.left + 8.0, y - 5.0, Anchor::Start, name.to_owned()));
     }
 
-    /// A vertical reference line at a value, its name at the top. Not drawn outside the domain. `row` moves the name
+    /// A vertical reference line at a value, its name at the top on its right. Not drawn outside the domain. `row` moves the name
     /// down by whole lines, so that names of close lines don't overlap.
     pub fn mark(&mut self, value: f64, class: &str, name: &str, row: usize) {
         let (low, high) = self.x.domain();
@@ -134,18 +134,9 @@ impl Plot {
         let x = self.x.at(value);
         let y = self.top - 9.0 + row as f64 * 15.0;
         self.svg.line((x, y + 4.0), (x, self.bottom), class);
-        // A name that would leave the drawing on the right stands on the line's left.
-        let (anchor, shift) = if x > self.right - 70.0 {
-            (Anchor::End, -4.0)
-        } else {
-            (Anchor::Start, 4.0)
-        };
-        self.notes.push((
-            x + shift,
-            y + if row == 0 { 4.0 } else { 8.0 },
-            anchor,
-            name.to_owned(),
-        ));
+        let drop = if row == 0 { 4.0 } else { 8.0 };
+        self.notes
+            .push((x + 4.0, y + drop, Anchor::Start, name.to_owned()));
     }
 
     /// The finished element; names of reference lines come last, above all marks.
