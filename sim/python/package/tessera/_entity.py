@@ -112,18 +112,15 @@ def _take_fields(
 
 
 def _annotations(name: str, namespace: dict[str, Any]) -> dict[str, object]:
-    found: dict[str, object]
-    if sys.version_info >= (3, 14):
+    # There already where they are postponed as text, and before 3.14.
+    found: dict[str, object] = namespace.get("__annotations__", {})
+    if sys.version_info >= (3, 14) and not found:
         import annotationlib
 
         annotate = annotationlib.get_annotate_from_class_namespace(namespace)
-        found = {}
         if annotate is not None:
-            found = annotationlib.call_annotate_function(
-                annotate, annotationlib.Format.VALUE
-            )
-    else:
-        found = namespace.get("__annotations__", {})
+            form = annotationlib.Format.VALUE
+            found = annotationlib.call_annotate_function(annotate, form)
     module = sys.modules.get(namespace.get("__module__", ""))
     scope = {} if module is None else vars(module)
     return {
