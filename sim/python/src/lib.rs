@@ -47,7 +47,7 @@ mod zone;
 pub use config::{OptionValue, ScriptConfig};
 pub use error::ScriptError;
 pub use hitbox::HitboxIndex;
-pub use runtime::version as python_version;
 pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
+pub use runtime::version as python_version;
 pub use stats::{HookError, HookStats};
 pub use zone::ScriptZone;

@@ -1,7 +1,7 @@
 //! Arenas of interpreters, so that one that ends gives its memory back.
 //!
 //! CPython keeps the arenas of an ended interpreter for as long as any object in them seems to be
-//! alive, which some always do: 1 to 4 MiB are lost each time. Here each interpreter's arenas are
+//! alive, which some always do: 4 to 7 MiB would be lost each time. Here each interpreter's arenas are
 //! listed, and what is left when it has ended is unmapped. Objects that outlive their interpreter on
 //! purpose (large `bytes` lent out) are never in an arena: see [`crate::buffer`].
 

@@ -52,7 +52,7 @@ pub(crate) fn ensure() -> Result<(), ScriptError> {
 }
 
 /// The version of the library that was loaded, such as `3.13.5`.
-pub(crate) fn version() -> String {
+pub fn version() -> String {
     // SAFETY: returns a static string, at any time.
     let version = unsafe { CStr::from_ptr(Py_GetVersion()) }.to_string_lossy();
     version.split(' ').next().unwrap_or_default().to_owned()

@@ -1,12 +1,11 @@
 //! Values of fields between Python and Rust: checked on the way in, exact on the way out.
 
-use std::ffi::CStr;
-
 use pyo3_ffi::*;
 use tessera_protocol::{FieldType, ValueRef};
 
 use crate::clone::Containers;
 use crate::context::Context;
+use crate::describe;
 use crate::native::TypeId;
 use crate::py::{Owned, PyResult, Raised, raise};
 use crate::vec3;
@@ -19,7 +18,7 @@ pub(crate) enum Fault {
     /// It is of another type.
     Type,
     /// An integer outside the type's range.
-    Range(i128),
+    Range,
     /// NaN, infinite, or too large for the type.
     NotFinite,
     /// A text with a lone surrogate, which UTF-8 doesn't have.
@@ -79,8 +78,7 @@ pub(crate) unsafe fn describe(
             };
             format!("{takes}, but got {}{hint}", got())
         }
-        Fault::Range(n) => format!("{takes}, but got {n}"),
-        Fault::NotFinite => format!("{takes}, but got {}", got()),
+        Fault::Range | Fault::NotFinite => format!("{takes}, but got {}", got()),
         Fault::Surrogate => format!("{takes}, but got a str with a lone surrogate"),
         Fault::TooLong(len) => format!("{takes}, but got {len} bytes"),
         Fault::Raised => format!("{kind}.{field}: {}", crate::error::take_message()),
@@ -94,13 +92,13 @@ unsafe fn got(value: *mut PyObject) -> String {
     }
     // SAFETY: attached and alive by the caller's promise; an exception of `repr` is dropped.
     unsafe {
-        let name = CStr::from_ptr((*Py_TYPE(value)).tp_name).to_string_lossy();
+        let name = describe::type_name(value);
         if value == Py_None() {
             return "None".into();
         }
         let Ok(text) = Owned::from_new(PyObject_Repr(value)) else {
             PyErr_Clear();
-            return name.into_owned();
+            return name;
         };
         let text = str_lossy(text.as_ptr());
         match text.char_indices().nth(60) {
@@ -149,10 +147,10 @@ pub(crate) unsafe fn int(value: *mut PyObject, min: i64, max: i64) -> Result<i64
         let mut overflow = 0;
         let number = PyLong_AsLongLongAndOverflow(value, &mut overflow);
         if overflow != 0 {
-            return Err(Fault::Range(i128::from(i64::MAX) * i128::from(overflow)));
+            return Err(Fault::Range);
         }
         if number < min || number > max {
-            return Err(Fault::Range(number.into()));
+            return Err(Fault::Range);
         }
         Ok(number)
     }

@@ -366,6 +366,7 @@ impl Drop for ScriptZone {
         // SAFETY: attached; afterwards nothing here refers to an object of the interpreter, which is
         // dropped next. The context stays current for natives that finalizers call.
         unsafe {
+            load::thaw();
             self.population.release();
             self.objects = None;
             self.context.far.take();

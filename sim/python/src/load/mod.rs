@@ -152,9 +152,28 @@ unsafe fn call(function: &Owned, arguments: &[&Owned]) -> PyResult<Owned> {
 /// Collects once, keeps what is left out of later collections, and turns automatic ones off.
 unsafe fn freeze() -> PyResult<()> {
     // SAFETY: attached, by the caller.
+    unsafe { collector(&[c"collect", c"freeze", c"disable"]) }
+}
+
+/// Undoes [`load`]'s freeze, so that what the modules hold is found when the interpreter ends.
+///
+/// # Safety
+/// Attached.
+pub(crate) unsafe fn thaw() {
+    // SAFETY: attached, by the caller; without it the interpreter ends all the same.
+    unsafe {
+        if collector(&[c"unfreeze"]).is_err() {
+            PyErr_Clear();
+        }
+    }
+}
+
+/// Calls functions of the module `gc`.
+unsafe fn collector(steps: &[&std::ffi::CStr]) -> PyResult<()> {
+    // SAFETY: attached, by the caller.
     unsafe {
         let gc = Owned::from_new(PyImport_ImportModule(c"gc".as_ptr()))?;
-        for step in [c"collect", c"freeze", c"disable"] {
+        for step in steps {
             call(&get(&gc, step)?, &[])?;
         }
         Ok(())

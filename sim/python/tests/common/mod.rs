@@ -1,5 +1,5 @@
 //! What the tests share: modes in temporary folders, zones, snapshots of one zone.
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -207,5 +207,32 @@ impl Zone {
             }
         }
         panic!("no entity {id}");
+    }
+
+    /// The canonical row of an entity.
+    pub fn row(&self, id: u32) -> Vec<u8> {
+        let mut row = Vec::new();
+        for rows in self.scripts.tables() {
+            if let Some(at) = rows.row_of(EntityId(id)) {
+                rows.write_row(at, &mut row);
+            }
+        }
+        row
+    }
+
+    /// Fails with what the scripts raised, if they raised.
+    pub fn assert_clean(&self) {
+        let errors = &self.scripts.stats().errors;
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+
+    /// The messages of the failures so far.
+    pub fn errors(&self) -> Vec<&str> {
+        self.scripts
+            .stats()
+            .errors
+            .iter()
+            .map(|error| error.message.as_str())
+            .collect()
     }
 }

@@ -1,0 +1,232 @@
+//! What is wrong with a mode is said with file and line.
+
+mod common;
+
+use common::Mode;
+use tessera_python::{ScriptError, ScriptZone};
+
+/// Starts a mode whose `__init__.py` is exactly `source` and returns its error.
+fn refused(source: &str) -> ScriptError {
+    match Mode::exact(source).start() {
+        Ok(_) => panic!("should be refused:\n{source}"),
+        Err(error) => error,
+    }
+}
+
+/// Each source is refused in the line that holds `# here`, with a message that contains `expected`.
+fn check(cases: &[(&str, &str)]) {
+    for (body, expected) in cases {
+        let source = format!("from tessera import *\n{body}");
+        let here = source.lines().position(|line| line.contains("# here"));
+        let error = refused(&source);
+        assert!(error.message.contains(expected), "{source}\ngave: {error}");
+        let file = error.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with("probe/__init__.py"), "{error:?}");
+        let line = here.map(|at| at as u32 + 1);
+        assert_eq!(
+            error.line, line,
+            "{source}\ngave: {error}\n{}",
+            error.traceback
+        );
+        assert!(error.traceback.contains(expected), "{}", error.traceback);
+    }
+}
+
+#[test]
+fn scripts_that_do_not_run() {
+    check(&[
+        ("x = = 1 # here", "SyntaxError: invalid syntax"),
+        (
+            "if True:\nx = 1 # here",
+            "IndentationError: expected an indented block",
+        ),
+        (
+            "import no_such_module # here",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        ("x = 1 / 0 # here", "ZeroDivisionError"),
+        (
+            "from tessera import Entitty # here",
+            "cannot import name 'Entitty' from 'tessera'",
+        ),
+        ("raise SystemExit(1) # here", "SystemExit: 1"),
+        ("raise KeyboardInterrupt # here", "KeyboardInterrupt"),
+        ("def f(): f() # here\nf()", "RecursionError"),
+    ]);
+}
+
+#[test]
+fn an_error_in_a_module_of_the_mode_names_that_module() {
+    let mode = Mode::exact("from . import weapons\n");
+    let source = "from tessera import *\n\nclass Gun(Entity):\n    ammo: u8 = field(300)\n";
+    mode.write("weapons.py", source);
+    let error = mode.start().err().expect("300 is no u8");
+    assert!(
+        error
+            .file
+            .as_deref()
+            .is_some_and(|file| file.ends_with("probe/weapons.py")),
+        "{error}"
+    );
+    assert_eq!(error.line, Some(3));
+    let expected = "Gun.ammo takes u8: an int from 0 to 255, but got 300";
+    assert!(error.message.contains(expected), "{error}");
+    let shown = error.to_string();
+    assert!(
+        shown.contains("weapons.py:3: DeclarationError: "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_error_inside_the_library_names_the_modes_line() {
+    check(&[("import json\njson.loads('{') # here", "JSONDecodeError")]);
+}
+
+#[test]
+fn declarations_that_only_the_engine_can_refuse() {
+    let fields: String = (0..60)
+        .map(|n| format!("    f{n}: u8 = field(0)\n"))
+        .collect();
+    let kinds: String = (0..64)
+        .map(|n| format!("class A{n}(Entity): pass\n"))
+        .collect();
+    check(&[
+        (
+            "class A(Entity): # here\n    n: u8 = field(-1)",
+            "the default doesn't fit: A.n takes u8: an int from 0 to 255, but got -1",
+        ),
+        (
+            "class A(Entity): # here\n    x: bool = field(1)",
+            "A.x takes a bool, but got int 1",
+        ),
+        (
+            "class A(Entity): # here\n    s: str = field('abcd', max=3)",
+            "A.s takes a str of at most 3 bytes of UTF-8, but got 4 bytes",
+        ),
+        (
+            "class A(Entity): # here\n    o: object = field(print)",
+            "A.o: TypeError",
+        ),
+        (
+            "class A(Entity): # here\n    o: object = field(None, to=EVERYONE)",
+            "A.o is an object, which clients can't receive: to=NOBODY",
+        ),
+        (
+            "class A(Entity): # here\n    b: bool = field(True, wire=Range(0, 1, bits=1))",
+            "A.b: wire=range doesn't go with this type",
+        ),
+        (
+            &format!("class A(Entity): # here\n{fields}"),
+            "A.f59 is one field too many: at most 64, base fields included",
+        ),
+        (
+            &format!("{kinds}class B(Entity): pass # here"),
+            "B is one kind too many: at most 64",
+        ),
+        (
+            "class A(Entity): pass\nclass A(Entity): pass # here",
+            "there is a kind called A already",
+        ),
+        (
+            "class M(Match): pass\nclass N(Match): pass # here",
+            "N and M both derive from Match, and a mode has one Match",
+        ),
+        (
+            "class Mixin: pass\nclass A(Mixin, Entity): pass # here",
+            "A would take undeclared attributes",
+        ),
+        (
+            "class A(Entity): # here\n    hitbox = Capsule(radius=1.0, height=1.0)",
+            "height 1 must be at least twice the radius 1",
+        ),
+        (
+            "class A(Entity): # here\n    hitbox = Capsule(radius=0.4, height=1.8, when='alive')",
+            "when=\"alive\" must name a bool field of A",
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_that_would_never_run() {
+    for body in [
+        "async def tick(self, dt): pass",
+        "def on_hit(self, sender): yield",
+    ] {
+        let error = refused(&format!(
+            "from tessera import *\nclass A(Entity):\n    {body}\n"
+        ));
+        assert!(error.message.contains("is a generator or async"), "{error}");
+    }
+}
+
+#[test]
+fn kinds_are_declared_while_the_mode_loads() {
+    let mode = Mode::new(
+        r#"
+        class A(Entity):
+            def tick(self, dt):
+                class B(Entity): pass
+        def start(world): world.spawn(A)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    assert!(
+        zone.errors()[0].contains("B is declared too late"),
+        "{:?}",
+        zone.errors()
+    );
+}
+
+#[test]
+fn modes_that_are_none() {
+    let error = refused("x = 1\n");
+    assert!(
+        error.message.contains("the mode declares no entity"),
+        "{error}"
+    );
+    let mode = Mode::exact("");
+    let mut config = mode.config();
+    config.mode = mode.folder.join("nowhere");
+    let error = ScriptZone::start(&config)
+        .err()
+        .expect("there is no such mode");
+    assert!(
+        error
+            .to_string()
+            .contains("nowhere/__init__.py: there is no such file"),
+        "{error}"
+    );
+    for name in ["random", "tessera", "not-a-name"] {
+        mode.write(&format!("{name}/__init__.py"), "");
+        config.mode = mode.folder.join(name);
+        let error = ScriptZone::start(&config).err().expect("a bad name");
+        assert!(error.message.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn start_must_be_there_and_not_raise() {
+    let thing = "from tessera import *\nclass A(Entity): pass\n";
+    let error = Mode::exact(thing)
+        .start()
+        .and_then(|mut zone| zone.run_start());
+    let error = error.expect_err("no start");
+    assert!(
+        error.message.contains("no function start(world)"),
+        "{error}"
+    );
+
+    let source = format!("{thing}def start(world):\n    world.spawn(A)\n    world.spawn(A, x=1)\n");
+    let mode = Mode::exact(&source);
+    let mut zone = mode.start().expect("it loads");
+    let error = zone.run_start().expect_err("it raises");
+    assert_eq!(error.line, Some(5));
+    assert_eq!(
+        error.message,
+        "TypeError: spawn: A has no field x; it has position, velocity, yaw, pitch, owner"
+    );
+    assert!(zone.outbox().spawns.is_empty());
+}

@@ -1,0 +1,237 @@
+//! Entities come, go and change hands: views stay with them, references don't pile up.
+
+mod common;
+
+use common::{Mode, Zone};
+use tessera_protocol::columns::RowError;
+use tessera_protocol::ids::{EntityId, KindId};
+
+const UNIT: &str = r#"
+    import sys
+    class Unit(Entity):
+        n: u32 = field(0)
+        name: str = field("", max=32)
+        brain: object = field(None)
+        def tick(self, dt):
+            self.n += 1
+            self.brain = [self.n, {"path": [Vec3(1, 2, 3)] * 3}]
+    class Watcher(Entity):
+        views: u32 = field(0)
+        kept = []
+        def on_keep(self, sender, id): self.kept.append(get(id))
+        def on_same(self, sender, id): assert self.kept[-1] is get(id), "the view has stayed"
+        def on_other(self, sender, id): assert self.kept[-1] is not get(id), "a new view"
+        def on_count(self, sender): self.views = len(self.near(90.0, Unit))
+        def on_gone(self, sender, id): assert get(id) is None
+    def start(world):
+        world.spawn(Watcher)
+        for n in range(3): world.spawn(Unit, n=n, name=f"unit {n}", position=Vec3(n, 0, 0))
+"#;
+
+const WATCHER: EntityId = EntityId(1);
+
+fn ask(zone: &mut Zone, name: &str, id: u32) {
+    let args = match name {
+        "count" => vec![],
+        _ => vec![tessera_protocol::Value::Int(id.into())],
+    };
+    zone.post(tessera_python::Message {
+        target: WATCHER,
+        sender: EntityId::NONE,
+        seq: 0,
+        payload: tessera_python::Payload::new(name, &args),
+    });
+    zone.step();
+    zone.assert_clean();
+}
+
+#[test]
+fn a_view_stays_with_its_entity_from_own_to_ghost_and_back() {
+    let mode = Mode::new(UNIT);
+    let mut zone = mode.zone();
+    zone.run_start();
+    ask(&mut zone, "keep", 3);
+    let unit = zone.kind("Unit");
+    let row = zone.row(3);
+    zone.scripts.demote(EntityId(3));
+    assert!(zone.row(3).is_empty(), "no longer own");
+    ask(&mut zone, "same", 3);
+    zone.scripts
+        .insert(unit, EntityId(3), &row)
+        .expect("it comes back");
+    ask(&mut zone, "same", 3);
+    assert_eq!(
+        zone.field(3, "name"),
+        format!("{:?}", tessera_protocol::ValueRef::Var(b"unit 1"))
+    );
+    zone.scripts.remove(EntityId(3));
+    ask(&mut zone, "gone", 3);
+    zone.scripts
+        .ghost_row(unit, EntityId(3), &row)
+        .expect("a ghost");
+    ask(&mut zone, "other", 3);
+    zone.scripts.ghost_remove(EntityId(3));
+    ask(&mut zone, "gone", 3);
+    ask(&mut zone, "count", 0);
+    assert_eq!(zone.field(1, "views"), "U32(2)");
+}
+
+#[test]
+fn ghosts_show_what_their_deltas_say() {
+    let mode = Mode::new(
+        r#"
+        class Unit(Entity):
+            n: u32 = field(0)
+            brain: object = field(None)
+        class Watcher(Entity):
+            text: str = field("", max=200)
+            def tick(self, dt):
+                self.text = " ".join(f"{u!r} {u.n} {u.position.x} {u.brain}" for u in self.near(90.0))
+        def start(world):
+            world.spawn(Watcher)
+            world.spawn(Unit, brain=[1])
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    let (unit, mut row, mut table) = {
+        let unit = zone.kind("Unit");
+        let table = zone.scripts.tables()[unit.index()].clone();
+        (unit, zone.row(2), table)
+    };
+    zone.scripts.remove(EntityId(2));
+    row[..8].copy_from_slice(&4.0_f64.to_le_bytes());
+    zone.scripts
+        .ghost_row(unit, EntityId(9), &row)
+        .expect("a ghost");
+    let text = |zone: &Zone| {
+        let field = zone.scripts.tables()[zone.kind("Watcher").index()].columns[5].get(0);
+        let tessera_protocol::ValueRef::Var(text) = field else {
+            panic!("a str")
+        };
+        String::from_utf8(text.to_vec()).expect("UTF-8")
+    };
+    zone.step();
+    assert_eq!(text(&zone), "<Unit 9> 0 4.0 (1,)");
+    // Field 5 is `n`: the same way as a zone would write it.
+    let tessera_protocol::Column::U32(n) = &mut table.columns[5] else {
+        panic!("a u32")
+    };
+    n[0] = 77;
+    let mut delta = Vec::new();
+    table.write_delta(0, 1 << 5, &mut delta);
+    zone.scripts
+        .ghost_delta(EntityId(9), &delta)
+        .expect("it fits");
+    zone.step();
+    assert_eq!(text(&zone), "<Unit 9> 77 4.0 (1,)");
+    zone.scripts
+        .ghost_delta(EntityId(1234), &delta)
+        .expect("unknown ghosts are ignored");
+    assert!(zone.scripts.ghost_delta(EntityId(9), &[1, 2]).is_err());
+    zone.assert_clean();
+}
+
+#[test]
+fn rows_that_do_not_fit_change_nothing() {
+    let mode = Mode::new(UNIT);
+    let mut zone = mode.zone();
+    zone.run_start();
+    let (unit, row) = (zone.kind("Unit"), zone.row(2));
+    let id = EntityId(50);
+    assert_eq!(
+        zone.scripts.insert(unit, EntityId(2), &row),
+        Err(RowError::Duplicate(EntityId(2)))
+    );
+    assert!(zone.scripts.insert(unit, id, &row[..9]).is_err());
+    assert!(zone.scripts.insert(unit, EntityId(0), &row).is_err());
+    assert!(
+        zone.scripts.ghost_row(unit, EntityId(2), &row).is_err(),
+        "it is own"
+    );
+    assert!(zone.row(50).is_empty());
+    zone.scripts.remove(id);
+    zone.scripts.demote(id);
+    zone.scripts.ghost_remove(id);
+    zone.step();
+    zone.assert_clean();
+}
+
+#[test]
+fn a_thousand_comings_and_goings_leave_no_object_behind() {
+    let mode = Mode::new(&format!(
+        "{}\n{}",
+        common::dedent(UNIT),
+        common::dedent(
+            r#"
+            import gc
+            class Census(Entity):
+                count: u32 = field(0)
+                blocks: u32 = field(0)
+                def on_census(self, sender):
+                    gc.collect()
+                    self.count = sum(isinstance(one, Unit) for one in gc.get_objects())
+                    self.blocks = sys.getallocatedblocks()
+            "#
+        )
+    ));
+    let mut zone = mode.zone();
+    zone.run_start();
+    let (unit, census) = (zone.kind("Unit"), zone.kind("Census"));
+    let mut row = zone.row(2);
+    zone.step();
+    row.clear();
+    row.extend(zone.row(2)); // with a brain of lists and dicts
+    let mut empty = Vec::new();
+    base_row(&mut empty);
+    empty.extend([0; 8]);
+    zone.scripts
+        .insert(census, EntityId(10_000), &empty)
+        .expect("the census");
+    zone.scripts.remove(WATCHER);
+    let count = |zone: &mut Zone| {
+        zone.post(tessera_python::Message {
+            target: EntityId(10_000),
+            sender: EntityId::NONE,
+            seq: 0,
+            payload: tessera_python::Payload::new("census", &[]),
+        });
+        zone.step();
+        zone.assert_clean();
+        (zone.field(10_000, "count"), zone.field(10_000, "blocks"))
+    };
+    let cycle = |zone: &mut Zone, id: EntityId, kind: KindId| {
+        zone.scripts.insert(kind, id, &row).expect("born");
+        zone.begin();
+        zone.scripts.run_hooks(&Vec::new(), &[]);
+        zone.scripts.gather();
+        zone.scripts.demote(id);
+        zone.scripts.insert(kind, id, &row).expect("back");
+        zone.scripts.demote(id);
+        zone.scripts.ghost_remove(id);
+    };
+    for n in 0..20 {
+        cycle(&mut zone, EntityId(100 + n), unit);
+    }
+    count(&mut zone);
+    let before = count(&mut zone);
+    for n in 0..1000 {
+        cycle(&mut zone, EntityId(200 + n), unit);
+    }
+    count(&mut zone);
+    let after = count(&mut zone);
+    assert_eq!(before.0, after.0, "units");
+    let blocks = |text: &str| -> i64 {
+        text.trim_start_matches("U32(")
+            .trim_end_matches(')')
+            .parse()
+            .expect("a number")
+    };
+    let grown = blocks(&after.1) - blocks(&before.1);
+    assert!(grown.abs() < 100, "{grown} blocks in 1,000 lives");
+}
+
+/// The base fields, all zero.
+fn base_row(row: &mut Vec<u8>) {
+    row.extend([0; 24 + 24 + 4 + 4 + 2]);
+}
