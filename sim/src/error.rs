@@ -10,6 +10,12 @@ pub enum SimError {
     /// The mode does not load.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// Two zones loaded different declarations.
+    #[error(
+        "the zones loaded different declarations of the mode: its files changed meanwhile, or its \
+         fields depend on something other than the options; start again"
+    )]
+    Disagree,
     /// A zone's thread ended by a panic: a bug in the engine, never a script's doing.
     #[error("zone {} stopped: {message}", zone.0)]
     Zone {

@@ -24,6 +24,7 @@ mod error;
 mod exchange;
 mod partition;
 mod pool;
+mod rendezvous;
 mod report;
 mod seal;
 mod simulation;

@@ -1,5 +1,6 @@
 //! The zones' threads and the way to talk to them.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel as mpsc;
@@ -9,12 +10,13 @@ use tessera_python::ScriptConfig;
 use crate::channel;
 use crate::config::SimConfig;
 use crate::error::SimError;
+use crate::rendezvous::Rendezvous;
 use crate::zone::{self, Order, Reply, ZoneSetup};
 
 /// One thread a zone. Dropping it ends them, interpreters and all.
 pub(crate) struct ZonePool {
     zones: Vec<ZoneHandle>,
-    replies: mpsc::Receiver<(ZoneId, Reply)>,
+    rendezvous: Arc<Rendezvous>,
 }
 
 /// A zone's thread. It ends when `orders` is dropped, which is why that is an `Option`.
@@ -26,11 +28,9 @@ struct ZoneHandle {
 impl ZonePool {
     /// Starts all zones' threads. Each answers `Started` when its scripts are loaded.
     pub(crate) fn spawn(config: &SimConfig) -> Result<ZonePool, SimError> {
-        // Only the zones hold the sending side in the end, so that their end is seen here.
-        let (reply, replies) = mpsc::bounded(config.grid.zones());
         let mut pool = ZonePool {
             zones: Vec::with_capacity(config.grid.zones()),
-            replies,
+            rendezvous: Arc::new(Rendezvous::new(config.grid.zones())),
         };
         for (at, (senders, receivers)) in all_channels(config.grid.zones()).into_iter().enumerate()
         {
@@ -52,7 +52,7 @@ impl ZonePool {
             };
             // One order is under way at a time; the next may wait while the zone uses its slack.
             let (orders, inbox) = mpsc::bounded(1);
-            let thread = zone::spawn(setup, inbox, reply.clone())
+            let thread = zone::spawn(setup, inbox, pool.rendezvous.clone())
                 .map_err(|source| SimError::Thread { zone, source })?;
             pool.zones.push(ZoneHandle {
                 orders: Some(orders),
@@ -67,35 +67,30 @@ impl ZonePool {
         self.zones.len()
     }
 
-    pub(crate) fn send(&self, zone: ZoneId, order: Order) {
-        let orders = self.zones[zone.index()].orders.as_ref();
-        // A zone that has stopped has said why, and `receive` will read it.
-        let _ = orders.expect("open until the drop").send(order);
-    }
-
-    pub(crate) fn receive(&self) -> Result<(ZoneId, Reply), SimError> {
-        match self.replies.recv() {
-            Ok((zone, Reply::Panicked(message))) => Err(SimError::Zone { zone, message }),
-            Ok(reply) => Ok(reply),
-            Err(mpsc::RecvError) => Err(SimError::Zone {
-                zone: ZoneId(0),
-                message: "all zones have stopped".to_owned(),
-            }),
-        }
-    }
-
-    /// One reply of the wanted kind from every zone, in zone order.
-    pub(crate) fn collect<T>(
+    /// Waits for the zones' first replies.
+    pub(crate) fn started<T>(
         &self,
         wanted: impl Fn(Reply) -> Option<T>,
     ) -> Result<Vec<T>, SimError> {
-        let mut parts: Vec<Option<T>> = (0..self.zones.len()).map(|_| None).collect();
-        for _ in 0..parts.len() {
-            let (zone, reply) = self.receive()?;
-            let part = wanted(reply).expect("a zone answers what it was asked");
-            parts[zone.index()] = Some(part);
+        self.rendezvous.wait(wanted)
+    }
+
+    /// Gives orders to the first zones, one each, and returns their replies in zone order. Meanwhile
+    /// does `beside` on this thread.
+    pub(crate) fn ask<T>(
+        &self,
+        orders: impl ExactSizeIterator<Item = Order>,
+        beside: impl FnOnce(),
+        wanted: impl Fn(Reply) -> Option<T>,
+    ) -> Result<Vec<T>, SimError> {
+        self.rendezvous.expect(orders.len());
+        for (zone, order) in self.zones.iter().zip(orders) {
+            let inbox = zone.orders.as_ref().expect("open until the drop");
+            // A zone that has stopped has said so at the rendezvous.
+            let _ = inbox.send(order);
         }
-        Ok(parts.into_iter().flatten().collect())
+        beside();
+        self.rendezvous.wait(wanted)
     }
 }
 
@@ -106,7 +101,7 @@ impl Drop for ZonePool {
         }
         for zone in &mut self.zones {
             if let Some(thread) = zone.thread.take() {
-                // A zone that panicked has already been reported by `receive`.
+                // A zone that panicked has already been reported at the rendezvous.
                 let _ = thread.join();
             }
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
-use tessera_protocol::ids::{ClientId, EntityId, Tick, ZoneId};
+use tessera_protocol::ids::{ClientId, EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_protocol::value::Value;
-use tessera_python::{Event, Message, Payload};
+use tessera_python::{Event, Message, Payload, ScriptError};
 
 use crate::barrier::{self, Ran};
 use crate::config::SimConfig;
@@ -88,21 +88,24 @@ impl Simulation {
             commands_without_entity: 0,
             start: None,
         };
-        let started = simulation.zones.collect(|reply| match reply {
+        let started = simulation.zones.started(|reply| match reply {
             Reply::Started(result) => Some(result),
             _ => None,
         })?;
-        for table in started {
-            simulation.field_table = table?;
-        }
+        simulation.field_table = agreed(started)?;
 
-        simulation.zones.send(ZoneId(0), Order::Start);
-        let mut ran: Vec<Ran> = (0..count).map(|_| Ran::default()).collect();
-        match simulation.zones.receive()? {
-            (_, Reply::Ran(first)) => ran[0] = first,
-            (_, Reply::StartFailed(error)) => return Err(error.into()),
-            _ => unreachable!("a zone answers what it was asked"),
-        }
+        // The first zone alone runs the mode's `start`; the others begin with nothing.
+        let first = simulation.zones.ask(
+            std::iter::once(Order::Start),
+            || (),
+            |reply| match reply {
+                Reply::Ran(ran) => Some(Ok(ran)),
+                Reply::StartFailed(error) => Some(Err(error)),
+                _ => None,
+            },
+        )?;
+        let mut ran = first.into_iter().collect::<Result<Vec<_>, _>>()?;
+        ran.resize_with(count, Ran::default);
         let output = simulation.finish_tick(Tick(0), ran, TickTimings::default())?;
         simulation.start = Some(output);
         Ok(simulation)
@@ -151,13 +154,14 @@ impl Simulation {
         let began = (self.clock)();
         let runs = self.route(inputs);
         let routed = (self.clock)();
-        for (zone, run) in runs.into_iter().enumerate() {
-            self.zones.send(ZoneId(zone as u8), Order::Run(run));
-        }
-        let ran = self.zones.collect(|reply| match reply {
-            Reply::Ran(ran) => Some(ran),
-            _ => None,
-        })?;
+        let ran = self.zones.ask(
+            runs.into_iter().map(Order::Run),
+            || (),
+            |reply| match reply {
+                Reply::Ran(ran) => Some(ran),
+                _ => None,
+            },
+        )?;
         let timings = TickTimings {
             commands_ns: routed - began,
             zones_ns: (self.clock)() - routed,
@@ -171,13 +175,15 @@ impl Simulation {
     /// # Errors
     /// A zone that stopped by a panic.
     pub fn report(&mut self) -> Result<SimReport, SimError> {
-        for zone in 0..self.zones.len() {
-            self.zones.send(ZoneId(zone as u8), Order::Report);
-        }
-        let zones = self.zones.collect(|reply| match reply {
-            Reply::Report(report) => Some(report),
-            _ => None,
-        })?;
+        let orders = (0..self.zones.len()).map(|_| Order::Report);
+        let zones = self.zones.ask(
+            orders,
+            || (),
+            |reply| match reply {
+                Reply::Report(report) => Some(report),
+                _ => None,
+            },
+        )?;
         Ok(SimReport {
             zones,
             undeliverable: self.undeliverable,
@@ -256,19 +262,23 @@ impl Simulation {
             &mut self.next_entity,
         );
         let batches = std::mem::take(&mut self.batches);
-        for (zone, (newborn, batches)) in newborn.into_iter().zip(batches).enumerate() {
-            let order = Order::Exchange {
+        let orders = newborn
+            .into_iter()
+            .zip(batches)
+            .map(|(newborn, batches)| Order::Exchange {
                 directory: self.directory.clone(),
                 newborn,
                 batches,
-            };
-            self.zones.send(ZoneId(zone as u8), order);
-        }
-        let events = barrier::merge_events(&mut ran);
-        let mut exchanged = self.zones.collect(|reply| match reply {
-            Reply::Exchanged(exchange) => Some(exchange),
-            _ => None,
-        })?;
+            });
+        let mut events = Vec::new();
+        let mut exchanged = self.zones.ask(
+            orders,
+            || events = barrier::merge_events(&mut ran),
+            |reply| match reply {
+                Reply::Exchanged(exchange) => Some(exchange),
+                _ => None,
+            },
+        )?;
         let settled = (self.clock)();
 
         let table = self.field_table.clone();
@@ -302,6 +312,15 @@ impl Simulation {
         self.owners.sort_unstable();
         self.owners.dedup_by_key(|(client, _)| *client);
     }
+}
+
+/// The declarations that all zones have loaded.
+fn agreed(started: Vec<Result<Arc<FieldTable>, ScriptError>>) -> Result<Arc<FieldTable>, SimError> {
+    let tables = started.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if tables.iter().any(|table| table.hash() != tables[0].hash()) {
+        return Err(SimError::Disagree);
+    }
+    Ok(tables[0].clone())
 }
 
 fn check(config: &SimConfig) -> Result<(), SimError> {

@@ -16,6 +16,7 @@ use crate::channel::{Batch, Receiver, Record, Sender};
 use crate::directory::Directory;
 use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
+use crate::rendezvous::Rendezvous;
 use crate::report::{ChannelReport, ZoneReport};
 use crate::tracked::{Tracked, TrackedSet};
 
@@ -61,7 +62,6 @@ pub(crate) enum Reply {
     StartFailed(ScriptError),
     Exchanged(Exchange),
     Report(ZoneReport),
-    Panicked(String),
 }
 
 /// What a zone is made from; crosses to its thread.
@@ -79,36 +79,28 @@ pub(crate) struct ZoneSetup {
 pub(crate) fn spawn(
     setup: ZoneSetup,
     orders: mpsc::Receiver<Order>,
-    replies: mpsc::Sender<(ZoneId, Reply)>,
+    rendezvous: Arc<Rendezvous>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let id = setup.scripts.zone;
     std::thread::Builder::new()
         .name(format!("zone-{}", id.0))
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let run = AssertUnwindSafe(|| serve(setup, &orders, &replies));
+            let run = AssertUnwindSafe(|| serve(setup, &orders, &rendezvous));
             if let Err(panic) = catch_unwind(run) {
                 let message = panic
                     .downcast_ref::<String>()
                     .cloned()
                     .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
                     .unwrap_or_else(|| "panic without a message".to_owned());
-                // Nobody listens any more only when the simulation is being dropped.
-                let _ = replies.send((id, Reply::Panicked(message)));
+                rendezvous.panicked(id, message);
             }
         })
 }
 
-fn serve(
-    setup: ZoneSetup,
-    orders: &mpsc::Receiver<Order>,
-    replies: &mpsc::Sender<(ZoneId, Reply)>,
-) {
+fn serve(setup: ZoneSetup, orders: &mpsc::Receiver<Order>, rendezvous: &Rendezvous) {
     let id = setup.scripts.zone;
-    let reply = |reply| {
-        // As above: no listener means that the orders' channel is closing too.
-        let _ = replies.send((id, reply));
-    };
+    let reply = |reply| rendezvous.reply(id, reply);
     let scripts = match ScriptZone::start(&setup.scripts) {
         Ok(scripts) => scripts,
         Err(error) => return reply(Reply::Started(Err(error))),
