@@ -12,17 +12,17 @@ use rustix::time::{Timespec, clock_gettime};
 /// Further behind (a stopped process, a machine that slept), the overdue slots are skipped and
 /// counted: catching up would be a burst of ticks that helps no player, and moving the schedule
 /// silently would hide the stall from the report.
-pub const BEHIND_TICKS_MAX: u64 = 4;
+pub(crate) const BEHIND_TICKS_MAX: u64 = 4;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
-pub fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
 /// Nanoseconds of processor time that this process has used, over all its threads.
-pub fn process_cpu_ns() -> u64 {
+pub(crate) fn process_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
 }
 
@@ -31,7 +31,7 @@ fn nanoseconds(time: Timespec) -> u64 {
 }
 
 /// Sleeps until the monotonic clock shows `due_ns`; returns at once when that has passed.
-pub fn sleep_until(due_ns: u64) {
+pub(crate) fn sleep_until(due_ns: u64) {
     let due = Timespec {
         tv_sec: (due_ns / NS_PER_S) as i64,
         tv_nsec: (due_ns % NS_PER_S) as i64,
@@ -42,7 +42,7 @@ pub fn sleep_until(due_ns: u64) {
 
 /// When each tick is due. Pure arithmetic: the caller brings the time.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     start_ns: u64,
     hz: u64,
     /// The next slot to hand out.
@@ -51,13 +51,13 @@ pub struct Schedule {
 
 /// One tick's place in the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// When the tick should start, in nanoseconds of the monotonic clock.
-    pub due_ns: u64,
+    pub(crate) due_ns: u64,
     /// When the tick after it should start: a tick that ends later than this is missed.
-    pub next_due_ns: u64,
+    pub(crate) next_due_ns: u64,
     /// Slots that were dropped just before this one because the match was too far behind.
-    pub skipped: u64,
+    pub(crate) skipped: u64,
 }
 
 impl Schedule {
@@ -65,7 +65,7 @@ impl Schedule {
     ///
     /// # Panics
     /// If `hz` is zero.
-    pub fn new(start_ns: u64, hz: u32) -> Schedule {
+    pub(crate) fn new(start_ns: u64, hz: u32) -> Schedule {
         assert!(hz > 0, "a schedule needs a rate");
         Schedule {
             start_ns,
@@ -76,7 +76,7 @@ impl Schedule {
 
     /// The next slot, given the time: the one after the last, unless that is more than
     /// [`BEHIND_TICKS_MAX`] ticks overdue; then the newest that is due.
-    pub fn next_slot(&mut self, now_ns: u64) -> Slot {
+    pub(crate) fn next_slot(&mut self, now_ns: u64) -> Slot {
         let newest_due = now_ns.saturating_sub(self.start_ns) * self.hz / NS_PER_S;
         let behind = newest_due.saturating_sub(self.slot);
         let skipped = if behind > BEHIND_TICKS_MAX { behind } else { 0 };

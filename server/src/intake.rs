@@ -44,6 +44,8 @@ pub(crate) struct Intake {
     roster: Receiver<RosterChange>,
     /// By client.
     clients: Vec<(ClientId, Arc<SharedSession>)>,
+    /// Who left in the very tick in which they joined.
+    gone_at_once: Vec<ClientId>,
     inputs: TickInputs,
     acks: Vec<(ClientId, CommandAck)>,
 }
@@ -54,6 +56,7 @@ impl Intake {
         let intake = Intake {
             roster,
             clients: Vec::new(),
+            gone_at_once: Vec::new(),
             inputs: TickInputs::default(),
             acks: Vec::new(),
         };
@@ -66,6 +69,7 @@ impl Intake {
         self.inputs.leaves.clear();
         self.inputs.commands.clear();
         self.acks.clear();
+        self.inputs.leaves.append(&mut self.gone_at_once);
         while let Ok(change) = self.roster.try_recv() {
             self.apply(change);
         }
@@ -104,7 +108,13 @@ impl Intake {
             }
             RosterChange::Leave { client } => {
                 self.clients.retain(|(other, _)| *other != client);
-                self.inputs.leaves.push(client);
+                let joined_now = self.inputs.joins.iter().any(|(other, _)| *other == client);
+                match joined_now {
+                    // What a join spawns is there a tick later: a leave that came with it would find
+                    // nobody to take away.
+                    true => self.gone_at_once.push(client),
+                    false => self.inputs.leaves.push(client),
+                }
             }
         }
     }
@@ -196,6 +206,22 @@ mod tests {
         let owners = [(ClientId(0), EntityId(5))];
         assert!(intake.collect(Tick(10), &owners).commands.is_empty());
         assert_eq!(far.lock().counters().foreign, 1);
+    }
+
+    #[test]
+    fn who_leaves_at_once_leaves_a_tick_after_joining() {
+        let (sender, mut intake) = Intake::new();
+        let (_near, far) = playing(0);
+        join(&sender, 0, &far);
+        let leave = RosterChange::Leave {
+            client: ClientId(0),
+        };
+        sender.send(leave).expect("the intake lives");
+        let inputs = intake.collect(Tick(10), &[]);
+        assert_eq!((inputs.joins.len(), inputs.leaves.len()), (1, 0));
+        assert!(intake.leaves().is_empty(), "its slot is not free yet");
+        assert_eq!(intake.collect(Tick(11), &[]).leaves, [ClientId(0)]);
+        assert!(intake.collect(Tick(12), &[]).leaves.is_empty());
     }
 
     #[test]

@@ -15,14 +15,14 @@
 pub mod assets;
 pub mod check;
 pub mod cli;
-pub mod clock;
+mod clock;
 pub mod config;
 mod error;
 mod handover;
 mod intake;
 mod layout;
 mod net;
-pub mod ops;
+mod ops;
 mod priority;
 mod recorder;
 pub mod report;
