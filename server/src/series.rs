@@ -167,12 +167,10 @@ mod tests {
     #[test]
     fn ticks_are_told_one_by_one_and_by_the_second() {
         let (mut samples, mut sent) = (Recent::new(), Recent::new());
-        for tick in 0..25 {
-            samples.push(
-                u32::MAX - 4 + tick,
-                sample(if tick == 12 { 500 } else { tick }),
-            );
-            sent.push(u32::MAX - 4 + tick, 3);
+        for k in 0..25 {
+            let tick = (u32::MAX - 4).wrapping_add(k);
+            samples.push(tick, sample(if k == 12 { 500 } else { k }));
+            sent.push(tick, 3);
         }
         let single = single_ticks(&samples);
         assert_eq!(

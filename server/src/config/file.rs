@@ -422,7 +422,7 @@ mod tests {
                 line.trim_start_matches("# ")
                     .starts_with(&format!("{key} = "))
             };
-            let at = lines.iter().position(|line| is_key(&line));
+            let at = lines.iter().position(is_key);
             let at = at.unwrap_or_else(|| panic!("{key} is not in {}", path.display()));
             let documented = lines[..at].last().is_some_and(|line| line.starts_with('#'));
             assert!(documented, "{key} has no comment in {}", path.display());
