@@ -112,7 +112,7 @@ impl Gather {
                     if PyFloat_CheckExact(new) == 0
                         || PyFloat_AS_DOUBLE(new).to_bits() != exact.to_bits()
                     {
-                        replace(live, offset, PyFloat_FromDouble(exact));
+                        round(live, offset, new, exact);
                     }
                     (column[row].to_bits() != single.to_bits()).then_some(Staged::F32(single))
                 }
@@ -243,17 +243,56 @@ impl Gather {
             let offset = info.offsets[field];
             // SAFETY: attached; the pair is of the kind; `stage` found the slot full.
             unsafe {
-                let mut live = Owned::from_borrowed(*entity::field(pair.live.as_ptr(), offset));
-                let bytes = table.columns[field].get(row);
-                if info.objects & 1 << field != 0 && !is_immutable(live.as_ptr()) {
-                    live = population::read(context, info, field, bytes, Containers::Live);
-                    entity::set_field(pair.live.as_ptr(), offset, live.clone());
-                }
-                let shown = population::freeze(context, info, field, &live, bytes, &pair.live);
+                let live = Owned::from_borrowed(*entity::field(pair.live.as_ptr(), offset));
+                let shown = if info.objects & 1 << field == 0 {
+                    live
+                } else {
+                    commit_object(
+                        context,
+                        info,
+                        pair,
+                        field,
+                        table.columns[field].get(row),
+                        live,
+                    )
+                };
                 entity::set_field(pair.view.as_ptr(), offset, shown);
             }
         }
         mask
+    }
+}
+
+/// Replaces a stored `object` that is mutable by a clone, so that nobody holds on to it, and returns
+/// what the view shows of it.
+unsafe fn commit_object(
+    context: &Context,
+    info: &KindInfo,
+    pair: &Pair,
+    field: usize,
+    stored: ValueRef<'_>,
+    mut live: Owned,
+) -> Owned {
+    // SAFETY: attached; the pair is of the kind, by the caller.
+    unsafe {
+        if !is_immutable(live.as_ptr()) {
+            live = population::read(context, info, field, stored, Containers::Live);
+            entity::set_field(pair.live.as_ptr(), info.offsets[field], live.clone());
+        }
+        population::freeze(context, info, field, &live, stored, &pair.live)
+    }
+}
+
+/// Writes a rounded number into a slot: into the `float` itself where nobody else holds it.
+unsafe fn round(object: *mut PyObject, offset: usize, float: *mut PyObject, rounded: f64) {
+    // SAFETY: attached, `float` is in the slot, by the caller. With one reference, the slot's, a float
+    // can change without anyone having seen what it was; cached and immortal ones have more.
+    unsafe {
+        if PyFloat_CheckExact(float) != 0 && Py_REFCNT(float) == 1 {
+            (*float.cast::<PyFloatObject>()).ob_fval = rounded;
+        } else {
+            replace(object, offset, PyFloat_FromDouble(rounded));
+        }
     }
 }
 

@@ -37,10 +37,13 @@ pub(crate) struct KindInfo {
     /// `command(cmd)`.
     pub(crate) command: Option<Hook>,
     /// Methods `on_<name>`, by that name.
-    pub(crate) handlers: Box<[(Box<str>, Hook)]>,
+    pub(crate) handlers: Handlers,
     /// Bit k set where kind k is this one or derived from it.
     pub(crate) family: u64,
 }
+
+/// Methods `on_<name>`, by that name.
+type Handlers = Box<[(Box<str>, Hook)]>;
 
 /// A method that the engine calls.
 #[derive(Clone)]
@@ -252,7 +255,7 @@ unsafe fn refuse_generators(class: &Owned, name: &Owned, function: &Owned) -> Py
     }
 }
 
-unsafe fn handlers(class: &Owned) -> PyResult<Box<[(Box<str>, Hook)]>> {
+unsafe fn handlers(class: &Owned) -> PyResult<Handlers> {
     // SAFETY: attached; `dir` returns a list of str.
     unsafe {
         let names = Owned::from_new(PyObject_Dir(class.as_ptr()))?;

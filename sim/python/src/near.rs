@@ -4,13 +4,13 @@
 //! that are kept.
 
 use glam::DVec3;
-use pyo3_ffi::PyObject;
+use pyo3_ffi::*;
 use tessera_protocol::ids::{EntityId, KindId};
 
 use crate::context::Context;
 use crate::kinds::Kinds;
 use crate::population::{Population, position};
-use crate::py::PyResult;
+use crate::py::{Owned, PyResult};
 
 /// Most cells along a side.
 const SIDE_MAX: usize = 64;
@@ -25,6 +25,18 @@ struct Entry {
     kind: KindId,
     row: u32,
     own: bool,
+}
+
+/// Who is asked for.
+pub(crate) struct Query {
+    /// Metres.
+    pub(crate) center: DVec3,
+    /// Metres, at least 0.
+    pub(crate) radius: f64,
+    /// Bit k set where kind k counts.
+    pub(crate) family: u64,
+    /// Who doesn't.
+    pub(crate) except: EntityId,
 }
 
 /// The grid of one tick.
@@ -52,43 +64,50 @@ impl Grid {
         self.built = false;
     }
 
-    /// Calls `each` with the view (borrowed) of every entity within `radius` metres of `center` whose
-    /// kind is in `kinds` and that isn't `except`, by ascending id.
+    /// A new list of the views of all entities within `radius` metres of `center` whose kind is in
+    /// `family` and that aren't `except`, by ascending id.
     ///
     /// # Errors
-    /// Passes on what `each` raises.
+    /// Raises where there is no memory.
     ///
     /// # Safety
     /// Attached to the interpreter of `context`, in a hook.
-    #[expect(clippy::too_many_arguments, reason = "the query's own parameters")]
     pub(crate) unsafe fn query(
         &mut self,
         context: &Context,
         population: &Population,
         kinds: &Kinds,
-        center: DVec3,
-        radius: f64,
-        family: u64,
-        except: EntityId,
-        mut each: impl FnMut(*mut PyObject) -> PyResult<()>,
-    ) -> PyResult<()> {
+        query: &Query,
+    ) -> PyResult<Owned> {
         if !self.built {
             self.build(population);
         }
-        self.find(center, radius, family, except);
-        for &at in &self.found {
-            let Entry { kind, row, own, .. } = self.entries[at as usize];
-            let row = row as usize;
-            // SAFETY: by the caller's promise.
-            each(match own {
-                true => population.own_view(kind, row),
-                false => unsafe { population.ghost_view(context, kinds.info(kind), kind, row)? },
-            })?;
+        self.find(query);
+        // SAFETY: attached, by the caller; each place of the new list is filled once, and one that an
+        // error leaves empty may be.
+        unsafe {
+            let list = Owned::from_new(PyList_New(self.found.len() as Py_ssize_t))?;
+            for (place, &at) in self.found.iter().enumerate() {
+                let Entry { kind, row, own, .. } = self.entries[at as usize];
+                let row = row as usize;
+                let view = if own {
+                    population.own_view(kind, row)
+                } else {
+                    population.ghost_view(context, kinds.info(kind), kind, row)?
+                };
+                PyList_SET_ITEM(list.as_ptr(), place as Py_ssize_t, Py_NewRef(view));
+            }
+            Ok(list)
         }
-        Ok(())
     }
 
-    fn find(&mut self, center: DVec3, radius: f64, family: u64, except: EntityId) {
+    fn find(&mut self, query: &Query) {
+        let Query {
+            center,
+            radius,
+            family,
+            except,
+        } = *query;
         self.found.clear();
         if self.entries.is_empty() {
             return;

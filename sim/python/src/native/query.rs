@@ -11,6 +11,7 @@ use super::{Part, TypeId};
 use crate::args::{self, Arguments};
 use crate::context::{self, Context};
 use crate::far;
+use crate::near::Query;
 use crate::population::position;
 use crate::py::{self, Owned, PyResult, Raised, Table, raise, returned};
 
@@ -87,23 +88,14 @@ unsafe fn near_list(
             kind if kind.is_null() || kind == Py_None() => u64::MAX,
             kind => args::family("near", "kind", kinds, kind)?,
         };
-        let list = Owned::from_new(PyList_New(0))?;
-        let id = actor.id.get();
-        let mut grid = context.grid.borrow_mut();
-        grid.query(
-            context,
-            population,
-            kinds,
+        let query = Query {
             center,
             radius,
             family,
-            id,
-            |view| match PyList_Append(list.as_ptr(), view) {
-                0 => Ok(()),
-                _ => Err(Raised),
-            },
-        )?;
-        Ok(list)
+            except: actor.id.get(),
+        };
+        let mut grid = context.grid.borrow_mut();
+        grid.query(context, population, kinds, &query)
     }
 }
 

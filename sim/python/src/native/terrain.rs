@@ -77,8 +77,8 @@ unsafe fn call(
     names: *mut PyObject,
     body: Body,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with these arguments.
     context::with(|context| {
+        // SAFETY: called by CPython, attached, with these arguments.
         returned(unsafe { body(context, Arguments::new(arguments, count, names)) })
     })
 }
