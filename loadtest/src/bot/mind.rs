@@ -16,7 +16,7 @@ use super::senses::{Body, CHEST, EYES, Item, Other, Senses, wants};
 /// How often a bot thinks.
 pub const THINK_HZ: f64 = 8.0;
 /// Nobody farther than this is worth a shot, metres.
-const SIGHT_M: f64 = 120.0;
+const SIGHT_M: f64 = 80.0;
 /// Items are noticed this near, metres.
 const LOOT_M: f64 = 35.0;
 /// Lines of sight that one thought may check.
