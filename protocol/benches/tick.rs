@@ -11,7 +11,7 @@ use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::{
     Audience, ClientId, ClientView, CommandAck, EntityId, Field, FieldTable, FieldType,
     FrameDecoder, FrameEncoder, Kind, KindTable, Quantization, Snapshot, SnapshotHeader,
-    StateConfig, Tick, ZoneId, base, write_zone_batch,
+    StateConfig, Tick, ZoneBatch, ZoneId, base,
 };
 
 const CLIENTS: u16 = 100;
@@ -105,16 +105,18 @@ fn tables(table: &FieldTable, tick: u32) -> Vec<KindTable> {
     zones
 }
 
-fn seal(tables: &[KindTable], tick: u32) -> Snapshot {
-    let mut builder = FlatBufferBuilder::new();
-    let batches: Vec<Vec<u8>> = tables
+fn batches(tables: &[KindTable]) -> Vec<ZoneBatch> {
+    tables
         .iter()
         .zip(0..)
-        .map(|(table, zone)| {
-            write_zone_batch(&mut builder, ZoneId(zone), std::slice::from_ref(table)).to_vec()
-        })
-        .collect();
-    let batches: Vec<&[u8]> = batches.iter().map(Vec::as_slice).collect();
+        .map(|(table, zone)| ZoneBatch::of(ZoneId(zone), std::slice::from_ref(table)))
+        .collect()
+}
+
+fn seal(tables: &[KindTable], tick: u32) -> Snapshot {
+    let mut builder = FlatBufferBuilder::new();
+    let batches = batches(tables);
+    let batches: Vec<&ZoneBatch> = batches.iter().collect();
     let header = SnapshotHeader {
         tick: Tick(tick),
         ..SnapshotHeader::default()
@@ -127,16 +129,14 @@ fn tick(c: &mut Criterion) {
         kinds: vec![kind("Player")],
     });
     let zones = tables(&table, 0);
-    let mut builder = FlatBufferBuilder::new();
+    let mut batch = ZoneBatch::default();
     c.bench_function("write one zone's batch of 125 entities", |b| {
-        b.iter(|| write_zone_batch(&mut builder, ZoneId(0), black_box(&zones[..1])).len());
+        b.iter(|| batch.write(ZoneId(0), black_box(&zones[..1])));
     });
 
-    let batches: Vec<Vec<u8>> = zones
-        .iter()
-        .map(|zone| write_zone_batch(&mut builder, ZoneId(0), std::slice::from_ref(zone)).to_vec())
-        .collect();
-    let batches: Vec<&[u8]> = batches.iter().map(Vec::as_slice).collect();
+    let mut builder = FlatBufferBuilder::new();
+    let batches = batches(&zones);
+    let batches: Vec<&ZoneBatch> = batches.iter().collect();
     let mut recycled = None;
     c.bench_function("seal 4 zones of 125 entities", |b| {
         b.iter(|| {

@@ -22,7 +22,7 @@ pub use session::{
     ClientCounters, ClientEvent, ClientSession, Close, CloseReason, EventError, Hello,
     ServerCounters, ServerEvent, ServerSession, SharedEvent, Welcome, protocol_hash,
 };
-pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, write_zone_batch};
+pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ZoneBatch};
 pub use state::{
     ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, Packed, StateConfig, StateError,
     StateHeader,

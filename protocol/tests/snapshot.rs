@@ -6,8 +6,7 @@ use common::{Model, bytes, entities, kind, table};
 use flatbuffers::FlatBufferBuilder;
 use proptest::prelude::*;
 use tessera_protocol::{
-    EntityId, KindId, KindTable, Snapshot, SnapshotError, SnapshotHeader, Tick, ZoneId,
-    write_zone_batch,
+    EntityId, KindId, KindTable, Snapshot, SnapshotError, SnapshotHeader, Tick, ZoneBatch, ZoneId,
 };
 
 const HEADER: SnapshotHeader = SnapshotHeader {
@@ -19,14 +18,12 @@ const HEADER: SnapshotHeader = SnapshotHeader {
 
 /// Seals zones of two kinds each.
 fn seal(zones: &[[KindTable; 2]], recycled: Option<Snapshot>) -> Snapshot {
-    let batches: Vec<Vec<u8>> = zones
+    let batches: Vec<ZoneBatch> = zones
         .iter()
         .enumerate()
-        .map(|(zone, tables)| {
-            write_zone_batch(&mut FlatBufferBuilder::new(), ZoneId(zone as u8), tables).to_vec()
-        })
+        .map(|(zone, tables)| ZoneBatch::of(ZoneId(zone as u8), tables))
         .collect();
-    let batches: Vec<&[u8]> = batches.iter().map(Vec::as_slice).collect();
+    let batches: Vec<&ZoneBatch> = batches.iter().collect();
     Snapshot::seal(&mut FlatBufferBuilder::new(), HEADER, &batches, recycled)
 }
 
@@ -150,8 +147,8 @@ fn doubles_lie_on_multiples_of_eight() {
                 .expect("a good row");
         }
         let mut builder = FlatBufferBuilder::new();
-        let batch = write_zone_batch(&mut builder, ZoneId(0), &[table]).to_vec();
-        let empty = write_zone_batch(&mut builder, ZoneId(1), &[]).to_vec();
+        let batch = ZoneBatch::of(ZoneId(0), &[table]);
+        let empty = ZoneBatch::of(ZoneId(1), &[]);
         let snapshot = Snapshot::seal(
             &mut builder,
             HEADER,

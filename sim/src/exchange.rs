@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::columns::{Column, KindTable};
 use tessera_protocol::fields::base;
 use tessera_protocol::ids::{ClientId, EntityId, KindId};
-use tessera_protocol::snapshot::write_zone_batch;
+use tessera_protocol::snapshot::ZoneBatch;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use tessera_python::{Message, SpawnRequest};
@@ -24,8 +23,8 @@ use crate::zone::{Zone, position_in_row, positions};
 /// barrier to be sealed and come back for the next tick, so that they are allocated once.
 #[derive(Default)]
 pub(crate) struct Batches {
-    pub(crate) own: FlatBufferBuilder<'static>,
-    pub(crate) newborn: FlatBufferBuilder<'static>,
+    pub(crate) own: ZoneBatch,
+    pub(crate) newborn: ZoneBatch,
     pub(crate) has_newborn: bool,
 }
 
@@ -60,10 +59,10 @@ impl Zone {
 
         let writing = (self.cpu_clock)();
         let newborn_tables = self.tabulate(&spawns, newborn);
-        write_zone_batch(&mut batches.own, self.id, self.scripts.tables());
+        batches.own.write(self.id, self.scripts.tables());
         batches.has_newborn = !spawns.is_empty();
         if batches.has_newborn {
-            write_zone_batch(&mut batches.newborn, self.id, &newborn_tables);
+            batches.newborn.write(self.id, &newborn_tables);
         }
         let newborn_hash = self.hash_all(&newborn_tables);
         let (owners, match_entity) = self.find_owners(&newborn_tables);

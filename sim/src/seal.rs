@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::Tick;
-use tessera_protocol::snapshot::{Snapshot, SnapshotHeader};
+use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
 use tessera_python::HitboxIndex;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -49,11 +49,11 @@ impl SnapshotRing {
             next_entity,
             state_hash: state_hash(tick, seed, next_entity, zones),
         };
-        let mut batches: Vec<&[u8]> = Vec::with_capacity(2 * zones.len());
+        let mut batches: Vec<&ZoneBatch> = Vec::with_capacity(2 * zones.len());
         for zone in zones {
-            batches.push(zone.batches.own.finished_data());
+            batches.push(&zone.batches.own);
             if zone.batches.has_newborn {
-                batches.push(zone.batches.newborn.finished_data());
+                batches.push(&zone.batches.newborn);
             }
         }
         // The oldest snapshot gives its memory, unless somebody still reads it.

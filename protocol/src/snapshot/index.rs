@@ -45,14 +45,14 @@ pub enum SnapshotError {
 }
 
 /// All batches and columns.
-#[derive(Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Index {
     pub(super) batches: Vec<BatchIndex>,
     pub(super) columns: Vec<ColumnIndex>,
 }
 
 /// Where the entities of one kind in one zone lie.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct BatchIndex {
     pub(super) zone: ZoneId,
     pub(super) kind: KindId,
@@ -79,11 +79,60 @@ pub(super) enum ColumnIndex {
     Var { ends: usize, data: usize },
 }
 
+impl ColumnIndex {
+    /// The same column with its offsets changed.
+    fn map(self, change: impl Fn(usize) -> usize) -> Self {
+        match self {
+            Self::Bool(at) => Self::Bool(change(at)),
+            Self::U8(at) => Self::U8(change(at)),
+            Self::U16(at) => Self::U16(change(at)),
+            Self::U32(at) => Self::U32(change(at)),
+            Self::I32(at) => Self::I32(change(at)),
+            Self::F32(at) => Self::F32(change(at)),
+            Self::F64(at) => Self::F64(change(at)),
+            Self::Vec3(at) => Self::Vec3(change(at)),
+            Self::Entity(at) => Self::Entity(change(at)),
+            Self::Var { ends, data } => Self::Var {
+                ends: change(ends),
+                data: change(data),
+            },
+        }
+    }
+}
+
 impl Index {
-    /// Indexes a buffer, checking its structure but not the values inside; returns the header.
-    pub(super) fn read(&mut self, buffer: &[u8]) -> Result<SnapshotHeader, SnapshotError> {
+    pub(super) fn clear(&mut self) {
         self.batches.clear();
         self.columns.clear();
+    }
+
+    /// Changes all offsets.
+    pub(super) fn shift(&mut self, change: impl Fn(usize) -> usize) {
+        for batch in &mut self.batches {
+            batch.ids = change(batch.ids);
+        }
+        for column in &mut self.columns {
+            *column = column.map(&change);
+        }
+    }
+
+    /// Appends the index of a batch that begins at `base` in the buffer.
+    pub(super) fn append(&mut self, batch: &Self, base: usize) {
+        let first = self.columns.len();
+        self.batches
+            .extend(batch.batches.iter().map(|kind| BatchIndex {
+                ids: kind.ids + base,
+                columns: kind.columns + first,
+                ..*kind
+            }));
+        let columns = batch.columns.iter();
+        self.columns
+            .extend(columns.map(|column| column.map(|at| at + base)));
+    }
+
+    /// Indexes a buffer, checking its structure but not the values inside; returns the header.
+    pub(super) fn read(&mut self, buffer: &[u8]) -> Result<SnapshotHeader, SnapshotError> {
+        self.clear();
         if buffer.len() < 8 || !fb::snapshot_buffer_has_identifier(buffer) {
             return Err(SnapshotError::NotASnapshot);
         }

@@ -1,8 +1,8 @@
 //! The whole state at a tick boundary as one immutable FlatBuffers buffer, columnar
 //! (`protocol/schemas/snapshot.fbs`).
 //!
-//! Zones write their batches in parallel ([`write_zone_batch`]), [`Snapshot::seal`] copies them into
-//! one buffer and indexes it, so that reading a field is arithmetic on offsets.
+//! Zones write their batches in parallel ([`ZoneBatch`]), [`Snapshot::seal`] copies them into one
+//! buffer and notes where everything lies, so that reading a field is arithmetic on offsets.
 
 mod index;
 mod read;
@@ -14,7 +14,7 @@ use crate::ids::{EntityId, KindId, Tick};
 use index::Index;
 pub use index::SnapshotError;
 pub use read::{BatchRef, RowRef};
-pub use write::write_zone_batch;
+pub use write::ZoneBatch;
 
 /// What a snapshot says about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,11 +42,11 @@ impl Snapshot {
     /// `recycled`, a snapshot that nobody holds any more, save the allocations.
     ///
     /// # Panics
-    /// Where a batch is not what [`write_zone_batch`] returned.
+    /// Where a batch has not been written, or there are more than two a zone.
     pub fn seal(
         builder: &mut FlatBufferBuilder<'static>,
         header: SnapshotHeader,
-        batches: &[&[u8]],
+        batches: &[&ZoneBatch],
         recycled: Option<Self>,
     ) -> Self {
         let Self {
@@ -55,14 +55,21 @@ impl Snapshot {
             ..
         } = recycled.unwrap_or_default();
         buffer.clear();
-        buffer.extend_from_slice(write::seal(builder, header, batches));
-        let read = index.read(&buffer);
-        assert_eq!(read, Ok(header), "what was just written reads back");
-        Self {
+        assert!(batches.len() <= write::BATCHES_MAX, "two batches a zone");
+        buffer.extend_from_slice(write::seal(builder, &mut index, header, batches));
+        let sealed = Self {
             buffer,
             header,
             index,
-        }
+        };
+        debug_assert!(sealed.reads_back(), "what was just written reads back");
+        sealed
+    }
+
+    /// Whether a reader of the buffer finds what was noted while writing it.
+    fn reads_back(&self) -> bool {
+        let mut index = Index::default();
+        index.read(&self.buffer) == Ok(self.header) && index == self.index
     }
 
     /// Takes a buffer from outside, after checking all of it.

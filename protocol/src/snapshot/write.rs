@@ -3,50 +3,90 @@
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
 use super::SnapshotHeader;
+use super::index::{BatchIndex, ColumnIndex, Index};
 use crate::columns::{Column, KindTable, VarColumn};
 use crate::fields::{FIELDS_MAX, KINDS_MAX};
 use crate::generated::snapshot as fb;
-use crate::ids::ZoneId;
+use crate::ids::{KindId, ZoneId};
 
-/// Writes a zone's batch straight from its tables (by kind) and returns the finished bytes, which
-/// stay in the builder until it is used again. Each zone has a builder of its own.
-///
-/// # Panics
-/// Where there are more than [`KINDS_MAX`] kinds or [`FIELDS_MAX`] fields.
-pub fn write_zone_batch<'b>(
-    builder: &'b mut FlatBufferBuilder<'static>,
-    zone: ZoneId,
-    tables: &[KindTable],
-) -> &'b [u8] {
-    builder.reset();
-    let mut kinds = [WIPOffset::new(0); KINDS_MAX];
-    let mut count = 0;
-    for (kind, table) in tables.iter().enumerate() {
-        if !table.is_empty() {
-            kinds[count] = write_kind(builder, kind as u8, table);
-            count += 1;
-        }
+/// Most batches that one snapshot nests: a zone has one for those it ran and one for the newborn.
+pub(super) const BATCHES_MAX: usize = 2 * ZoneId::COUNT_MAX;
+
+/// A zone's part of a snapshot: the finished bytes, and where everything lies in them. Each zone has
+/// its own and writes it anew every tick; the memory is kept.
+#[derive(Default)]
+pub struct ZoneBatch {
+    builder: FlatBufferBuilder<'static>,
+    pub(super) index: Index,
+}
+
+impl ZoneBatch {
+    /// A batch of these tables, for one use.
+    ///
+    /// # Panics
+    /// As [`ZoneBatch::write`].
+    pub fn of(zone: ZoneId, tables: &[KindTable]) -> Self {
+        let mut batch = Self::default();
+        batch.write(zone, tables);
+        batch
     }
-    let kinds = Some(builder.create_vector(&kinds[..count]));
-    let batch = fb::ZoneBatch::create(
-        builder,
-        &fb::ZoneBatchArgs {
-            zone: zone.0,
-            kinds,
-        },
-    );
-    builder.finish(batch, None);
-    builder.finished_data()
+
+    /// Writes the zone's tables (by kind), in place of what was here.
+    ///
+    /// # Panics
+    /// Where there are more than [`KINDS_MAX`] kinds or [`FIELDS_MAX`] fields.
+    pub fn write(&mut self, zone: ZoneId, tables: &[KindTable]) {
+        let Self { builder, index } = self;
+        builder.reset();
+        index.clear();
+        let mut kinds = [WIPOffset::new(0); KINDS_MAX];
+        let mut count = 0;
+        for (kind, table) in tables.iter().enumerate() {
+            if !table.is_empty() {
+                kinds[count] = write_kind(builder, index, zone, KindId(kind as u8), table);
+                count += 1;
+            }
+        }
+        let kinds = Some(builder.create_vector(&kinds[..count]));
+        let batch = fb::ZoneBatch::create(
+            builder,
+            &fb::ZoneBatchArgs {
+                zone: zone.0,
+                kinds,
+            },
+        );
+        builder.finish(batch, None);
+        let length = builder.finished_data().len();
+        index.shift(|from_end| begin(length, from_end));
+    }
+
+    /// The finished FlatBuffers buffer, a `ZoneBatch` of `protocol/schemas/snapshot.fbs`.
+    ///
+    /// # Panics
+    /// Where nothing has been written yet.
+    pub fn bytes(&self) -> &[u8] {
+        self.builder.finished_data()
+    }
+}
+
+/// Where a vector's values begin in a finished buffer. The builder writes from the end to the front
+/// and names a vector by the distance of its length word from the end.
+fn begin(length: usize, from_end: usize) -> usize {
+    length - from_end + size_of::<u32>()
 }
 
 fn write_kind(
     builder: &mut FlatBufferBuilder<'static>,
-    kind: u8,
+    index: &mut Index,
+    zone: ZoneId,
+    kind: KindId,
     table: &KindTable,
 ) -> WIPOffset<fb::KindBatch<'static>> {
     let mut columns = [WIPOffset::new(0); FIELDS_MAX];
+    let first = index.columns.len();
     for (offset, column) in columns.iter_mut().zip(&table.columns) {
-        let (values_type, values) = write_values(builder, column);
+        let (values_type, values, place) = write_values(builder, column);
+        index.columns.push(place);
         let args = fb::ColumnArgs {
             values_type,
             values: Some(values),
@@ -55,10 +95,18 @@ fn write_kind(
     }
     let columns = Some(builder.create_vector(&columns[..table.columns.len()]));
     let ids = builder.create_vector_from_iter(table.ids.iter().map(|id| id.0));
+    index.batches.push(BatchIndex {
+        zone,
+        kind,
+        rows: table.len(),
+        ids: ids.value() as usize,
+        columns: first,
+        column_count: table.columns.len(),
+    });
     fb::KindBatch::create(
         builder,
         &fb::KindBatchArgs {
-            kind,
+            kind: kind.0,
             ids: Some(ids),
             columns,
         },
@@ -67,27 +115,29 @@ fn write_kind(
 
 /// Writes one flat vector and the table of the union around it.
 macro_rules! flat {
-    ($builder:expr, $values:expr, $table:ident, $args:ident) => {{
-        let values = Some($builder.create_vector($values));
+    ($builder:expr, $values:expr, $table:ident, $args:ident, $place:ident) => {{
+        let values = $builder.create_vector($values);
+        let place = ColumnIndex::$place(values.value() as usize);
+        let values = Some(values);
         let table = fb::$table::create($builder, &fb::$args { values });
-        (fb::Values::$table, table.as_union_value())
+        (fb::Values::$table, table.as_union_value(), place)
     }};
 }
 
 fn write_values(
     builder: &mut FlatBufferBuilder<'static>,
     column: &Column,
-) -> (fb::Values, WIPOffset<UnionWIPOffset>) {
+) -> (fb::Values, WIPOffset<UnionWIPOffset>, ColumnIndex) {
     match column {
-        Column::Bool(v) => flat!(builder, v, Bools, BoolsArgs),
-        Column::U8(v) => flat!(builder, v, U8s, U8sArgs),
-        Column::U16(v) => flat!(builder, v, U16s, U16sArgs),
-        Column::U32(v) => flat!(builder, v, U32s, U32sArgs),
-        Column::I32(v) => flat!(builder, v, I32s, I32sArgs),
-        Column::F32(v) => flat!(builder, v, F32s, F32sArgs),
-        Column::F64(v) => flat!(builder, v, F64s, F64sArgs),
-        Column::Vec3(v) => flat!(builder, v.as_flattened(), Vec3s, Vec3sArgs),
-        Column::Entity(v) => flat!(builder, v, Entities, EntitiesArgs),
+        Column::Bool(v) => flat!(builder, v, Bools, BoolsArgs, Bool),
+        Column::U8(v) => flat!(builder, v, U8s, U8sArgs, U8),
+        Column::U16(v) => flat!(builder, v, U16s, U16sArgs, U16),
+        Column::U32(v) => flat!(builder, v, U32s, U32sArgs, U32),
+        Column::I32(v) => flat!(builder, v, I32s, I32sArgs, I32),
+        Column::F32(v) => flat!(builder, v, F32s, F32sArgs, F32),
+        Column::F64(v) => flat!(builder, v, F64s, F64sArgs, F64),
+        Column::Vec3(v) => flat!(builder, v.as_flattened(), Vec3s, Vec3sArgs, Vec3),
+        Column::Entity(v) => flat!(builder, v, Entities, EntitiesArgs, Entity),
         Column::Var(v) => write_vars(builder, v),
     }
 }
@@ -95,26 +145,35 @@ fn write_values(
 fn write_vars(
     builder: &mut FlatBufferBuilder<'static>,
     column: &VarColumn,
-) -> (fb::Values, WIPOffset<UnionWIPOffset>) {
-    let ends = Some(builder.create_vector(column.ends()));
-    let data = Some(builder.create_vector(column.data()));
+) -> (fb::Values, WIPOffset<UnionWIPOffset>, ColumnIndex) {
+    let ends = builder.create_vector(column.ends());
+    let data = builder.create_vector(column.data());
+    let place = ColumnIndex::Var {
+        ends: ends.value() as usize,
+        data: data.value() as usize,
+    };
+    let (ends, data) = (Some(ends), Some(data));
     let table = fb::Vars::create(builder, &fb::VarsArgs { ends, data });
-    (fb::Values::Vars, table.as_union_value())
+    (fb::Values::Vars, table.as_union_value(), place)
 }
 
-/// Nests finished batches in one finished snapshot.
+/// Nests finished batches in one finished snapshot, and notes in `index` where everything lies.
 pub(super) fn seal<'b>(
     builder: &'b mut FlatBufferBuilder<'static>,
+    index: &mut Index,
     header: SnapshotHeader,
-    batches: &[&[u8]],
+    batches: &[&ZoneBatch],
 ) -> &'b [u8] {
     builder.reset();
-    let mut zones = [WIPOffset::new(0); ZoneId::COUNT_MAX];
-    for (offset, batch) in zones.iter_mut().zip(batches) {
+    let mut zones = [WIPOffset::new(0); BATCHES_MAX];
+    let mut from_end = [0; BATCHES_MAX];
+    for ((offset, from_end), batch) in zones.iter_mut().zip(&mut from_end).zip(batches) {
         // A batch with doubles is a multiple of 8 bytes long and must begin on one. The builder
         // aligns bytes to 4 only, so a word is spent here; it writes from the end to the front.
         builder.push(0_u64);
-        let batch = Some(builder.create_vector(batch));
+        let batch = builder.create_vector(batch.bytes());
+        *from_end = batch.value() as usize;
+        let batch = Some(batch);
         *offset = fb::Nested::create(builder, &fb::NestedArgs { batch });
     }
     let zones = Some(builder.create_vector(&zones[..batches.len()]));
@@ -129,5 +188,10 @@ pub(super) fn seal<'b>(
         },
     );
     fb::finish_snapshot_buffer(builder, snapshot);
-    builder.finished_data()
+    let sealed = builder.finished_data();
+    index.clear();
+    for (batch, &from_end) in batches.iter().zip(&from_end) {
+        index.append(&batch.index, begin(sealed.len(), from_end));
+    }
+    sealed
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::{
     Audience, ClientId, EntityId, Field, FieldTable, FieldType, Kind, KindTable, Quantization,
-    Snapshot, SnapshotHeader, Tick, ZoneId, base, write_zone_batch,
+    Snapshot, SnapshotHeader, Tick, ZoneBatch, ZoneId, base,
 };
 
 pub(crate) const PLAYER: usize = 0;
@@ -155,15 +155,12 @@ impl World {
                 .expect("a good row");
         }
         let mut builder = FlatBufferBuilder::new();
-        let batches = [0, 1].map(|zone| {
-            write_zone_batch(&mut builder, ZoneId(zone), &zones[usize::from(zone)]).to_vec()
-        });
-        let batches = batches.each_ref().map(Vec::as_slice);
+        let batches = [0, 1].map(|zone| ZoneBatch::of(ZoneId(zone), &zones[usize::from(zone)]));
         let header = SnapshotHeader {
             tick: self.tick,
             ..SnapshotHeader::default()
         };
-        Snapshot::seal(&mut builder, header, &batches, None)
+        Snapshot::seal(&mut builder, header, &batches.each_ref(), None)
     }
 }
 

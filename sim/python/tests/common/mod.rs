@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
-use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, write_zone_batch};
+use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
 use tessera_python::{HitboxIndex, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
 use tessera_world::World;
 
@@ -127,7 +127,7 @@ impl Zone {
     }
 
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
-        let batch = write_zone_batch(&mut self.builder, ZoneId(0), self.scripts.tables()).to_vec();
+        let batch = ZoneBatch::of(ZoneId(0), self.scripts.tables());
         let header = SnapshotHeader {
             tick: self.tick,
             ..SnapshotHeader::default()
