@@ -70,6 +70,8 @@ pub(crate) unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
         slot(Py_tp_traverse, traverse as *mut c_void),
         slot(Py_tp_clear, clear as *mut c_void),
         slot(Py_tp_repr, repr as *mut c_void),
+        slot(Py_tp_hash, hash as *mut c_void),
+        slot(Py_tp_richcompare, richcompare as *mut c_void),
         slot(Py_tp_members, MEMBERS.first()),
         slot(Py_tp_methods, methods::ENTITY.first()),
         slot(
@@ -227,5 +229,29 @@ unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
         let text = PyUnicode_FromFormat(c"<%U %S>".as_ptr(), name, id);
         Py_DECREF(name);
         text
+    }
+}
+
+/// By id: an address would bring the order of sets, and so the state, down to where objects lie.
+unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
+    // SAFETY: as for `repr`. The hash of a small int is never -1, which would mean an exception.
+    unsafe { PyObject_Hash((*object.cast::<EntityObject>()).id) }
+}
+
+/// Equal are objects of one entity, live or view; there is no order.
+unsafe extern "C" fn richcompare(
+    object: *mut PyObject,
+    other: *mut PyObject,
+    operator: c_int,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with an entity on the left and anything on the right.
+    unsafe {
+        let (Some(id), Some(other)) = (id_of(object), id_of(other)) else {
+            return Py_NewRef(Py_NotImplemented());
+        };
+        if operator != Py_EQ && operator != Py_NE {
+            return Py_NewRef(Py_NotImplemented());
+        }
+        PyBool_FromLong(((id == other) == (operator == Py_EQ)).into())
     }
 }

@@ -38,6 +38,8 @@ fn views_show_the_ticks_start_and_can_not_be_written() {
                         else: raise AssertionError("a view acted")
                 view = get(self.id)
                 assert view is not self and view.n == tick() and self.n == tick() + 1
+                assert view == self and not view != self and hash(view) == hash(self.id)
+                assert get(3 - self.id) != self and len({view, self, get(3 - self.id)}) == 2
                 try: self.near(1.0)[0]
                 except IndexError: pass  # never itself
         def start(world):
