@@ -72,7 +72,12 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     let report = runtime.block_on(server.run(socket, ops_listener));
     // Sessions that did not end in time are not waited for.
     runtime.shutdown_background();
-    tell(greeting, &summary(&report?))?;
+    let summary = summary(&report?);
+    match greeting {
+        Greeting::Text => print(&summary)?,
+        // Standard output is for the program that reads the ready line.
+        Greeting::Json => eprint!("{summary}"),
+    }
     Ok(())
 }
 
@@ -119,10 +124,14 @@ impl Server<'_> {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
-        tell(
-            self.greeting,
-            &greet(config, &ops.facts, &ready, self.greeting)?,
-        )?;
+        print(&match self.greeting {
+            Greeting::Text => greet(config, &ops.facts, &ready),
+            Greeting::Json => format!(
+                "{}
+",
+                serde_json::to_string(&ready)?
+            ),
+        })?;
 
         tokio::select! {
             name = signals.next() => tracing::info!(signal = name, "draining"),
@@ -181,34 +190,21 @@ fn facts(config: &Config, assets: &Assets, zones: usize) -> Facts {
     }
 }
 
-/// Text for a person goes to standard output, unless that is for a program.
-fn tell(greeting: Greeting, text: &str) -> std::io::Result<()> {
+/// Writes to standard output. A reader that has gone is no reason to stop a match.
+fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    // A reader that has gone is no reason to stop a match.
-    let written = match text.starts_with('{') || greeting == Greeting::Text {
-        true => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
-        false => Ok(()),
-    };
-    match written {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }
 
-fn greet(
-    config: &Config,
-    facts: &Facts,
-    ready: &Ready,
-    greeting: Greeting,
-) -> Result<String, Error> {
-    if greeting == Greeting::Json {
-        return Ok(format!("{}\n", serde_json::to_string(ready)?));
-    }
+fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
     let ops = match ready.ops {
         Some(ops) => format!("http://{ops}/health and http://{ops}/report.json"),
         None => "nowhere: ops.listen is off".to_owned(),
     };
-    Ok(format!(
+    format!(
         "tessera {version}: {mode} on {map}, seed {seed}
   {zones} zones ({layout}), {hz} ticks a second, up to {players} players, Python {python}
 
@@ -230,7 +226,7 @@ fn greet(
         python = facts.python,
         listen = ready.listen,
         certificate = ready.certificate_sha256,
-    ))
+    )
 }
 
 /// What there is to say about a run that is over.

@@ -93,6 +93,7 @@ impl Ticking {
                 let _closes = CloseOnDrop(handover.clone());
                 // Before the simulation starts, since its zones' threads inherit the priority.
                 priority::raise_this_thread();
+                priority::wake_this_thread_on_time();
                 let hz = config.tick_hz;
                 let mut simulation = Simulation::start(config)?;
                 let start = simulation.take_start();

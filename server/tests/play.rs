@@ -3,7 +3,7 @@
 mod common;
 
 use common::client::Client;
-use common::server::Server;
+use common::server::{Server, Signal};
 use serde_json::Value;
 use tessera_protocol::{CloseReason, EntityId};
 
@@ -155,19 +155,23 @@ async fn another_protocol_is_refused_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stopping_server_tells_its_clients_and_says_how_it_went() {
-    let server = Server::start(&TAG);
-    let mut clients = [
-        Client::join(server.listen, "one").await,
-        Client::join(server.listen, "two").await,
-    ];
-    server.terminate();
-    for client in &mut clients {
-        let close = client.until_closed().await;
-        assert_eq!(close.reason, CloseReason::Draining);
-        assert!(close.text.contains("stopping"), "{}", close.text);
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = Server::start(&TAG);
+        let mut clients = [
+            Client::join(server.listen, "one").await,
+            Client::join(server.listen, "two").await,
+        ];
+        server.signal(signal);
+        for client in &mut clients {
+            let close = client.until_closed().await;
+            assert_eq!(close.reason, CloseReason::Draining);
+            assert!(close.text.contains("stopping"), "{}", close.text);
+        }
+        let (status, said) = server.wait();
+        assert!(status.success(), "{status}: {said}");
+        assert!(said.contains("stopped after"), "{said}");
+        assert!(said.contains("clients_joined 2"), "{said}");
     }
-    let (status, _) = server.wait();
-    assert!(status.success(), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

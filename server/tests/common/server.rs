@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -34,8 +35,6 @@ pub fn tessera(args: &[&str]) -> Done {
 /// A running server. Dropping it kills it.
 pub struct Server {
     child: Child,
-    /// Read on, since a server whose output is closed could not tell its end.
-    stdout: BufReader<ChildStdout>,
     pub listen: SocketAddr,
     pub ops: SocketAddr,
 }
@@ -56,16 +55,21 @@ impl Server {
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("it is piped");
-        let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
-        stdout
-            .read_line(&mut line)
-            .expect("it says that it is ready");
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("not ready: {line:?}: {error}"));
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.expect("it says that it is ready");
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
+            let mut said = String::new();
+            let _ = child
+                .stderr
+                .take()
+                .map(|mut stderr| stderr.read_to_string(&mut said));
+            panic!("not ready: {line:?}: {error}: {said}")
+        });
         let address = |key: &str| {
             let text = ready[key]
                 .as_str()
@@ -76,7 +80,6 @@ impl Server {
             listen: address("listen"),
             ops: address("ops"),
             child,
-            stdout,
         }
     }
 
@@ -124,16 +127,17 @@ impl Server {
     }
 
     /// Asks the process to stop.
-    pub fn terminate(&self) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("it runs");
+        kill_process(pid, signal).expect("it runs");
     }
 
-    /// Waits until the process has ended; gives how, and what it said after it was ready.
+    /// Waits until the process has ended; gives how, and what it said in the end.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("text");
-        (self.child.wait().expect("it ends"), rest)
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut said).expect("text");
+        (self.child.wait().expect("it ends"), said)
     }
 }
 
