@@ -126,11 +126,7 @@ impl Server<'_> {
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
         print(&match self.greeting {
             Greeting::Text => greet(config, &ops.facts, &ready),
-            Greeting::Json => format!(
-                "{}
-",
-                serde_json::to_string(&ready)?
-            ),
+            Greeting::Json => serde_json::to_string(&ready)? + "\n",
         })?;
 
         tokio::select! {
