@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::args::Args;
+use crate::bot::ages;
 use crate::bot::fleet::{Fleet, News, Outcome, Plan};
 use crate::bot::meter::bandwidth;
 use crate::conditions;
@@ -14,7 +15,7 @@ use crate::progress::Progress;
 use crate::report::detail::{Conditions, Detail};
 use crate::report::schema::{ClientsReport, ReportJson, Run, SCHEMA};
 use crate::report::{Report, Written};
-use crate::server::{Ops, OpsReport, ServerProcess};
+use crate::server::{Ops, OpsReport, ServerProcess, Timetable};
 
 /// By how much the bots step back behind the server, in steps of `nice`: a player's machine isn't the server's, and here
 /// they share cores.
@@ -57,11 +58,11 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         |_| {},
     )?;
 
-    let clock = ops.report()?.clock;
+    let timetable = timetable(args, &ops.report()?);
     let began = conditions::now_utc();
     ops.reset()?;
     let cpu_before = conditions::process_cpu_s();
-    fleet.begin_window(clock)?;
+    fleet.begin_window(timetable)?;
     let played = watch(
         &fleet,
         Duration::from_secs_f64(args.duration),
@@ -89,6 +90,21 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let report = assemble(args, told, outcome, conditions);
     let written = report.write(&args.out)?;
     Ok((report, written))
+}
+
+/// When the server's ticks were due, if that can be compared with the bots' times: on one machine it can.
+fn timetable(args: &Args, told: &OpsReport) -> Option<Timetable> {
+    let local = is_local(args);
+    let clock = told.clock.filter(|_| local)?;
+    Some(Timetable::new(
+        clock,
+        told.run.tick_hz,
+        told.ticks.skips.clone(),
+    ))
+}
+
+fn is_local(args: &Args) -> bool {
+    args.server.is_none_or(|address| address.ip().is_loopback())
 }
 
 /// The server of the run: one of our own, or somebody's.
@@ -185,7 +201,10 @@ fn watch(
 }
 
 /// Puts the server's figures and the bots' together.
-fn assemble(args: &Args, told: OpsReport, outcome: Outcome, conditions: Conditions) -> Report {
+fn assemble(args: &Args, told: OpsReport, mut outcome: Outcome, conditions: Conditions) -> Report {
+    if let Some(timetable) = timetable(args, &told) {
+        ages::settle(&mut outcome, &timetable);
+    }
     let (down, up) = bandwidth(&outcome.clients);
     let run = Run {
         players: args.players.into(),

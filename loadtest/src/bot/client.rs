@@ -15,7 +15,7 @@ use super::mind::{Mind, THINK_HZ};
 use super::senses::Senses;
 use super::wire::Link;
 use crate::report::detail::Deeds;
-use crate::server::Clock;
+use crate::server::Timetable;
 
 /// Between two commands nobody moves as far as this, metres.
 const LEAP_M: f64 = 5.0;
@@ -150,7 +150,13 @@ impl Client {
     }
 
     /// Works on what the connection has. `now_ns` is the same moment on the monotonic clock.
-    pub fn pump(&mut self, now: Duration, now_ns: i64, clock: Option<Clock>, all: &mut Totals) {
+    pub fn pump(
+        &mut self,
+        now: Duration,
+        now_ns: i64,
+        timetable: Option<&Timetable>,
+        all: &mut Totals,
+    ) {
         while let Some(event) = self.link.connection.poll() {
             match event {
                 Event::Connected => self.stream = self.link.connection.streams().open(Dir::Bi),
@@ -159,10 +165,9 @@ impl Client {
                 _ => {}
             }
         }
-        let hz = self.welcome.as_ref().map_or(64, |welcome| welcome.tick_hz);
         while let Some(datagram) = self.link.connection.datagrams().recv() {
             if let Some(header) = self.session.handle_datagram(now, &datagram) {
-                let due_ns = clock.map(|clock| clock.due_ns(header.tick, hz));
+                let due_ns = timetable.map(|timetable| timetable.due_ns(header.tick));
                 self.meter
                     .arrived(header.tick, header.ack.consumed, due_ns, now_ns, all);
             }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::ages::Arrival;
 use super::client::{Client, Phase};
 use super::meter::Totals;
 use super::terrain::Terrain;
 use super::wire::Wire;
 use crate::conditions::monotonic_ns;
 use crate::report::detail::{ClientRow, ClientSecond, Deeds};
-use crate::server::Clock;
+use crate::server::Timetable;
 
 /// Time between two connections' beginnings: a hundred handshakes at once would be a test of their own.
 const CONNECT_EVERY: Duration = Duration::from_millis(4);
@@ -68,7 +69,11 @@ pub struct Outcome {
     pub dropped: usize,
     /// One row a bot that was in the match when the window began.
     pub clients: Vec<ClientRow>,
-    /// All bots together.
+    /// When states arrived, for each of these.
+    pub arrivals: Vec<Vec<Arrival>>,
+    /// When the window began, in ns of the monotonic clock.
+    pub began_ns: i64,
+    /// All bots together; without ages until [`super::ages::settle`].
     pub totals: Totals,
     /// What they did.
     pub deeds: Deeds,
@@ -77,7 +82,7 @@ pub struct Outcome {
 }
 
 enum Order {
-    Begin(Option<Clock>),
+    Begin(Option<Timetable>),
     End,
     Leave,
 }
@@ -125,12 +130,13 @@ impl Fleet {
         }
     }
 
-    /// Measures from now on. `clock` says when the server's ticks are due, on this machine's monotonic clock.
+    /// Measures from now on. `timetable` says when the server's ticks are due, on this machine's monotonic clock; the news
+    /// have ages only with it.
     ///
     /// # Errors
     /// When the fleet has ended.
-    pub fn begin_window(&self, clock: Option<Clock>) -> Result<()> {
-        self.order(Order::Begin(clock))
+    pub fn begin_window(&self, timetable: Option<Timetable>) -> Result<()> {
+        self.order(Order::Begin(timetable))
     }
 
     /// Measures no more.
@@ -180,7 +186,7 @@ struct Loop {
     by_handle: Vec<usize>,
     terrain: Terrain,
     totals: Totals,
-    clock: Option<Clock>,
+    timetable: Option<Timetable>,
     window: Option<Window>,
     outcome: Option<Outcome>,
     /// An instant and the same moment on the monotonic clock in ns.
@@ -194,7 +200,7 @@ impl Loop {
             by_handle: Vec::new(),
             terrain: Terrain::default(),
             totals: Totals::default(),
-            clock: None,
+            timetable: None,
             window: None,
             outcome: None,
             epoch: (Instant::now(), monotonic_ns()),
@@ -209,7 +215,7 @@ impl Loop {
         let mut next_commands = Instant::now();
         loop {
             match orders.try_recv() {
-                Ok(Order::Begin(clock)) => self.begin(clock),
+                Ok(Order::Begin(timetable)) => self.begin(timetable),
                 Ok(Order::End) => self.end(),
                 Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return self.leave(),
                 Err(TryRecvError::Empty) => {}
@@ -315,7 +321,12 @@ impl Loop {
         let now_ns = self.ns_of(now);
         let client = &mut self.clients[number];
         let before = client.phase();
-        client.pump(now - self.epoch.0, now_ns, self.clock, &mut self.totals);
+        client.pump(
+            now - self.epoch.0,
+            now_ns,
+            self.timetable.as_ref(),
+            &mut self.totals,
+        );
         client.close(now);
         match (before, client.phase()) {
             (Phase::Joining, Phase::Playing) => {
@@ -369,10 +380,10 @@ impl Loop {
         let _ = self.tell.send(News::Second(second));
     }
 
-    fn begin(&mut self, clock: Option<Clock>) {
+    fn begin(&mut self, timetable: Option<Timetable>) {
         let now = Instant::now();
-        self.clock = clock;
-        self.totals.begin_window();
+        self.timetable = timetable;
+        self.totals.begin_window(self.ns_of(now));
         let playing = self
             .clients
             .iter_mut()
@@ -408,10 +419,16 @@ impl Loop {
         };
         let clients: Vec<ClientRow> = window.members.iter().map(row).collect();
         let dropped = clients.iter().filter(|row| row.dropped.is_some()).count();
+        let members = window.members.iter().map(|(number, _)| *number);
+        let arrivals = members
+            .map(|number| self.clients[number].meter.take_arrivals())
+            .collect();
         self.outcome = Some(Outcome {
             joined: clients.len(),
             dropped,
             clients,
+            arrivals,
+            began_ns: self.totals.began_ns(),
             totals: std::mem::take(&mut self.totals),
             deeds: self.deeds(),
             counters: self.counters(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tessera_protocol::Tick;
 
+use super::ages::Arrival;
 use crate::measure::{Distribution, percentiles_of};
 use crate::report::detail::{ClientRow, ClientSecond};
 use crate::report::schema::Percentiles;
@@ -14,7 +15,7 @@ const WAITING_MAX: usize = 1_024;
 /// The measuring end of one bot.
 #[derive(Debug)]
 pub struct Meter {
-    age: Distribution,
+    arrivals: Vec<Arrival>,
     ack: Distribution,
     states: u64,
     commands: u64,
@@ -27,7 +28,7 @@ pub struct Meter {
 impl Default for Meter {
     fn default() -> Meter {
         Meter {
-            age: Distribution::new(2),
+            arrivals: Vec::new(),
             ack: Distribution::new(2),
             states: 0,
             commands: 0,
@@ -41,7 +42,7 @@ impl Default for Meter {
 impl Meter {
     /// Forgets all results; what is under way stays, so that the window's first acknowledgements count.
     pub fn begin_window(&mut self) {
-        self.age.clear();
+        self.arrivals.clear();
         self.ack.clear();
         (self.states, self.commands, self.unacknowledged) = (0, 0, 0);
     }
@@ -57,7 +58,7 @@ impl Meter {
     }
 
     /// A datagram of the state of `tick` arrived, in which the command of tick `consumed` is the newest consumed. `due_ns`
-    /// is when the tick was due, if that is known.
+    /// is when the tick was due, as far as one can tell now; for the progress only.
     pub fn arrived(
         &mut self,
         tick: Tick,
@@ -69,13 +70,11 @@ impl Meter {
         if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
             self.newest = Some(tick);
             self.states += 1;
+            if let Some(at_us) = all.since_began_us(now_ns) {
+                self.arrivals.push(Arrival { tick, at_us });
+            }
             if let Some(due_ns) = due_ns {
-                record_us(
-                    now_ns - due_ns,
-                    &mut self.age,
-                    &mut all.age,
-                    &mut all.second_age,
-                );
+                all.second_age.record(microseconds(now_ns - due_ns));
             }
         }
         let Some(consumed) = consumed else { return };
@@ -87,18 +86,23 @@ impl Meter {
             self.waiting.pop_front();
             // An older one was overtaken: lost, late, or the server took two in one tick. It never had an effect.
             match sent == consumed {
-                true => record_us(
-                    now_ns - due_ns,
-                    &mut self.ack,
-                    &mut all.ack,
-                    &mut all.second_ack,
-                ),
+                true => {
+                    let us = microseconds(now_ns - due_ns);
+                    self.ack.record(us);
+                    all.ack.record(us);
+                    all.second_ack.record(us);
+                }
                 false => self.unacknowledged += 1,
             }
         }
     }
 
-    /// The bot's row of the report.
+    /// When states arrived in the window.
+    pub fn take_arrivals(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.arrivals)
+    }
+
+    /// The bot's row of the report, but for the ages of states.
     pub fn row(
         &self,
         name: String,
@@ -108,7 +112,7 @@ impl Meter {
     ) -> ClientRow {
         ClientRow {
             name,
-            snapshot_age_us: self.age.percentiles(),
+            snapshot_age_us: Percentiles::default(),
             input_ack_us: self.ack.percentiles(),
             bytes_down_per_s: bytes.0 as f64 / seconds,
             bytes_up_per_s: bytes.1 as f64 / seconds,
@@ -120,17 +124,16 @@ impl Meter {
     }
 }
 
-fn record_us(ns: i64, own: &mut Distribution, all: &mut Distribution, second: &mut Distribution) {
-    let us = (ns + 500) / 1_000;
-    own.record(us);
-    all.record(us);
-    second.record(us);
+fn microseconds(ns: i64) -> i64 {
+    (ns + 500) / 1_000
 }
 
 /// All bots together, over the window and over its current second.
 #[derive(Debug)]
 pub struct Totals {
-    /// Ages of states.
+    /// When the window began, in ns of the monotonic clock; before that nothing is noted.
+    began_ns: Option<i64>,
+    /// Ages of states, once they are settled.
     pub age: Distribution,
     /// Round trips of commands.
     pub ack: Distribution,
@@ -143,6 +146,7 @@ pub struct Totals {
 impl Default for Totals {
     fn default() -> Totals {
         Totals {
+            began_ns: None,
             age: Distribution::new(3),
             ack: Distribution::new(3),
             second_age: Distribution::new(2),
@@ -154,8 +158,20 @@ impl Default for Totals {
 
 impl Totals {
     /// Forgets all results.
-    pub fn begin_window(&mut self) {
-        *self = Totals::default();
+    pub fn begin_window(&mut self, now_ns: i64) {
+        *self = Totals {
+            began_ns: Some(now_ns),
+            ..Totals::default()
+        };
+    }
+
+    /// When the window began, in ns of the monotonic clock; 0 when it hasn't.
+    pub fn began_ns(&self) -> i64 {
+        self.began_ns.unwrap_or_default()
+    }
+
+    fn since_began_us(&self, now_ns: i64) -> Option<u32> {
+        u32::try_from(microseconds(now_ns - self.began_ns?)).ok()
     }
 
     /// Closes a second; `bytes` are those received and sent in it.
@@ -194,16 +210,26 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     #[test]
-    fn only_a_newest_state_has_an_age() {
+    fn only_a_newest_state_is_noted() {
         let (mut meter, mut all) = (Meter::default(), Totals::default());
+        meter.arrived(Tick(4), None, None, 0, &mut all);
+        meter.begin_window();
+        all.begin_window(MS);
         meter.arrived(Tick(5), None, Some(0), 3 * MS, &mut all);
         meter.arrived(Tick(5), None, Some(0), 9 * MS, &mut all); // a second datagram of it
         meter.arrived(Tick(4), None, Some(0), 50 * MS, &mut all); // overtaken on the way
         meter.arrived(Tick(7), None, Some(MS), 5 * MS, &mut all);
+        let noted: Vec<_> = meter
+            .take_arrivals()
+            .iter()
+            .map(|a| (a.tick.0, a.at_us))
+            .collect();
+        assert_eq!(noted, [(5, 2_000), (7, 4_000)]);
         let row = meter.row("b".into(), (100, 50), 2.0, None);
-        assert_eq!((row.states, row.snapshot_age_us.max), (2, 4_000.0));
-        assert_eq!((row.bytes_down_per_s, row.bytes_up_per_s), (50.0, 25.0));
-        assert_eq!(all.age.count(), 2);
+        assert_eq!(
+            (row.states, row.bytes_down_per_s, row.bytes_up_per_s),
+            (2, 50.0, 25.0)
+        );
     }
 
     #[test]
@@ -228,7 +254,7 @@ mod tests {
         let (mut meter, mut all) = (Meter::default(), Totals::default());
         meter.sent(Tick(1), 0);
         meter.begin_window();
-        all.begin_window();
+        all.begin_window(0);
         meter.arrived(Tick(9), Some(Tick(1)), None, MS, &mut all);
         assert_eq!(all.ack.count(), 1);
         let second = all.end_second((10, 20), 1);

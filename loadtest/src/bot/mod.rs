@@ -4,6 +4,7 @@
 //! see on the screen) → [`mind`] (what to do, [`feet`] and [`hands`]) → a command → datagrams. [`fleet`] runs many of
 //! them on one thread. A bot knows its decoded states, the map file and the rules that every client knows, nothing else.
 
+pub mod ages;
 pub mod chance;
 pub mod client;
 pub mod eyes;

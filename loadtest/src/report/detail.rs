@@ -65,6 +65,8 @@ pub struct Ticks {
     pub duration_us: Vec<u32>,
     /// Start jitter in µs.
     pub start_jitter_us: Vec<u32>,
+    /// The first tick after each gap in the schedule, and how many slots the gap left out.
+    pub skips: Vec<(u32, u32)>,
 }
 
 /// The server's tick loop during one second.

@@ -53,11 +53,35 @@ pub struct Clock {
     pub due_ns: u64,
 }
 
-impl Clock {
-    /// When the tick with this number is due, in ns of `CLOCK_MONOTONIC`.
-    pub fn due_ns(&self, tick: Tick, tick_hz: u32) -> i64 {
-        let ticks = i64::from(tick.wrapping_sub(Tick(self.tick)));
-        self.due_ns.cast_signed() + ticks * 1_000_000_000 / i64::from(tick_hz)
+/// When each tick of a run was due.
+#[derive(Clone, Debug)]
+pub struct Timetable {
+    clock: Clock,
+    tick_hz: i64,
+    /// The first tick after each gap, and how many slots of the schedule the gap left out.
+    skips: Vec<(u32, u32)>,
+}
+
+impl Timetable {
+    /// A timetable that goes through a tick whose due time is known.
+    pub fn new(clock: Clock, tick_hz: u32, skips: Vec<(u32, u32)>) -> Timetable {
+        Timetable {
+            clock,
+            tick_hz: i64::from(tick_hz.max(1)),
+            skips,
+        }
+    }
+
+    /// When the tick with this number was due, in ns of `CLOCK_MONOTONIC`.
+    pub fn due_ns(&self, tick: Tick) -> i64 {
+        let known = Tick(self.clock.tick);
+        let mut slots = i64::from(tick.wrapping_sub(known));
+        for &(first, left_out) in &self.skips {
+            // A gap between the two moves an earlier tick further away.
+            let between = Tick(first).is_newer_than(tick) && !Tick(first).is_newer_than(known);
+            slots -= if between { i64::from(left_out) } else { 0 };
+        }
+        self.clock.due_ns.cast_signed() + slots * 1_000_000_000 / self.tick_hz
     }
 }
 
@@ -143,12 +167,23 @@ mod tests {
 
     #[test]
     fn due_times_follow_the_tick_in_both_directions_and_over_the_wrap() {
-        let clock = Clock {
-            tick: 2,
-            due_ns: 5_000_000_000,
+        let timetable = |hz, skips| {
+            Timetable::new(
+                Clock {
+                    tick: 2,
+                    due_ns: 5_000_000_000,
+                },
+                hz,
+                skips,
+            )
         };
-        assert_eq!(clock.due_ns(Tick(66), 64), 6_000_000_000);
-        assert_eq!(clock.due_ns(Tick(u32::MAX), 3), 4_000_000_000);
+        assert_eq!(timetable(64, vec![]).due_ns(Tick(66)), 6_000_000_000);
+        assert_eq!(timetable(3, vec![]).due_ns(Tick(u32::MAX)), 4_000_000_000);
+        let gap = timetable(1, vec![(1, 2)]);
+        assert_eq!(
+            [3, 2, 1, 0].map(|tick| gap.due_ns(Tick(tick)) / 1_000_000_000),
+            [6, 5, 4, 1]
+        );
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             first_tick: 192,
             duration_us: durations.iter().map(|d| *d as u32).collect(),
             start_jitter_us: jitters.iter().map(|d| *d as u32).collect(),
+            skips: Vec::new(),
         },
         seconds: (0..seconds).map(|t| second(t, &mut noise)).collect(),
         duration: buckets(&durations),

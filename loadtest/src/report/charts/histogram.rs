@@ -33,7 +33,7 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
         Axis {
             domain: (low, high),
             log: true,
-            ticks: 7,
+            ticks: 6,
             show: format::micros,
         },
         Axis {
