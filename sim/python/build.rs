@@ -19,7 +19,10 @@ fn main() {
     if let Some(directory) = config.lib_dir() {
         println!("cargo:libdir={directory}");
     }
-    if let Some(directory) = config.python_framework_prefix() {
+    if let Some(directory) = config
+        .python_framework_prefix()
+        .filter(|prefix| !prefix.is_empty())
+    {
         println!("cargo:framework={directory}");
     }
     bake_home();

@@ -24,6 +24,10 @@ use crate::{HitboxIndex, HookStats, Inbox, Outbox, ScriptConfig, projectile, val
 
 /// Ticks from one collection of the middle generation to the next.
 const MIDDLE_GENERATION_TICKS: u32 = 64;
+/// Ticks from one collection of everything to the next: rarely, since it looks at all objects that were
+/// made since the start, but what has grown old is found by nothing else.
+const OLD_GENERATION_TICKS: u32 = 4096;
+const _: () = assert!(OLD_GENERATION_TICKS.is_multiple_of(MIDDLE_GENERATION_TICKS));
 
 /// The scripts of one zone in an interpreter of their own. Stays on the thread that started it; a
 /// thread may hold several.
@@ -58,8 +62,8 @@ pub struct ScriptZone {
 struct Objects {
     dt: Owned,
     collect: Owned,
-    young: Owned,
-    middle: Owned,
+    /// Generations, as `gc.collect` numbers them.
+    generations: [Owned; 3],
     start: Option<Owned>,
     arguments: Vec<Owned>,
 }
@@ -73,8 +77,11 @@ impl Objects {
             Ok(Self {
                 dt: Owned::from_new(PyFloat_FromDouble(dt))?,
                 collect: Owned::from_new(collect)?,
-                young: Owned::from_new(PyLong_FromLong(0))?,
-                middle: Owned::from_new(PyLong_FromLong(1))?,
+                generations: [
+                    Owned::from_new(PyLong_FromLong(0))?,
+                    Owned::from_new(PyLong_FromLong(1))?,
+                    Owned::from_new(PyLong_FromLong(2))?,
+                ],
                 start,
                 arguments: Vec::new(),
             })
@@ -83,7 +90,9 @@ impl Objects {
 }
 
 impl ScriptZone {
-    /// Starts an interpreter on this thread and loads the mode into it: 20 to 50 ms.
+    /// Starts an interpreter on this thread and loads the mode into it, in 50 to 100 ms. The thread
+    /// should have a stack of 64 MiB (of addresses, not of memory): what scripts make CPython do in C,
+    /// such as the `repr` of deeply nested lists, is limited by count and not by the room there is.
     ///
     /// # Errors
     /// Where Python can't start, or the mode doesn't load: the file and line at fault.
@@ -322,7 +331,7 @@ impl ScriptZone {
     }
 
     /// Collects garbage, and takes back buffers that other zones have released, in the tick's slack:
-    /// the young generation each tick, the middle one every 64.
+    /// the young generation each tick, the middle one every 64 ticks, all every 4,096.
     pub fn collect_garbage(&mut self, tick: Tick) {
         self.enter();
         let before = (self.clock)();
@@ -330,10 +339,12 @@ impl ScriptZone {
             .objects
             .as_ref()
             .expect("a started zone has its objects");
-        let generation = match tick.0 % MIDDLE_GENERATION_TICKS {
-            0 => &objects.middle,
-            _ => &objects.young,
+        let generation = match tick.0 {
+            tick if tick.is_multiple_of(OLD_GENERATION_TICKS) => 2,
+            tick if tick.is_multiple_of(MIDDLE_GENERATION_TICKS) => 1,
+            _ => 0,
         };
+        let generation = &objects.generations[generation];
         // SAFETY: attached, outside hooks.
         unsafe {
             self.context.exports.borrow_mut().drain();

@@ -69,7 +69,7 @@ fn an_error_in_a_module_of_the_mode_names_that_module() {
         "{error}"
     );
     assert_eq!(error.line, Some(3));
-    let expected = "Gun.ammo takes u8: an int from 0 to 255, but got 300";
+    let expected = "Gun.ammo takes u8: an int from 0 to 255, but got int 300";
     assert!(error.message.contains(expected), "{error}");
     let shown = error.to_string();
     assert!(
@@ -94,7 +94,7 @@ fn declarations_that_only_the_engine_can_refuse() {
     check(&[
         (
             "class A(Entity): # here\n    n: u8 = field(-1)",
-            "the default doesn't fit: A.n takes u8: an int from 0 to 255, but got -1",
+            "the default doesn't fit: A.n takes u8: an int from 0 to 255, but got int -1",
         ),
         (
             "class A(Entity): # here\n    x: bool = field(1)",

@@ -94,6 +94,22 @@ fn exceptions_that_end_programs_do_not_end_this_one() {
 }
 
 #[test]
+fn recursion_in_c_is_stopped_before_the_stack_ends() {
+    // As zones' threads have it.
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let run = thread.spawn(|| {
+        let zone = failing("x = []\nfor _ in range(200_000): x = [x]\nself.brain = repr(x)");
+        assert_eq!(zone.scripts.stats().errors[0].hook, "Probe.tick");
+        assert!(
+            zone.errors()[0].starts_with("RecursionError"),
+            "{:?}",
+            zone.errors()
+        );
+    });
+    run.expect("a thread").join().expect("no panic");
+}
+
+#[test]
 fn an_undeclared_attribute_is_an_error() {
     let zone = failing("self.helth = 3");
     assert_eq!(

@@ -406,6 +406,7 @@ fn settings_of_the_match() {
                 assert dt == 1 / 32
                 log("a line", "warning")
                 log(self)
+                print("a line", 3, end="\n\nrest")
                 try: options["bots"] = 6
                 except TypeError: pass
                 else: raise AssertionError

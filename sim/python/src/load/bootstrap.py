@@ -1,8 +1,11 @@
 """Makes the package `tessera` importable from the binary, and loads a mode from its folder."""
 
+import io
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
+
+import _tessera
 
 
 class Embedded:
@@ -31,8 +34,28 @@ class Embedded:
         return self.sources[name][2]
 
 
+class LogStream(io.TextIOBase):
+    """Where `print` goes: the process's own output belongs to the server."""
+
+    encoding = "utf-8"
+
+    def __init__(self, level):
+        self.level = level
+        self.line = ""
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            _tessera.log(self.level, line)
+        return len(text)
+
+
 def install(sources):
     sys.meta_path.insert(0, Embedded(sources))
+    sys.stdout, sys.stderr = LogStream(20), LogStream(30)
 
 
 def load_mode(name, init, folder):
