@@ -145,5 +145,13 @@ fn scatter(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, gathers, calls, scatter);
+fn starts(c: &mut Criterion) {
+    let mode = Mode::new("class Unit(Entity): pass");
+    let mut group = c.benchmark_group("interpreter");
+    group.sample_size(20);
+    group.bench_function("start and end", |b| b.iter(|| mode.zone()));
+    group.finish();
+}
+
+criterion_group!(benches, gathers, calls, scatter, starts);
 criterion_main!(benches);

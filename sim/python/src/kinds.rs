@@ -103,13 +103,13 @@ impl Kinds {
         &self.infos[kind.index()]
     }
 
-    /// The kind whose class this is.
+    /// The kind whose class, or whose views' class, this is.
     pub(crate) fn of_class(&self, class: *mut PyObject) -> Option<KindId> {
-        let index = self
-            .infos
+        let is = |info: &KindInfo| info.class.as_ptr() == class || info.view.as_ptr() == class;
+        self.infos
             .iter()
-            .position(|info| info.class.as_ptr() == class)?;
-        Some(KindId(index as u8))
+            .position(is)
+            .map(|index| KindId(index as u8))
     }
 
     /// Bit k set where kind k is `class` or derived from it; `None` where it isn't a class.

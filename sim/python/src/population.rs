@@ -161,7 +161,7 @@ impl Population {
     /// Adds a ghost, or overwrites all of one.
     ///
     /// # Errors
-    /// Where the row doesn't fit its kind, or the entity is own.
+    /// Where the row doesn't fit its kind: then it is no ghost any more. Where the entity is own.
     pub(crate) fn ghost_row(
         &mut self,
         kind: KindId,

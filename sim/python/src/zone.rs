@@ -35,6 +35,11 @@ const _: () = assert!(OLD_GENERATION_TICKS.is_multiple_of(MIDDLE_GENERATION_TICK
 /// A tick is: [`begin_tick`](Self::begin_tick), then arrivals and ghosts (`insert`, `demote`, `remove`,
 /// `ghost_*`), then [`run_hooks`](Self::run_hooks), [`gather`](Self::gather), and reading `tables`,
 /// `changed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
+///
+/// ```compile_fail
+/// fn leaves_its_thread<T: Send>() {}
+/// leaves_its_thread::<tessera_python::ScriptZone>();
+/// ```
 pub struct ScriptZone {
     /// Entities; released by `drop` while the interpreter is there.
     population: Population,
@@ -90,7 +95,7 @@ impl Objects {
 }
 
 impl ScriptZone {
-    /// Starts an interpreter on this thread and loads the mode into it, in 50 to 100 ms. The thread
+    /// Starts an interpreter on this thread and loads the mode into it, in some 50 ms. The thread
     /// should have a stack of 64 MiB (of addresses, not of memory): what scripts make CPython do in C,
     /// such as the `repr` of deeply nested lists, is limited by count and not by the room there is.
     ///

@@ -20,7 +20,7 @@ fn views_show_the_ticks_start_and_can_not_be_written() {
                 for other in self.near(50.0, Unit):
                     assert other.n == tick(), "S_t, in whatever order hooks run"
                     assert other.double == 2 * other.n and isinstance(other, Unit)
-                    assert type(other).__name__ == "Unit"
+                    assert type(other).__name__ == "Unit" and self.near(50.0, type(other)) == [other]
                     for attempt in (
                         lambda: setattr(other, "n", 5), lambda: setattr(other, "x", 5), other.bump,
                         lambda: object.__setattr__(other, "n", 5), lambda: delattr(other, "n"),
