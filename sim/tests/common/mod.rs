@@ -10,7 +10,7 @@ use tessera_sim::{Grid, SimConfig, Simulation};
 use tessera_world::World;
 
 /// A match on a flat kilometre, cut into `columns` × `rows` zones, that measures nothing.
-pub fn simulation(mode: &str, seed: u64, columns: usize, rows: usize) -> Simulation {
+pub(crate) fn simulation(mode: &str, seed: u64, columns: usize, rows: usize) -> Simulation {
     let modes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modes");
     let config = SimConfig {
         world: Arc::new(World::flat(1000.0)),
@@ -27,7 +27,11 @@ pub fn simulation(mode: &str, seed: u64, columns: usize, rows: usize) -> Simulat
 }
 
 /// All rows of a kind, by ascending id.
-pub fn rows<'a>(simulation: &Simulation, snapshot: &'a Snapshot, kind: &str) -> Vec<RowRef<'a>> {
+pub(crate) fn rows<'a>(
+    simulation: &Simulation,
+    snapshot: &'a Snapshot,
+    kind: &str,
+) -> Vec<RowRef<'a>> {
     let kind = simulation
         .field_table()
         .kind(kind)
@@ -38,7 +42,7 @@ pub fn rows<'a>(simulation: &Simulation, snapshot: &'a Snapshot, kind: &str) -> 
 }
 
 /// The index of a declared field.
-pub fn field(simulation: &Simulation, kind: &str, name: &str) -> usize {
+pub(crate) fn field(simulation: &Simulation, kind: &str, name: &str) -> usize {
     let table = simulation.field_table();
     let kind = table.kind(kind).expect("the mode declares it");
     table.kinds[kind.index()]
