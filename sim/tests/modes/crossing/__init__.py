@@ -16,7 +16,9 @@ class Mover(Entity):
     def tick(self, dt: float) -> None:
         self.age += 1
         if self.random() < 0.5:
-            self.position = Vec3(self.uniform(0.0, 1000.0), 0.0, self.uniform(0.0, 1000.0))
+            self.position = Vec3(
+                self.uniform(0.0, 1000.0), 0.0, self.uniform(0.0, 1000.0)
+            )
         else:
             step = Vec3(self.uniform(-250.0, 250.0), 0.0, self.uniform(-250.0, 250.0))
             place = self.position + step
@@ -28,5 +30,6 @@ def start(world) -> None:
     world.spawn(Watch, position=Vec3(1.0, 0.0, 1.0))
     for _ in range(200):
         world.spawn(
-            Mover, position=Vec3(world.uniform(0.0, 1000.0), 0.0, world.uniform(0.0, 1000.0))
+            Mover,
+            position=Vec3(world.uniform(0.0, 1000.0), 0.0, world.uniform(0.0, 1000.0)),
         )

@@ -38,4 +38,6 @@ def start(world) -> None:
     world.spawn(Reader, position=Vec3(500.0, 0.0, 500.0))
     for number in range(20):
         # Descending along x, so that ascending ids are not ascending zones.
-        world.spawn(Sender, position=Vec3(990.0 - number * 50.0, 0.0, (number * 377) % 1000))
+        world.spawn(
+            Sender, position=Vec3(990.0 - number * 50.0, 0.0, (number * 377) % 1000)
+        )

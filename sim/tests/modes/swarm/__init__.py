@@ -1,6 +1,19 @@
 """A swarm that does all that a script can do: what one zone makes of it, sixteen must too."""
 
-from tessera import Entity, Match, Range, Vec3, f64, field, find, get, options, ref, tick, u16
+from tessera import (
+    Entity,
+    Match,
+    Range,
+    Vec3,
+    f64,
+    field,
+    find,
+    get,
+    options,
+    ref,
+    tick,
+    u16,
+)
 
 AGENTS = int(options.get("agents", 48))
 
@@ -50,7 +63,9 @@ class Agent(Entity):
             self.broadcast("died", self.id, sender)
             self.spawn(
                 Agent,
-                position=Vec3(self.uniform(0.0, 1000.0), 0.0, self.uniform(0.0, 1000.0)),
+                position=Vec3(
+                    self.uniform(0.0, 1000.0), 0.0, self.uniform(0.0, 1000.0)
+                ),
                 label=f"child of {self.id}",
                 owner=self.owner,
             )
@@ -58,12 +73,22 @@ class Agent(Entity):
 
     def tick(self, dt: float) -> None:
         if not self.steered and self.random() < 0.1:
-            self.velocity = Vec3(self.uniform(-60.0, 60.0), 0.0, self.uniform(-60.0, 60.0))
+            self.velocity = Vec3(
+                self.uniform(-60.0, 60.0), 0.0, self.uniform(-60.0, 60.0)
+            )
         near = self.near(70.0, Agent)
         if near:
-            closest = min(near, key=lambda other: (other.position.distance(self.position), other.id))
+            closest = min(
+                near,
+                key=lambda other: (other.position.distance(self.position), other.id),
+            )
             away = closest.position - self.position
-            self.send(closest.id, "push", away * 0.1, {"tick": tick(), "tags": [1, 2, {"x": None}]})
+            self.send(
+                closest.id,
+                "push",
+                away * 0.1,
+                {"tick": tick(), "tags": [1, 2, {"x": None}]},
+            )
             if self.random() < 0.3:
                 self.send(closest.id, "hit", self.uniform(5.0, 40.0))
             friends = self.friends or {}
@@ -72,7 +97,9 @@ class Agent(Entity):
         if self.friends:
             best = get(next(iter(self.friends)))
             if best is not None and best.position.distance(self.position) > 300.0:
-                self.spawn(Spark, position=self.position, velocity=Vec3(80.0, 0.0, -35.0))
+                self.spawn(
+                    Spark, position=self.position, velocity=Vec3(80.0, 0.0, -35.0)
+                )
         if self.random() < 0.01:
             raise ValueError("one in a hundred hooks fails")
         place = self.position + self.velocity * dt * 8.0
