@@ -23,6 +23,15 @@ const LOOT_M: f64 = 35.0;
 const LOOKS_MAX: usize = 3;
 /// The inside of the circle's edge that one keeps away from, metres.
 const EDGE_M: f64 = 8.0;
+/// Whoever is this near is fought in any mood, metres.
+const THREAT_M: f64 = 6.0;
+/// Fights are kept at this distance at least, and nobody is followed nearer than [`HUNT_M`]; metres.
+const APART_M: f64 = 9.0;
+const HUNT_M: f64 = 25.0;
+/// How long a bot looks for a fight, and how long it minds its own business; seconds. A hundred players who all shoot at
+/// all they see are thirty after a minute, and a load test wants its players alive.
+const EAGER_S: (f64, f64) = (3.0, 7.0);
+const CALM_S: (f64, f64) = (8.0, 20.0);
 /// Slowest and fastest reaction to somebody who appears, seconds.
 const REACTION_S: (f64, f64) = (0.18, 0.45);
 
@@ -81,6 +90,8 @@ pub struct Mind {
     errand: Errand,
     errand_until_s: f64,
     target: Option<Target>,
+    /// Whether it looks for a fight, and until when.
+    mood: (bool, f64),
     /// Sideways in a fight: -1, 0 or 1, and until when.
     strafe: (f64, f64),
     /// Until when to jump and dodge, being stuck.
@@ -97,6 +108,7 @@ impl Mind {
     pub fn new(seed: u64, bot: u64) -> Mind {
         let mut chance = Chance::new(seed, bot);
         let skill = chance.between(0.5, 1.5);
+        let calm_until_s = chance.between(0.0, CALM_S.1);
         let hands = Hands::looking(chance.between(-3.0, 3.0));
         Mind {
             chance,
@@ -105,6 +117,7 @@ impl Mind {
             errand: Errand::Roam,
             errand_until_s: 0.0,
             target: None,
+            mood: (false, calm_until_s),
             strafe: (0.0, 0.0),
             dodge_until_s: 0.0,
             wounded: false,
@@ -120,6 +133,11 @@ impl Mind {
             self.target = None;
             self.feet.stop();
             return;
+        }
+        if now_s >= self.mood.1 {
+            let eager = !self.mood.0;
+            let (shortest, longest) = if eager { EAGER_S } else { CALM_S };
+            self.mood = (eager, now_s + self.chance.between(shortest, longest));
         }
         self.wounded = body.health < 60.0 && body.medkits > 0;
         self.watch(body, &senses.others, world, now_s);
@@ -151,13 +169,13 @@ impl Mind {
         let way = self.feet.step(world, body.position);
         let fight = self.fight(body, senses, now_s, dt);
         let mut direction = way.unwrap_or(DVec3::ZERO);
-        if let Some((across, fire)) = fight {
+        if let Some((step, fire)) = fight {
             if fire {
                 pressed |= buttons::FIRE;
             }
             // Who flees keeps running; others dodge on the spot.
             if self.errand != Errand::Flee {
-                direction = direction * 0.3 + across * self.dodge(now_s);
+                direction = direction * 0.3 + step;
             }
         } else {
             if let Some(way) = way {
@@ -186,8 +204,7 @@ impl Mind {
         run | if reload { buttons::RELOAD } else { 0 }
     }
 
-    /// Follows the target with the hands. Gives the direction across the line of fire and whether to shoot; none without
-    /// a target in sight.
+    /// Follows the target with the hands. Gives which way to step and whether to shoot; none without a target in sight.
     fn fight(
         &mut self,
         body: &Body,
@@ -210,7 +227,13 @@ impl Mind {
         let fire = self.hands.trigger(on_target, now_s, &mut self.chance);
         let to = point - eyes;
         let across = DVec3::new(-to.z, 0.0, to.x).normalize_or_zero();
-        Some((across, fire))
+        // Nobody stands in another's lap, though bodies don't stop each other.
+        let back = if to.length() < APART_M {
+            -DVec3::new(to.x, 0.0, to.z).normalize_or(DVec3::X)
+        } else {
+            DVec3::ZERO
+        };
+        Some((across * self.dodge(now_s) + back, fire))
     }
 
     /// -1, 0 or 1 for a while: which way to step in a fight.
@@ -226,7 +249,8 @@ impl Mind {
     fn watch(&mut self, body: &Body, others: &[Other], world: Option<&World>, now_s: f64) {
         let eyes = body.position + DVec3::Y * EYES;
         let current = self.target.map(|t| t.id);
-        for other in nearest(body, others, current) {
+        let reach = if self.mood.0 { SIGHT_M } else { THREAT_M };
+        for other in nearest(body, others, current, reach) {
             if !sees(world, eyes, other.position + DVec3::Y * CHEST) {
                 continue;
             }
@@ -277,9 +301,11 @@ impl Mind {
         } else if let Some(prey) = self
             .target
             .and_then(|t| senses.other(t.id))
-            .filter(|_| !self.wounded)
+            .filter(|prey| !self.wounded && prey.position.distance(here) > HUNT_M)
         {
-            self.set_out(Errand::Hunt, world, here, prey.position, now_s + 4.0);
+            let to = prey.position - here;
+            let goal = here + to * (1.0 - HUNT_M / to.length());
+            self.set_out(Errand::Hunt, world, here, goal, now_s + 4.0);
         } else if self.feet.idle() || now_s >= self.errand_until_s {
             let (angle, away) = (
                 self.chance.between(0.0, std::f64::consts::TAU),
@@ -336,17 +362,18 @@ impl Mind {
     }
 }
 
-/// The few nearest enemies within sight, nearest first; the current target counts as nearer than it is.
+/// The few nearest enemies within reach, nearest first; the current target counts as nearer than it is.
 fn nearest<'a>(
     body: &Body,
     others: &'a [Other],
     current: Option<EntityId>,
+    reach: f64,
 ) -> impl Iterator<Item = &'a Other> {
     let mut found: [Option<(f64, &Other)>; LOOKS_MAX] = [None; LOOKS_MAX];
     for other in others {
         let loyalty = if Some(other.id) == current { 0.6 } else { 1.0 };
         let mut entry = (other.position.distance(body.position) * loyalty, other);
-        if entry.0 > SIGHT_M {
+        if entry.0 > reach {
             continue;
         }
         // Insertion into a list of three, sorted by distance.
@@ -407,9 +434,13 @@ mod tests {
 
     /// Lets a bot live for some seconds on an empty plane. Gives all it wanted.
     fn live(mind: &mut Mind, senses: &mut Senses, seconds: f64) -> Vec<Intent> {
+        live_from(mind, senses, 0.0, seconds)
+    }
+
+    fn live_from(mind: &mut Mind, senses: &mut Senses, from_s: f64, seconds: f64) -> Vec<Intent> {
         (0..(seconds / DT) as usize)
             .map(|i| {
-                let now = i as f64 * DT;
+                let now = from_s + i as f64 * DT;
                 if i % 8 == 0 {
                     mind.think(senses, None, now);
                 }
@@ -455,18 +486,35 @@ mod tests {
     }
 
     #[test]
-    fn it_shoots_whom_it_sees_but_not_at_once() {
+    fn it_shoots_whom_it_sees_but_not_at_once_and_not_always() {
         let mut senses = senses(body_at(500.0, 500.0));
-        senses.others.push(other(9, 530.0, 500.0));
-        let intents = live(&mut Mind::new(3, 2), &mut senses, 5.0);
+        senses.others.push(other(9, 505.0, 500.0));
+        let intents = live(&mut Mind::new(3, 2), &mut senses, 1.0);
+        let fired = |i: &Intent| i.buttons & buttons::FIRE != 0;
         let first = intents
             .iter()
-            .position(|i| i.buttons & buttons::FIRE != 0)
-            .expect("never fired");
+            .position(fired)
+            .expect("never fired at somebody so near");
         assert!(
             first as f64 * DT > REACTION_S.0,
             "fired after {first} ticks"
         );
+
+        let far = other(9, 560.0, 500.0);
+        senses.others = vec![far];
+        let mut mind = Mind::new(3, 3);
+        let seconds: Vec<bool> = (0..60)
+            .map(|second| {
+                // Always as far away, wherever the bot walks.
+                let body = senses.body.expect("a body");
+                senses.others[0].position = body.position + DVec3::X * 60.0;
+                live_from(&mut mind, &mut senses, f64::from(second), 1.0)
+                    .iter()
+                    .any(fired)
+            })
+            .collect();
+        let eager = seconds.iter().filter(|fired| **fired).count();
+        assert!((5..45).contains(&eager), "fired in {eager} of 60 seconds");
     }
 
     #[test]
@@ -536,7 +584,7 @@ mod tests {
             other(6, 11.0, 0.0),
         ];
         let ids = |current| {
-            nearest(&body, &others, current)
+            nearest(&body, &others, current, SIGHT_M)
                 .map(|o| o.id.0)
                 .collect::<Vec<_>>()
         };
