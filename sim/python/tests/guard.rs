@@ -21,6 +21,43 @@ const REFUSED: &str = r#"
         ("time.strftime('%H')", "tick()"),
         ("time.sleep(0)", "keep a tick in a field"),
         ("os.times()", "tick()"),
+        ("posix.times()", "tick()"),
+        ("os.getloadavg()", "tick()"),
+        ("resource.getrusage(resource.RUSAGE_SELF)", "tick()"),
+        ("sys.getallocatedblocks()", "fields"),
+        ("gc.get_stats()", "fields"),
+        ("os.getpid()", "fields"),
+        ("posix.getpid()", "fields"),
+        ("_thread.get_ident()", ".id"),
+        ("_thread.get_native_id()", ".id"),
+        ("threading.get_ident()", ".id"),
+        ("threading.get_native_id()", ".id"),
+        ("os.system('true')", "tessera.options"),
+        ("os.popen('true')", "tessera.options"),
+        ("os.fork()", "tessera.options"),
+        ("posix.fork()", "tessera.options"),
+        ("os.forkpty()", "tessera.options"),
+        ("os.posix_spawn('/bin/true', ['true'], {})", "tessera.options"),
+        ("os.posix_spawnp('true', ['true'], {})", "tessera.options"),
+        ("os.spawnl(os.P_WAIT, '/bin/true', 'true')", "tessera.options"),
+        ("os.execv('/bin/true', ['true'])", "tessera.options"),
+        ("os.execvp('true', ['true'])", "tessera.options"),
+        ("os.execle('/bin/true', 'true', {})", "tessera.options"),
+        ("subprocess.run(['true'])", "tessera.options"),
+        ("subprocess.check_output('true', shell=True)", "tessera.options"),
+        ("socket.socket()", "tessera.options"),
+        ("open(NOTES, 'w')", "tessera.options"),
+        ("open(NOTES, 'ab')", "tessera.options"),
+        ("open(NOTES, 'r+')", "tessera.options"),
+        ("open(pathlib.Path(NOTES), 'x')", "tessera.options"),
+        ("io.FileIO(NOTES.encode(), 'w')", "tessera.options"),
+        ("pathlib.Path(NOTES).write_text('x')", "tessera.options"),
+        ("os.open(NOTES, os.O_WRONLY | os.O_CREAT)", "tessera.options"),
+        ("open('/dev/urandom', 'rb')", "self.random()"),
+        ("open('/tmp/../dev/random', 'rb')", "self.random()"),
+        ("os.open('/dev/zero', os.O_RDONLY)", "tessera.options"),
+        ("pathlib.Path('/proc/self/stat').read_text()", "tessera.options"),
+        ("atexit.register(print)", "field"),
         ("os.urandom(8)", "self.random()"),
         ("os.getrandom(8)", "self.random()"),
         ("random.random()", "self.random()"),
@@ -31,8 +68,16 @@ const REFUSED: &str = r#"
         ("random.shuffle([1])", "self.random()"),
         ("random.gauss()", "self.random()"),
         ("random.seed(1)", "self.random()"),
-        ("random.Random(1)", "self.random()"),
+        ("random.Random()", "self.random()"),
+        ("random.Random(None)", "self.random()"),
+        ("random.Random(1).seed()", "self.random()"),
+        ("random._inst.random()", "self.random()"),
+        ("_random.Random()", "self.random()"),
+        ("_random.Random(1).seed()", "self.random()"),
         ("random.SystemRandom()", "self.random()"),
+        ("random._urandom(8)", "self.random()"),
+        ("posix.urandom(8)", "self.random()"),
+        ("ssl.RAND_bytes(8)", "self.random()"),
         ("secrets.token_bytes()", "self.random()"),
         ("secrets.randbelow(3)", "self.random()"),
         ("secrets.choice([1])", "self.random()"),
@@ -47,10 +92,18 @@ const REFUSED: &str = r#"
         ("datetime.datetime.now(datetime.timezone.utc)", "tick()"),
         ("datetime.datetime.utcnow()", "tick()"),
         ("datetime.datetime.today()", "tick()"),
+        ("datetime.datetime.min.now()", "tick()"),
+        ("datetime.datetime.max.utcnow()", "tick()"),
+        ("datetime.datetime.min.date().today()", "tick()"),
         ("datetime.date.today()", "tick()"),
+        ("datetime.date.max.today()", "tick()"),
+        ("_datetime.datetime.now()", "tick()"),
+        ("_datetime.date.today()", "tick()"),
         ("tempfile.mkstemp()", "self.random()"),
         ("functools.partial(time.time)()", "tick()"),
     ]
+
+    NOTES = __file__ + ".notes"
 
     def check():
         for code, instead in REFUSED:
@@ -60,11 +113,14 @@ const REFUSED: &str = r#"
                 assert instead in str(error), f"{code}: {error}"
             else:
                 raise AssertionError(f"{code} was let through")
+        assert not os.path.exists(NOTES)
 "#;
 
 fn mode(rest: &str) -> Mode {
     Mode::new(&format!(
-        "import datetime, functools, os, random, secrets, tempfile, time, uuid\n{}\n{}",
+        "import _datetime, _random, _thread, atexit, datetime, functools, gc, io, os, pathlib, posix\n\
+         import random, resource, secrets, socket, ssl, subprocess, sys, tempfile, threading, time, uuid\n\
+         {}\n{}",
         common::dedent(REFUSED),
         common::dedent(rest)
     ))
@@ -142,8 +198,9 @@ fn the_library_goes_on_working() {
         r#"
         # Some of these read a clock or an entropy pool while they are imported.
         import asyncio, bisect, collections, copy, dataclasses, datetime, decimal, enum, functools
-        import heapq, itertools, json, logging, math, pathlib, pickle, pprint, queue, random, re
-        import reprlib, secrets, statistics, string, tempfile, textwrap, threading, time, uuid
+        import heapq, itertools, json, logging, math, multiprocessing, os, pathlib, pickle, pprint
+        import queue, random, re, reprlib, secrets, ssl, statistics, string, subprocess, tempfile
+        import textwrap, threading, time, uuid, weakref
 
         @dataclasses.dataclass
         class Record:
@@ -164,9 +221,74 @@ fn the_library_goes_on_working() {
         assert isinstance(datetime.datetime.fromisoformat("2020-01-01"), datetime.datetime)
         assert issubclass(datetime.datetime, datetime.date)
         assert datetime.datetime.strptime("2020", "%Y").year == 2020
+        assert datetime.datetime.min < day < datetime.datetime.max
+        assert datetime.datetime.min == datetime.datetime(1, 1, 1)
+        assert datetime.datetime.max.microsecond == 999_999
+        assert datetime.datetime.resolution == datetime.timedelta(microseconds=1)
+        assert datetime.date.min.toordinal() == 1 and datetime.date.max.year == 9999
+        assert pickle.loads(pickle.dumps(day.date())) == datetime.date(2020, 1, 31)
+
+        class Birthday(datetime.date): pass
+        assert not isinstance(day.date(), Birthday) and isinstance(Birthday(2020, 1, 1), datetime.date)
+
+        # With a seed a generator is the same on every run.
+        one, other = random.Random(5), random.Random(5)
+        assert [one.random() for _ in range(3)] == [other.random() for _ in range(3)]
+        one.seed("a")
+        other.seed("a")
+        assert one.sample(range(100), 5) == other.sample(range(100), 5)
+        assert isinstance(one, random.Random)
+
+        class Loaded(random.Random): pass
+        assert Loaded(3).random() == random.Random(3).random()
+
+        # Locks, and what calls itself, ask for the thread.
+        @dataclasses.dataclass
+        class Node:
+            next: object = None
+
+        node = Node()
+        node.next = node
+        assert "..." in repr(node)
+        with threading.RLock():
+            pass
+        queue.Queue().put(1)
+        weakref.finalize(node, print)
+
+        # A mode's own files can be read.
+        assert "class Thing" in pathlib.Path(__file__).read_text()
+        with open(__file__, "rb") as file:
+            assert file.read(4)
+        assert os.path.exists(__file__) and os.listdir(os.path.dirname(__file__))
 
         class Thing(Entity): pass
         "#,
     )
     .zone();
+}
+
+/// In hooks too: modules of the library and of the mode, and files, come through.
+#[test]
+fn hooks_may_import_and_read() {
+    let mode = Mode::new(
+        r#"
+        class Thing(Entity):
+            n: u32 = field(0)
+            def tick(self, dt):
+                import colorsys, json, pathlib, random
+                from . import numbers_of_the_mode
+                text = pathlib.Path(__file__).with_name("numbers_of_the_mode.py").read_text()
+                assert text == "SEVEN = 7\n"
+                assert random.Random(1).random() == random.Random(1).random()
+                self.n = json.loads("[1]")[0] + numbers_of_the_mode.SEVEN
+        def start(world):
+            world.spawn(Thing)
+        "#,
+    );
+    mode.write("numbers_of_the_mode.py", "SEVEN = 7\n");
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    zone.assert_clean();
+    assert_eq!(zone.field(1, "n"), "U32(8)");
 }

@@ -1,26 +1,30 @@
-"""Keeps the clocks and dice of Python's library away from modes.
+"""Keeps what differs from run to run away from modes: clocks, dice, addresses, processes.
 
 The same match must come out the same on every run and however the map is divided into
-zones, so nothing in it may come from the time of day, from an entropy pool, or from
-where an object lies in memory. `install` replaces those functions by ones that raise
-`DeterminismError` and name what to use instead. It is a guard rail for honest scripts,
-not a wall.
+zones, so nothing in it may come from the time of day, from an entropy pool, from where
+an object lies in memory, or from the machine's other processes. `install` sees to it
+that such functions raise `DeterminismError` and name what to use instead. It is a guard
+rail for honest scripts, not a wall.
 
-Library modules are spared in two cases. While one is being imported it may read a
-clock, as `logging` does; a mode can so import what it likes. And ``id`` works for
-library code at any time, since `copy` or `reprlib` use it only to recognise objects.
+A module that is loaded already is changed at once, any other when it is imported.
+Library code is spared in two cases. While a library module is being imported it may
+read a clock or an entropy pool, as `logging` does; a mode can so import what it likes.
+And functions that say which object, thread or process something is work for library
+code at any time: `copy`, `reprlib` and locks use them only to recognise things.
+
+What it leaves alone: the ``repr`` of an object that doesn't define one shows its
+address, and sets of such objects are ordered by it.
 """
 
-import builtins
-import datetime
 import os
-import random
-import secrets
 import sys
-import time
-import uuid
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 
 class DeterminismError(RuntimeError):
@@ -28,10 +32,33 @@ class DeterminismError(RuntimeError):
     use instead."""
 
 
-_TIME = "tessera.tick() / tessera.TICK_HZ is the time in the match"
-_WAIT = "a hook can't wait: keep a tick in a field and compare it with tessera.tick()"
-_CHANCE = "an entity's dice are self.random(), self.uniform(a, b), self.randrange(n)"
-_IDENTITY = "an entity's number is its .id; whether two names mean one object says `is`"
+_DIFFERS = "differs from run to run, as no match may: "
+_TIME = _DIFFERS + "tessera.tick() / tessera.TICK_HZ is the time in the match"
+_WAIT = (
+    _DIFFERS + "a hook can't wait: keep a tick in a field and compare it with "
+    "tessera.tick()"
+)
+_CHANCE = (
+    _DIFFERS + "an entity's dice are self.random(), self.uniform(a, b), "
+    "self.randrange(n)"
+)
+_IDENTITY = (
+    _DIFFERS + "an entity's number is its .id; whether two names mean one object says "
+    "`is`"
+)
+_UNIQUE = f"{_CHANCE}; an entity's number is its .id"
+_MACHINE = (
+    _DIFFERS + "what a mode does may follow from fields, messages, tessera.options and "
+    "tessera.tick() only"
+)
+_OUTSIDE = (
+    "reaches out of the match, which may not depend on what is there: what a mode must "
+    "know comes in as tessera.options, what it has to say goes to tessera.log()"
+)
+_LASTING = (
+    "has no place in a match: a zone's interpreter ends at any time and another goes "
+    "on; what must last is kept in a field"
+)
 
 _CLOCKS = (
     "clock_gettime",
@@ -87,109 +114,41 @@ _SECRETS = (
     "token_urlsafe",
 )
 _UUIDS = ("getnode", "uuid1", "uuid4", "uuid6", "uuid7")
+_PROCESSES = (
+    "execv",
+    "execve",
+    "fork",
+    "fork1",
+    "forkpty",
+    "posix_spawn",
+    "posix_spawnp",
+    "spawnv",
+    "spawnve",
+    "startfile",
+    "system",
+)
+"""Starters of processes; the others in `os` call one of these."""
+
+_AUDITED = frozenset({"os.system", "socket.__new__", "subprocess.Popen"})
+"""Audit events of what reaches out of the match, whoever calls it."""
+
+_DEVICES = ("/dev/", "/proc/", "/sys/")
+"""Folders of files that are no files."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
 def install() -> None:
-    """Replaces the functions. Called once in an interpreter, before its mode is
-    loaded."""
-    for name in _CLOCKS:
-        _replace(time, name, _TIME)
-    for name, arguments in _CLOCK_BY_DEFAULT.items():
-        _replace(time, name, _TIME, arguments)
-    _replace(time, "sleep", _WAIT)
-    _replace(os, "times", _TIME)
-    _replace(os, "urandom", _CHANCE)
-    _replace(os, "getrandom", _CHANCE)
-    for name in _DICE:
-        _replace(random, name, _CHANCE)
-    for name in _SECRETS:
-        _replace(secrets, name, _CHANCE)
-    for name in _UUIDS:
-        _replace(uuid, name, f"{_CHANCE}; {_IDENTITY}")
-    for name in ("Random", "SystemRandom"):
-        _replace_generator(name)
-    _replace_datetime()
-    _replace_id()
+    """Sets the guard up. Called once in an interpreter, before its mode is loaded."""
+    for name, replace in _REPLACED.items():
+        if name in sys.modules:
+            replace(sys.modules[name])
+    sys.meta_path.insert(0, _Finder())
+    sys.addaudithook(_audit)
 
 
-def _refuse(what: str, instead: str) -> Never:
-    raise DeterminismError(
-        f"{what} differs from run to run, as no match may: {instead}"
-    )
-
-
-def _replace(
-    module: ModuleType, name: str, instead: str, arguments: int | None = None
-) -> None:
-    """Makes a function raise, unless it is given so many arguments or its caller is
-    spared."""
-    original = getattr(module, name, None)
-    if original is None:
-        return  # not on this platform or in this version
-
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        spared = arguments is not None and len(args) >= arguments
-        if spared or _is_importing(sys._getframe(1)):
-            return original(*args, **kwargs)
-        _refuse(f"{module.__name__}.{name}()", instead)
-
-    refused.__name__ = refused.__qualname__ = name
-    setattr(module, name, refused)
-
-
-def _replace_generator(name: str) -> None:
-    """Makes a class of generators raise when it is called. One can still derive from
-    it."""
-    original = getattr(random, name)
-
-    def new(cls: type, *args: Any, **kwargs: Any) -> Any:
-        if _is_importing(sys._getframe(1)):
-            return original(*args, **kwargs)
-        _refuse(f"random.{name}()", _CHANCE)
-
-    replaced = type(name, (original,), {"__new__": new, "__module__": "random"})
-    for module in (random, secrets):
-        if hasattr(module, name):
-            setattr(module, name, replaced)
-
-
-class _LikeOriginal(type):
-    """A class that stands for the one it derives from, also for objects made before."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.__bases__[0])
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, cls.__bases__[0])
-
-
-def _replace_datetime() -> None:
-    def without(original: type, *names: str) -> type:
-        def refused(name: str) -> "classmethod[Any, Any, Any]":
-            def method(cls: type, *args: Any, **kwargs: Any) -> Never:
-                _refuse(f"datetime.{original.__name__}.{name}()", _TIME)
-
-            return classmethod(method)
-
-        namespace: dict[str, Any] = {name: refused(name) for name in names}
-        namespace["__module__"] = "datetime"
-        namespace["__slots__"] = ()
-        return _LikeOriginal(original.__name__, (original,), namespace)
-
-    replaced: Any = datetime
-    replaced.date = without(datetime.date, "today")
-    replaced.datetime = without(datetime.datetime, "now", "today", "utcnow")
-
-
-def _replace_id() -> None:
-    original = builtins.id
-
-    def id(obj: object, /) -> int:
-        if _is_library(sys._getframe(1)):
-            return original(obj)
-        _refuse("id()", _IDENTITY)
-
-    builtins.id = id
+def _refuse(what: str, why: str) -> Never:
+    raise DeterminismError(f"{what} {why}")
 
 
 def _is_library(frame: FrameType) -> bool:
@@ -205,3 +164,222 @@ def _is_importing(caller: FrameType) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _replace(
+    module: ModuleType,
+    names: tuple[str, ...],
+    why: str,
+    spares: Callable[[FrameType], bool] = _is_importing,
+    arguments: int | None = None,
+) -> None:
+    """Makes functions raise, unless they are given so many arguments or the caller is
+    spared."""
+    for name in names:
+        original = getattr(module, name, None)
+        # It may be missing on this platform, or come from a module that was changed.
+        if original is not None and not hasattr(original, "refused"):
+            what = f"{module.__name__.replace('posix', 'os')}.{name}()"
+            setattr(module, name, _refused(original, what, why, spares, arguments))
+
+
+def _refused(
+    original: Callable[..., Any],
+    what: str,
+    why: str,
+    spares: Callable[[FrameType], bool],
+    arguments: int | None = None,
+) -> Callable[..., Any]:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        given = arguments is not None and len(args) >= arguments
+        if given or spares(sys._getframe(1)):
+            return original(*args, **kwargs)
+        _refuse(what, why)
+
+    refused.__name__ = refused.__qualname__ = original.__name__
+    vars(refused)["refused"] = True
+    return refused
+
+
+def _replace_builtins(module: ModuleType) -> None:
+    original = vars(module)["id"]
+    vars(module)["id"] = _refused(original, "id()", _IDENTITY, _is_library)
+
+
+def _replace_time(module: ModuleType) -> None:
+    _replace(module, _CLOCKS, _TIME)
+    for name, arguments in _CLOCK_BY_DEFAULT.items():
+        _replace(module, (name,), _TIME, arguments=arguments)
+    _replace(module, ("sleep",), _WAIT)
+
+
+def _replace_os(module: ModuleType) -> None:
+    _replace(module, ("times",), _TIME)
+    _replace(module, ("urandom", "getrandom"), _CHANCE)
+    _replace(module, ("getloadavg",), _MACHINE)
+    _replace(module, ("getpid", "getppid"), _MACHINE, _is_library)
+    _replace(module, _PROCESSES, _OUTSIDE)
+
+
+def _replace_thread(module: ModuleType) -> None:
+    _replace(module, ("get_ident", "get_native_id"), _IDENTITY, _is_library)
+
+
+def _replace_generator(module: ModuleType) -> None:
+    """Makes generators need a seed. With one they are the same on every run."""
+    original: Any = module.__dict__["Random"]
+
+    def check(seed: tuple[Any, ...], caller: FrameType) -> None:
+        if (not seed or seed[0] is None) and not _is_importing(caller):
+            _refuse("random.Random() without a seed", _CHANCE)
+
+    def init(self: Any, *seed: Any) -> None:
+        check(seed, sys._getframe(1))
+        original.__init__(self, *seed)
+
+    def reseed(self: Any, *seed: Any) -> None:
+        check(seed, sys._getframe(1))
+        original.seed(self, *seed)
+
+    namespace = {"__init__": init, "seed": reseed, "__slots__": ()}
+    namespace["__module__"] = module.__name__
+    vars(module)["Random"] = type("Random", (original,), namespace)
+
+
+class _NoGenerator:
+    """Stands for a generator that all code in the interpreter shares."""
+
+    def __getattr__(self, name: str) -> Never:
+        _refuse(f"random._inst.{name}", _CHANCE)
+
+
+def _replace_random(module: ModuleType) -> None:
+    _replace(module, _DICE, _CHANCE)
+    vars(module)["_inst"] = _NoGenerator()
+    entropy: Any = module.__dict__["SystemRandom"]
+    entropy.__init__ = _refused(
+        entropy.__init__, "random.SystemRandom()", _CHANCE, _is_importing
+    )
+
+
+class _LikeOriginal(type):
+    """A class that stands for the one it derives from, also for objects made before."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _original(cls)) or type.__instancecheck__(
+            cls, instance
+        )
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, _original(cls)) or type.__subclasscheck__(
+            cls, subclass
+        )
+
+
+def _original(cls: type) -> tuple[type, ...]:
+    """What the class stands for; nothing where a script derived it from one that
+    does."""
+    return cls.__bases__ if "refused" in vars(cls) else ()
+
+
+def _replace_datetime(module: ModuleType) -> None:
+    def without(original: type, **namespace: Any) -> Any:
+        def refused(name: str) -> "classmethod[Any, Any, Any]":
+            def method(cls: type, *args: Any, **kwargs: Any) -> Never:
+                _refuse(f"datetime.{original.__name__}.{name}()", _TIME)
+
+            return classmethod(method)
+
+        for name in ("now", "today", "utcnow"):
+            if hasattr(original, name):
+                namespace[name] = refused(name)
+        namespace |= {"__module__": "datetime", "__slots__": (), "refused": True}
+        return _LikeOriginal(original.__name__, (original,), namespace)
+
+    def date_of(self: Any) -> Any:
+        return date(self.year, self.month, self.day)
+
+    replaced: Any = module
+    date = replaced.date = without(replaced.date)
+    both = replaced.datetime = without(replaced.datetime, date=date_of)
+    # Objects of the originals would still have their clocks.
+    date.min, date.max = date(1, 1, 1), date(9999, 12, 31)
+    both.min = both(1, 1, 1)
+    both.max = both(9999, 12, 31, 23, 59, 59, 999_999)
+
+
+_REPLACED: dict[str, Callable[[ModuleType], None]] = {
+    "_datetime": _replace_datetime,
+    "_random": _replace_generator,
+    "_ssl": lambda module: _replace(module, ("RAND_bytes",), _CHANCE),
+    "_thread": _replace_thread,
+    "_uuid": lambda module: _replace(module, ("generate_time_safe",), _UNIQUE),
+    "atexit": lambda module: _replace(module, ("register",), _LASTING, _is_library),
+    "builtins": _replace_builtins,
+    "gc": lambda module: _replace(module, ("get_count", "get_stats"), _MACHINE),
+    "os": _replace_os,
+    "posix": _replace_os,
+    "random": _replace_random,
+    "resource": lambda module: _replace(module, ("getrusage",), _MACHINE),
+    "secrets": lambda module: _replace(module, _SECRETS, _CHANCE),
+    "sys": lambda module: _replace(module, ("getallocatedblocks",), _MACHINE),
+    "threading": _replace_thread,
+    "time": _replace_time,
+    "uuid": lambda module: _replace(module, _UUIDS, _UNIQUE),
+}
+"""What is to be done to which module."""
+
+
+class _Finder:
+    """Finds the modules that are to be changed, as the other finders do."""
+
+    def find_spec(
+        self, fullname: str, path: Any, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in _REPLACED:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                changing: Any = spec.loader and _Changing(spec.loader)
+                spec.loader = changing
+                return spec
+        return None
+
+
+class _Changing:
+    """Loads a module with its own loader and changes it before anyone sees it."""
+
+    def __init__(self, loader: "Loader") -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        _REPLACED[module.__name__](module)
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """Called by the interpreter when something opens a file and the like; not by
+    anything that hooks do all the time."""
+    if event == "open":
+        _check_open(*arguments)
+    elif event in _AUDITED and not _is_importing(sys._getframe(1)):
+        _refuse(event.removesuffix(".__new__"), _OUTSIDE)
+
+
+def _check_open(path: Any, mode: str | None, flags: int) -> None:
+    """Lets files be read, among them all modules."""
+    if isinstance(path, int):
+        return  # opened before
+    name = os.fsdecode(path)
+    device = os.path.abspath(name).startswith(_DEVICES)
+    writes = flags & _WRITING or (mode is not None and not set("wax+").isdisjoint(mode))
+    if (device or writes) and not _is_importing(sys._getframe(2)):
+        purpose = "" if device else " for writing"
+        why = _CHANCE if device and name.endswith("random") else _OUTSIDE
+        _refuse(f"opening {name!r}{purpose}", why)
