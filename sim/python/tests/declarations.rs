@@ -317,3 +317,132 @@ fn undeclared_attributes_are_errors() {
         "{errors:?}"
     );
 }
+
+/// Each zone has its own classes: what a hook kept in one would be undeclared state.
+#[test]
+fn classes_are_sealed_when_the_mode_has_loaded() {
+    let mode = Mode::new(
+        r#"
+        class A(Entity):
+            total = 0
+            n: u8 = field(2)
+        A.total = 5
+        A.extra = 6
+        del A.extra
+        def refused(code):
+            try:
+                exec(code, globals())
+            except AttributeError as error:
+                assert "Keep it in a field" in str(error), error
+            else:
+                raise AssertionError(f"{code} was let through")
+        class B(Entity):
+            def tick(self, dt):
+                assert A.total == 5
+                refused("A.total += 1")
+                refused("A.other = 1")
+                refused("del A.total")
+                refused("type(get(2)).total = 1")
+                refused("Entity.total = 1")
+        def start(world):
+            world.spawn(B)
+            world.spawn(A)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    zone.assert_clean();
+}
+
+/// A set's order follows from hashes, which for classes must not be addresses.
+#[test]
+fn classes_hash_by_name() {
+    let mode = Mode::new(
+        r#"
+        class A(Entity): pass
+        class B(Entity): pass
+        class C(A): pass
+        for kind in (A, B, C, Match, Entity):
+            assert hash(kind) == hash((kind.__module__, kind.__qualname__)), kind
+        assert A != B and A == A and {A: 1, B: 2, C: 3}[C] == 3
+        class D(Entity):
+            def tick(self, dt):
+                view = type(get(2))
+                assert hash(view) == hash(A) and view in {view}
+        def start(world):
+            world.spawn(D)
+            world.spawn(A)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    zone.assert_clean();
+}
+
+#[test]
+fn an_entity_keeps_its_kind() {
+    let mode = Mode::new(
+        r#"
+        class A(Entity):
+            n: u8 = field(1)
+            def tick(self, dt):
+                assert self.__class__ is A and isinstance(self, A) and not isinstance(self, B)
+                assert isinstance(get(2), B) and not isinstance(get(2), A)
+                for change in (lambda: setattr(self, "__class__", B),
+                               lambda: object.__setattr__(self, "__class__", B)):
+                    try:
+                        change()
+                    except AttributeError as error:
+                        assert "spawn one of that kind" in str(error), error
+                    else:
+                        raise AssertionError("it became another kind")
+        class B(Entity):
+            n: u8 = field(1)
+        def start(world):
+            world.spawn(A)
+            world.spawn(B)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    zone.assert_clean();
+}
+
+/// The classes of views are the engine's own business.
+#[test]
+fn a_registry_holds_each_class_once() {
+    let mode = Mode::new(
+        r#"
+        KINDS, MIXED = [], []
+        class Mixin:
+            __slots__ = ()
+            def __init_subclass__(cls, **kwargs):
+                super().__init_subclass__(**kwargs)
+                MIXED.append(cls.__name__)
+        class Base(Entity):
+            def __init_subclass__(cls, tag=None, **kwargs):
+                super().__init_subclass__(**kwargs)
+                KINDS.append((cls.__name__, tag))
+        class A(Base, tag="a"): pass
+        class B(Mixin, Base): pass
+        class C(B): pass
+        class D(Mixin, Entity): pass
+        class E(D): pass
+        class Last(Entity):
+            def tick(self, dt):
+                assert KINDS == [("A", "a"), ("B", None), ("C", None)], KINDS
+                assert MIXED == ["B", "C", "D", "E"], MIXED
+                assert Base.__subclasses__() == [A, B], Base.__subclasses__()
+                assert C.__subclasses__() == []
+        def start(world):
+            world.spawn(Last)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    zone.assert_clean();
+}

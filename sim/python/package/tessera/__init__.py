@@ -26,12 +26,18 @@ a match starts::
 The rules, which let a match run on all cores at once and come out the same every time:
 
 * What an entity knows is in its declared fields. Setting any other attribute is an
-  error.
+  error, and so is setting one of its class once the mode has loaded. Nothing else lasts:
+  a module's variables, or a list in a class, differ from zone to zone.
 * A hook (``tick``, ``command``, ``on_...``) changes its own entity only. Other entities
   are seen as they were when the tick began, and can't be changed: send them a message,
   which arrives next tick.
 * Time and chance come from ``tick()`` and from ``self.random()``. The clocks and
-  generators of Python's library are refused: they would differ from run to run.
+  generators of Python's library are refused: they would differ from run to run. So are
+  other processes, sockets, and files but for reading. A ``random.Random(seed)`` works,
+  within the hook that makes it.
+* A set of plain objects of one's own has no order that may reach a field or a message:
+  it follows from where they lie in memory, which ``repr`` shows too. Keep ids, or
+  strings, tuples and numbers; entities and their classes are fine.
 
 Lengths are metres, times seconds, angles radians. The frame is right-handed and y is
 up; the map spans [0, size] along x and z. At yaw 0 one looks along -z.

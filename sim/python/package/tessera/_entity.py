@@ -6,6 +6,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Never,
     NewType,
     TypeAliasType,
     Union,
@@ -50,29 +51,104 @@ class EntityType(type):
     _declared: dict[str, tuple[str, Field]]
     """The fields in order, inherited ones first: name to type and declaration."""
 
+    _hash: int
+    """Of the name, shared with the class of the views."""
+
     def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        **arguments: Any,
     ) -> "EntityType":
         inherited = [base for base in bases if isinstance(base, EntityType)]
         own = _take_fields(name, bases, namespace) if inherited else {}
-        namespace["__slots__"] = tuple(own)
-        cls = super().__new__(mcls, name, bases, namespace)
-        cls._declared = {}
+        declared: dict[str, tuple[str, Field]] = {}
         for base in inherited:
-            cls._declared |= base._declared
+            declared |= base._declared
         for field in own:
-            if field in cls._declared:
+            if field in declared:
                 raise DeclarationError(
                     f"{name}.{field}: a class it derives from declares {field} already"
                 )
-        cls._declared |= own
+        namespace["_declared"] = declared | own
+        namespace["_hash"] = hash((namespace["__module__"], namespace["__qualname__"]))
+        namespace["__slots__"] = tuple(own)
+        cls = super().__new__(mcls, name, bases, namespace, **arguments)
         if inherited and not _is_of_engine(cls):
             _register(cls)
+            _hide_views(cls)
         return cls
+
+    def __hash__(cls) -> int:
+        """By name: an address would bring the order of sets, and so the state, down to
+        where classes lie."""
+        return cls._hash
+
+    def __subclasses__(cls) -> list[Any]:
+        """Those that were declared; the classes of views are the engine's own."""
+        found: list[Any] = super().__subclasses__()
+        return [sub for sub in found if "_declared" in vars(sub)]
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if _loaded:
+            _refuse_change(cls, name)
+        super().__setattr__(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        if _loaded:
+            _refuse_change(cls, name)
+        super().__delattr__(name)
+
+
+_loaded = False
+"""Whether all classes of the mode have been declared."""
+
+
+def seal() -> None:
+    """Lets no class of an entity be changed from now on. Called when the mode has been
+    loaded, before the classes of its views are made."""
+    global _loaded
+    _loaded = True
+
+
+def _refuse_change(cls: type, name: str) -> Never:
+    raise AttributeError(
+        f"{cls.__name__}.{name} can't be changed once the mode has loaded: each zone "
+        f"has its own {cls.__name__}, and what it holds is lost. Keep it in a field of "
+        f"an entity; what concerns the whole match, in one of the Match"
+    )
+
+
+def _hide_views(cls: EntityType) -> None:
+    """Makes the `__init_subclass__` that is the class's own, or comes from a class that
+    is no entity, run for what the mode declares and not for the class of the views."""
+    owner = next(base for base in cls.__mro__ if "__init_subclass__" in vars(base))
+    if owner is object or (owner is not cls and isinstance(owner, EntityType)):
+        return
+    hidden: Any = cls
+    own = vars(cls).get("__init_subclass__")
+
+    def init_subclass(sub: Any, /, **kwargs: Any) -> None:
+        if _loaded:
+            return
+        if own is None:
+            super(hidden, sub).__init_subclass__(**kwargs)
+        else:
+            own.__get__(None, sub)(**kwargs)
+
+    hidden.__init_subclass__ = classmethod(init_subclass)
 
 
 def _is_of_engine(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "tessera"
+
+
+def _refuse_class(entity: object, cls: object) -> Never:
+    raise AttributeError(
+        f"{entity!r} can't become another kind: spawn one of that kind and despawn "
+        f"this one"
+    )
 
 
 def _take_fields(
@@ -288,6 +364,10 @@ class Entity(_tessera.Entity, metaclass=EntityType):
 
     projectile: ClassVar[Projectile | None] = None
     """Whether the engine moves it, and how."""
+
+    if not TYPE_CHECKING:
+        # Without a Python function to get it: `isinstance` asks for it.
+        __class__ = property(type, _refuse_class)
 
     if TYPE_CHECKING:
 

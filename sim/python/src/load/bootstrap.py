@@ -68,4 +68,5 @@ def load_mode(name, init, folder):
     module = module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+    sys.modules["tessera._entity"].seal()
     return module
