@@ -203,7 +203,15 @@ def _refused(
 
 def _replace_builtins(module: ModuleType) -> None:
     original = vars(module)["id"]
-    vars(module)["id"] = _refused(original, "id()", _IDENTITY, _is_library)
+    library, module_of = sys.stdlib_module_names, sys._getframemodulename
+
+    def id(obj: object, /) -> Any:
+        # First without a frame being made: `copy.deepcopy` calls this for each object.
+        if module_of(1) in library or _is_library(sys._getframe(1)):
+            return original(obj)
+        _refuse("id()", _IDENTITY)
+
+    vars(module)["id"] = id
 
 
 def _replace_time(module: ModuleType) -> None:
