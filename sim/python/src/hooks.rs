@@ -10,7 +10,7 @@ use crate::kinds::{Hook, KindInfo, Kinds};
 use crate::messages::{Message, Outbox};
 use crate::native::command;
 use crate::population::{self, Pair, Population};
-use crate::py::{Owned, PyResult, Raised, pointers};
+use crate::py::{Owned, PyResult, Raised, pointers, raise};
 use crate::stats::HookStats;
 
 /// Lengths of the outbox's lists: what came after them can be taken out again.
@@ -52,6 +52,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) failed: &'a mut Vec<EntityId>,
     /// Entities whose slots may have been written, ascending: id, kind and row.
     pub(crate) touched: &'a mut Vec<(EntityId, KindId, usize)>,
+    /// Entities whose live object somebody else holds now: kind and row.
+    pub(crate) kept: &'a mut Vec<(KindId, usize)>,
     /// Arguments of the call that is made; kept for its memory.
     pub(crate) arguments: &'a mut Vec<Owned>,
 }
@@ -61,6 +63,8 @@ enum Call<'m> {
     Tick,
     Command,
     Message(&'m str),
+    /// No call raised, but one let its entity's live object live on.
+    Kept,
 }
 
 impl Runner<'_> {
@@ -92,11 +96,18 @@ impl Runner<'_> {
             self.context.act(pair.live.as_ptr(), id, kind, row);
             // SAFETY: by the caller's promise.
             unsafe {
-                let ran = self.entity(info, kind, pair, mine, command);
+                let mut ran = self.entity(info, kind, pair, mine, command);
                 self.context.exit();
+                if ran.is_ok() && is_kept(pair) {
+                    raise(PyExc_RuntimeError, KEPT);
+                    ran = Err(Call::Kept);
+                }
                 if let Err(call) = ran {
                     self.fail(info, kind, id, row, pair, call);
                     mark.restore(&mut self.context.outbox.borrow_mut());
+                    if is_kept(pair) {
+                        self.kept.push((kind, row));
+                    }
                 }
             }
         }
@@ -189,6 +200,7 @@ impl Runner<'_> {
             Call::Tick => format!("{kind_name}.tick"),
             Call::Command => format!("{kind_name}.command"),
             Call::Message(name) => format!("{kind_name}.on_{name}"),
+            Call::Kept => format!("a hook of {kind_name}"),
         };
         // SAFETY: attached, with an exception set, the hook is over, by the caller.
         unsafe {
@@ -220,6 +232,28 @@ unsafe fn report(
             "{hook} raised; the entity loses this tick, further ones like it are counted only\n\
              {traceback}"
         );
+    }
+}
+
+/// What a script hears that lets `self` live on.
+const KEPT: &str = "self was kept beyond its hook (in a field, a global, a closure or a generator), \
+                    where other hooks could read and write it; keep its .id instead";
+
+/// Whether anybody but the zone holds the live object of an entity whose hooks are over.
+///
+/// # Safety
+/// Attached, outside hooks.
+unsafe fn is_kept(pair: &Pair) -> bool {
+    // SAFETY: the pair owns the object; the collector may run, since no borrow is held.
+    unsafe {
+        if Py_REFCNT(pair.live.as_ptr()) == 1 {
+            return false;
+        }
+        // It may be garbage in a cycle. The collector is off during hooks, and then does nothing.
+        PyGC_Enable();
+        PyGC_Collect();
+        PyGC_Disable();
+        Py_REFCNT(pair.live.as_ptr()) != 1
     }
 }
 

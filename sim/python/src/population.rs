@@ -126,6 +126,29 @@ impl Population {
         Ok(())
     }
 
+    /// Gives an own entity a fresh live object, as of its row: the old one is left to whoever keeps it,
+    /// and is nobody's any more.
+    ///
+    /// # Safety
+    /// Attached to the interpreter of `context`, outside hooks; the row exists.
+    pub(crate) unsafe fn renew(
+        &mut self,
+        context: &Context,
+        info: &KindInfo,
+        kind: KindId,
+        row: usize,
+    ) {
+        let table = &self.own[kind.index()];
+        let pair = &mut self.objects[kind.index()][row];
+        // SAFETY: by the caller's promise; the class is the kind's.
+        unsafe {
+            let live = born(entity::alloc(info.class.as_ptr().cast(), table.ids[row]));
+            *entity::mutable(live.as_ptr()) = *entity::mutable(pair.live.as_ptr());
+            pair.live = live;
+            revert(context, info, pair, table, row);
+        }
+    }
+
     /// Removes an own entity and returns its kind, row and objects.
     fn take_own(&mut self, id: EntityId) -> Option<(KindId, Vec<u8>, Pair)> {
         let place = find(&self.order, id).ok()?;

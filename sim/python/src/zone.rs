@@ -51,6 +51,8 @@ pub struct ScriptZone {
     failed: Vec<EntityId>,
     /// Entities of this tick that the gather looks at; the others have run no hook.
     touched: Vec<(EntityId, KindId, usize)>,
+    /// Entities whose live object a script has kept: kind and row.
+    kept: Vec<(KindId, usize)>,
     stats: HookStats,
     table: Arc<FieldTable>,
     clock: fn() -> u64,
@@ -115,6 +117,7 @@ impl ScriptZone {
             changed: Vec::new(),
             failed: Vec::new(),
             touched: Vec::new(),
+            kept: Vec::new(),
             stats: HookStats::default(),
             table: Arc::default(),
             clock: config.clock,
@@ -287,6 +290,7 @@ impl ScriptZone {
             stats: &mut self.stats,
             failed: &mut self.failed,
             touched: &mut self.touched,
+            kept: &mut self.kept,
             arguments: &mut objects.arguments,
         };
         // SAFETY: attached; hooks run on the context's stage, native systems after them.
@@ -305,6 +309,10 @@ impl ScriptZone {
         let context = &*self.context;
         let kinds = context.kinds.get().expect("a started zone has its kinds");
         let population = &mut self.population;
+        for (kind, row) in self.kept.drain(..) {
+            // SAFETY: attached, outside hooks.
+            unsafe { population.renew(context, kinds.info(kind), kind, row) };
+        }
         for &(id, kind, row) in &self.touched {
             let info = kinds.info(kind);
             let pair = &population.objects[kind.index()][row];

@@ -149,7 +149,7 @@ fn a_value_that_does_not_fit_costs_the_tick_and_names_the_field() {
             "Probe.velocity takes a Vec3 of finite floats, but got Vec3 ".into(),
         ),
         ("self.brain = {'a': [print]}", "Probe.brain: TypeError: brain[\"a\"][0]".into()),
-        ("self.brain = [self]", "Probe.brain: TypeError: brain[0]".into()),
+        ("self.brain = [self]", "RuntimeError: self was kept beyond its hook (in a field".into()),
     ] {
         let zone = failing(body);
         let errors = zone.errors();
@@ -274,4 +274,72 @@ fn wrong_arguments_of_a_message_are_the_receivers_failure() {
         "the tick after a failing message is lost too"
     );
     assert_eq!(zone.scripts.stats().errors[0].hook, "Talker.on_hit");
+}
+
+#[test]
+fn keeping_self_costs_the_tick() {
+    let zone = failing("globals()['KEPT'] = self");
+    let [error] = &zone.scripts.stats().errors[..] else {
+        panic!("one place: {:?}", zone.scripts.stats().errors)
+    };
+    assert_eq!(error.hook, "a hook of Probe");
+    assert!(
+        error.message.contains("keep its .id instead"),
+        "{}",
+        error.message
+    );
+    // A cycle that only the collector sees the end of is not keeping.
+    let mode = Mode::new(
+        r#"
+class Probe(Entity):
+    count: u32 = field(0)
+    def tick(self, dt):
+        self.count += 1
+        knot = [self]
+        knot.append(knot)
+def start(world):
+    world.spawn(Probe)
+"#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    for _ in 0..3 {
+        zone.step();
+    }
+    zone.assert_clean();
+    assert_eq!(zone.field(1, "count"), "U32(3)");
+}
+
+#[test]
+fn a_kept_object_is_nobodys() {
+    let mode = Mode::new(
+        r#"
+KEPT = []
+class Probe(Entity):
+    count: u32 = field(0)
+    health: f32 = field(100.0)
+    def tick(self, dt):
+        self.count += 1
+        if self.id == 1 and not KEPT:
+            KEPT.append(self)
+        if self.id == 2:
+            KEPT[0].health = 5.0
+def start(world):
+    world.spawn(Probe)
+    world.spawn(Probe)
+"#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    for _ in 0..4 {
+        zone.step();
+    }
+    assert_eq!(
+        zone.scripts.stats().failures,
+        1,
+        "only the tick that kept it"
+    );
+    assert_eq!(zone.field(1, "count"), "U32(3)");
+    assert_eq!(zone.field(1, "health"), "F32(100.0)");
+    assert_eq!(zone.field(2, "count"), "U32(4)");
 }
