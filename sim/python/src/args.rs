@@ -17,6 +17,21 @@ pub(crate) struct Arguments<'a> {
     names: *mut PyObject,
 }
 
+/// What CPython passes to a `METH_FASTCALL` function. With no arguments the pointer may be null.
+///
+/// # Safety
+/// They are just that, and live for `'a`.
+pub(crate) unsafe fn positional<'a>(
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+) -> &'a [*mut PyObject] {
+    match count {
+        0 => &[],
+        // SAFETY: by the caller's promise.
+        _ => unsafe { std::slice::from_raw_parts(arguments, count as usize) },
+    }
+}
+
 impl<'a> Arguments<'a> {
     /// From what CPython passes to a `METH_FASTCALL | METH_KEYWORDS` function.
     ///
@@ -27,7 +42,7 @@ impl<'a> Arguments<'a> {
         count: Py_ssize_t,
         names: *mut PyObject,
     ) -> Self {
-        // SAFETY: by the caller's promise; with no arguments at all the pointer may be null.
+        // SAFETY: by the caller's promise.
         unsafe {
             let count = count as usize;
             let named = if names.is_null() {
@@ -35,14 +50,7 @@ impl<'a> Arguments<'a> {
             } else {
                 PyTuple_GET_SIZE(names) as usize
             };
-            if count + named == 0 {
-                return Self {
-                    positional: &[],
-                    keywords: &[],
-                    names,
-                };
-            }
-            let all = std::slice::from_raw_parts(arguments, count + named);
+            let all = positional(arguments, (count + named) as Py_ssize_t);
             let (positional, keywords) = all.split_at(count);
             Self {
                 positional,

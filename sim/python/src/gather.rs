@@ -154,6 +154,8 @@ impl Gather {
         };
         match staged {
             Some(staged) => self.staged.push((field, staged)),
+            // A script may have emptied the view's slot by way of its descriptor.
+            None if old.is_null() => {}
             // SAFETY: as above; the view keeps `old` alive.
             None => unsafe { replace(live, offset, Py_NewRef(old)) },
         }
@@ -213,7 +215,9 @@ impl Gather {
                 self.staged
                     .push((field, Staged::Var(start..self.bytes.len())));
             } else if *entity::mutable(live) & 1 << field == 0 {
-                replace(live, offset, Py_NewRef(old));
+                if !old.is_null() {
+                    replace(live, offset, Py_NewRef(old));
+                }
             } else {
                 // Somebody may hold on to what the slot held: the next tick starts from a clone, as it
                 // would after a handoff.

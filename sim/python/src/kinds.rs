@@ -9,8 +9,8 @@ use tessera_protocol::ids::KindId;
 use tessera_protocol::{FieldTable, FieldType, Kind};
 
 use crate::entity::BASE_NAMES;
-use crate::py::{Owned, PyResult, raise};
-use crate::register::Registration;
+use crate::py::{Owned, PyResult, Raised, raise};
+use crate::register::{self, Registration};
 use crate::value::str_lossy;
 use crate::view;
 
@@ -161,7 +161,11 @@ unsafe fn build(
                 Some(name) => Owned::from_new(PyUnicode_InternFromString(name.as_ptr()))?,
                 None => intern(&field.name)?,
             };
-            offsets.push(slot_offset(&class, &kind.name, &name)?);
+            let offset = slot_offset(&class, &kind.name, &name)?;
+            if offsets.contains(&offset) {
+                return Err(hidden(&kind.name, &name));
+            }
+            offsets.push(offset);
             names.push(name);
             objects |= u64::from(field.ty == FieldType::Object) << at;
         }
@@ -193,24 +197,38 @@ pub(crate) unsafe fn intern(text: &str) -> PyResult<Owned> {
     unsafe { Owned::from_new(PyUnicode_InternFromString(text.as_ptr())) }
 }
 
-/// Where a class's objects hold a field, from the descriptor of its slot.
+/// Where a class's objects hold a field, from the descriptor of its slot. A script may have put anything
+/// in that place, such as the slot of another class.
 unsafe fn slot_offset(class: &Owned, kind: &str, name: &Owned) -> PyResult<usize> {
-    // SAFETY: attached; a member descriptor points to its definition.
+    // SAFETY: attached; a member descriptor points to its type and its definition.
     unsafe {
         let descriptor = Owned::from_new(PyObject_GetAttr(class.as_ptr(), name.as_ptr()))?;
+        let class: *mut PyTypeObject = class.as_ptr().cast();
         if Py_TYPE(descriptor.as_ptr()) == &raw mut PyMemberDescr_Type {
-            let member = (*descriptor.as_ptr().cast::<PyMemberDescrObject>()).d_member;
-            if (*member).type_code == Py_T_OBJECT_EX && (*member).flags & Py_READONLY == 0 {
+            let descriptor = descriptor.as_ptr().cast::<PyMemberDescrObject>();
+            let member = (*descriptor).d_member;
+            let slot = (*member).type_code == Py_T_OBJECT_EX && (*member).flags & Py_READONLY == 0;
+            let end = (*member).offset + size_of::<*mut PyObject>() as Py_ssize_t;
+            if slot
+                && PyType_IsSubtype(class, (*descriptor).d_common.d_type) != 0
+                && end <= (*class).tp_basicsize
+            {
                 return Ok((*member).offset as usize);
             }
         }
-        let name = str_lossy(name.as_ptr());
-        let message = format!(
-            "{kind}.{name} is declared as a field but something else of that name hides its slot; \
-             rename one of them"
-        );
-        Err(raise(PyExc_TypeError, &message))
+        Err(hidden(kind, name))
     }
+}
+
+/// Raises for a field that scripts don't reach under its name.
+#[cold]
+unsafe fn hidden(kind: &str, name: &Owned) -> Raised {
+    // SAFETY: attached, by the callers.
+    let name = unsafe { str_lossy(name.as_ptr()) };
+    register::refuse(&format!(
+        "{kind}.{name} is declared as a field but something else of that name hides its slot; rename \
+         one of them"
+    ))
 }
 
 /// The method of that name, if the class has one.
@@ -221,7 +239,7 @@ unsafe fn hook(class: &Owned, name: &Owned) -> PyResult<Option<Hook>> {
         match PyObject_GetOptionalAttr(class.as_ptr(), name.as_ptr(), &mut found) {
             0 => return Ok(None),
             1 => {}
-            _ => return Err(crate::py::Raised),
+            _ => return Err(Raised),
         }
         let found = Owned::from_new(found)?;
         if PyFunction_Check(found.as_ptr()) == 0 {

@@ -283,17 +283,44 @@ impl Population {
         }
         let view = ghost.view.get();
         let all = u64::MAX >> (64 - table.columns.len());
-        for field in bits(ghost.stale.replace(0) & all) {
-            // SAFETY: attached; the slot is the kind's. What it held is a plain value: its release runs
-            // no script.
+        for field in bits(ghost.stale.get() & all) {
+            // SAFETY: attached; the slot is the kind's. During hooks only new views come here, whose
+            // slots are empty, so that nothing is released.
             unsafe {
                 let column = &table.columns[field];
                 let ty = info.types[field];
                 let value = value::read(context, ty, column.get(row), Containers::Frozen)?;
                 entity::set_field(view, info.offsets[field], value);
             }
+            // Only now: a value that can't be made leaves its field stale.
+            ghost.stale.set(ghost.stale.get() & !(1 << field));
         }
         Ok(view)
+    }
+
+    /// Brings the views of ghosts up to date that scripts have seen, so that none changes during hooks:
+    /// what a slot releases may have a weak reference, whose callback is a script.
+    ///
+    /// # Safety
+    /// Attached to the interpreter of `context`, outside hooks.
+    pub(crate) unsafe fn refresh_ghosts(&self, context: &Context, kinds: &Kinds) {
+        for (kind, views) in (0..).map(KindId).zip(&self.views) {
+            for (row, ghost) in views.iter().enumerate() {
+                if ghost.view.get().is_null() || ghost.stale.get() == 0 {
+                    continue;
+                }
+                // SAFETY: by the caller's promise. What fails stays stale, and the next who looks hears
+                // of it.
+                unsafe {
+                    if self
+                        .ghost_view(context, kinds.info(kind), kind, row)
+                        .is_err()
+                    {
+                        pyo3_ffi::PyErr_Clear();
+                    }
+                }
+            }
+        }
     }
 
     /// The view of an entity that is own or a ghost, borrowed.
@@ -356,10 +383,12 @@ pub(crate) unsafe fn revert(
     row: usize,
 ) {
     let (live, view) = (pair.live.as_ptr(), pair.view.as_ptr());
-    // SAFETY: both objects are of the kind; the view's slots are never empty.
+    // SAFETY: both objects are of the kind.
     unsafe {
         for (field, &offset) in info.offsets.iter().enumerate() {
-            let old = if *entity::mutable(live) & 1 << field != 0 {
+            // A script may have emptied the view's slot by way of its descriptor.
+            let shown = *entity::field(view, offset);
+            let old = if *entity::mutable(live) & 1 << field != 0 || shown.is_null() {
                 read(
                     context,
                     info,
@@ -368,7 +397,7 @@ pub(crate) unsafe fn revert(
                     Containers::Live,
                 )
             } else {
-                Owned::from_borrowed(*entity::field(view, offset))
+                Owned::from_borrowed(shown)
             };
             entity::set_field(live, offset, old);
         }

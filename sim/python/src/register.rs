@@ -33,7 +33,7 @@ pub(crate) unsafe extern "C" fn register_kind(
     context::with(|context| {
         // SAFETY: called by CPython, attached, with `count` arguments.
         returned(unsafe {
-            let arguments = std::slice::from_raw_parts(arguments, count as usize);
+            let arguments = crate::args::positional(arguments, count);
             register(context, arguments).map(|()| Owned::from_borrowed(Py_None()))
         })
     })
@@ -143,7 +143,7 @@ unsafe fn has_dict(class: *mut PyTypeObject) -> bool {
 
 /// Raises `DeclarationError`.
 #[cold]
-fn refuse(message: &str) -> Raised {
+pub(crate) fn refuse(message: &str) -> Raised {
     context::with(|context| {
         // SAFETY: natives run attached; the module made the exception before any class.
         unsafe { raise(context.declaration_error.get(), message) }

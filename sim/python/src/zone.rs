@@ -295,6 +295,7 @@ impl ScriptZone {
         };
         // SAFETY: attached; hooks run on the context's stage, native systems after them.
         unsafe {
+            self.population.refresh_ghosts(context, kinds);
             context.stage(&self.population, || runner.run(inbox, commands));
             projectile::step(context, &self.population, kinds, &self.failed, self.dt);
         }

@@ -35,7 +35,7 @@ unsafe extern "C" fn log(
     count: Py_ssize_t,
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with `count` arguments.
-    returned(unsafe { write(std::slice::from_raw_parts(arguments, count as usize)) })
+    returned(unsafe { write(crate::args::positional(arguments, count)) })
 }
 
 unsafe fn write(arguments: &[*mut PyObject]) -> PyResult<Owned> {

@@ -128,6 +128,10 @@ unsafe extern "C" fn exec(module: *mut PyObject) -> c_int {
 unsafe fn fill(context: &Context, module: *mut PyObject) -> PyResult<()> {
     // SAFETY: attached, `module` is new, by the caller; CPython has zeroed its state.
     unsafe {
+        if context.codec.get().is_some() {
+            let message = "_tessera is imported already: a zone has one, in its own interpreter";
+            return Err(crate::py::raise(PyExc_ImportError, message));
+        }
         let state = state(module);
         for part in PARTS {
             for (id, create) in part.types {
