@@ -3,6 +3,10 @@
 //! A slot whose pointer is the view's is unchanged: that is one comparison. Of any other the value is
 //! checked and compared with the column; an equal one gets the view's pointer back. An entity's changes
 //! are staged and committed together, so that a bad value leaves no half of them.
+//!
+//! No script runs in between. Releasing an object may run one (`__del__` of a subclass of `float`, the
+//! callback of a weak reference to a frozenset), which could delete what is being looked at: objects
+//! that leave their slots wait in [`Gather::released`] until [`Gather::release`].
 
 use std::ops::Range;
 
@@ -25,6 +29,8 @@ use crate::vec3;
 pub(crate) struct Gather {
     staged: Vec<(usize, Staged)>,
     bytes: Vec<u8>,
+    /// Objects that have left their slots.
+    released: Vec<Owned>,
 }
 
 /// A changed value on its way into its column.
@@ -43,6 +49,8 @@ enum Staged {
 pub(crate) struct BadField {
     pub(crate) field: usize,
     pub(crate) fault: Fault,
+    /// The value; `None` where it was deleted.
+    pub(crate) value: Option<Owned>,
 }
 
 impl Gather {
@@ -53,7 +61,8 @@ impl Gather {
     /// Where a value doesn't fit its field: row and view are as they were, slots are not.
     ///
     /// # Safety
-    /// Attached to the interpreter of `context`, outside hooks; `pair` and `row` belong together.
+    /// Attached to the interpreter of `context`, outside hooks; `pair` and `row` belong together. The
+    /// caller calls [`Self::release`] when it is done with the zone's entities.
     #[inline]
     pub(crate) unsafe fn entity(
         &mut self,
@@ -70,12 +79,15 @@ impl Gather {
             let mutable = *entity::mutable(live);
             for (field, &offset) in info.offsets.iter().enumerate() {
                 let new = *entity::field(live, offset);
-                let old = *entity::field(view, offset);
+                let mut old = *entity::field(view, offset);
                 if new == old && mutable & 1 << field == 0 {
                     continue;
                 }
+                if old.is_null() {
+                    old = refill(context, info, pair, table, row, field);
+                }
                 self.stage(context, info, table, row, field, live, new, old)
-                    .map_err(|fault| BadField { field, fault })?;
+                    .map_err(|fault| bad(field, fault, new))?;
             }
             if self.staged.is_empty() {
                 return Ok(0);
@@ -103,6 +115,7 @@ impl Gather {
         }
         let ty = info.types[field];
         let offset = info.offsets[field];
+        let released = &mut self.released;
         // SAFETY: attached, all pointers are alive, by the caller.
         let staged = unsafe {
             match &table.columns[field] {
@@ -112,14 +125,14 @@ impl Gather {
                     if PyFloat_CheckExact(new) == 0
                         || PyFloat_AS_DOUBLE(new).to_bits() != exact.to_bits()
                     {
-                        round(live, offset, new, exact);
+                        round(live, offset, new, exact, released);
                     }
                     (column[row].to_bits() != single.to_bits()).then_some(Staged::F32(single))
                 }
                 Column::F64(column) => {
                     let number = value::float(new)?;
                     if PyFloat_CheckExact(new) == 0 {
-                        replace(live, offset, PyFloat_FromDouble(number));
+                        replace(live, offset, PyFloat_FromDouble(number), released);
                     }
                     (column[row].to_bits() != number.to_bits()).then_some(Staged::F64(number))
                 }
@@ -127,7 +140,7 @@ impl Gather {
                     let vector = value::vector(new)?;
                     let vec3 = context.types.get()[TypeId::Vec3 as usize];
                     if Py_TYPE(new) != vec3 {
-                        replace(live, offset, vec3::new(vec3, vector));
+                        replace(live, offset, vec3::new(vec3, vector), released);
                     }
                     let changed = column[row].map(f64::to_bits) != vector.map(f64::to_bits);
                     changed.then_some(Staged::Vec3(vector))
@@ -146,7 +159,7 @@ impl Gather {
                     let (min, max) = value::int_range(ty);
                     let number = value::int(new, min, max)?;
                     if PyLong_CheckExact(new) == 0 {
-                        replace(live, offset, PyLong_FromLongLong(number));
+                        replace(live, offset, PyLong_FromLongLong(number), released);
                     }
                     (stored_int(integers, row) != number).then_some(Staged::Int(number))
                 }
@@ -154,10 +167,8 @@ impl Gather {
         };
         match staged {
             Some(staged) => self.staged.push((field, staged)),
-            // A script may have emptied the view's slot by way of its descriptor.
-            None if old.is_null() => {}
             // SAFETY: as above; the view keeps `old` alive.
-            None => unsafe { replace(live, offset, Py_NewRef(old)) },
+            None => unsafe { replace(live, offset, Py_NewRef(old), released) },
         }
         Ok(())
     }
@@ -180,6 +191,7 @@ impl Gather {
             self.bytes.len()
         };
         self.bytes.truncate(start);
+        let released = &mut self.released;
         // SAFETY: attached, all pointers are alive, by the caller.
         unsafe {
             match info.types[field] {
@@ -192,6 +204,7 @@ impl Gather {
                             live,
                             offset,
                             PyUnicode_DecodeUTF8(data, length, std::ptr::null()),
+                            released,
                         );
                     }
                 }
@@ -200,7 +213,7 @@ impl Gather {
                     self.bytes.extend_from_slice(data);
                     if PyBytes_CheckExact(new) == 0 {
                         let (data, length) = (data.as_ptr().cast(), data.len() as Py_ssize_t);
-                        replace(live, offset, PyBytes_FromStringAndSize(data, length));
+                        replace(live, offset, PyBytes_FromStringAndSize(data, length), released);
                     }
                 }
                 _ => {
@@ -215,16 +228,14 @@ impl Gather {
                 self.staged
                     .push((field, Staged::Var(start..self.bytes.len())));
             } else if *entity::mutable(live) & 1 << field == 0 {
-                if !old.is_null() {
-                    replace(live, offset, Py_NewRef(old));
-                }
+                replace(live, offset, Py_NewRef(old), released);
             } else {
                 // Somebody may hold on to what the slot held: the next tick starts from a clone, as it
                 // would after a handoff.
                 let ty = info.types[field];
                 let bytes = ValueRef::Var(stored);
                 let fresh = value::read(context, ty, bytes, Containers::Live);
-                entity::set_field(live, offset, fresh.map_err(|_| Fault::Raised)?);
+                put(live, offset, fresh.map_err(|_| Fault::Raised)?, released);
             }
         }
         Ok(())
@@ -258,12 +269,50 @@ impl Gather {
                         field,
                         table.columns[field].get(row),
                         live,
+                        &mut self.released,
                     )
                 };
-                entity::set_field(pair.view.as_ptr(), offset, shown);
+                put(pair.view.as_ptr(), offset, shown, &mut self.released);
             }
         }
         mask
+    }
+
+    /// Releases what has left its slot. Scripts may run.
+    pub(crate) fn release(&mut self) {
+        self.released.clear();
+    }
+}
+
+/// A value that doesn't fit, which the caller may look at for as long as it likes.
+#[cold]
+fn bad(field: usize, fault: Fault, value: *mut PyObject) -> BadField {
+    // SAFETY: attached, the value is in its slot or null, by the only caller.
+    let value = (!value.is_null()).then(|| unsafe { Owned::from_borrowed(value) });
+    BadField {
+        field,
+        fault,
+        value,
+    }
+}
+
+/// Fills a view's slot that was found empty from the column, and returns what it holds now.
+#[cold]
+unsafe fn refill(
+    context: &Context,
+    info: &KindInfo,
+    pair: &Pair,
+    table: &KindTable,
+    row: usize,
+    field: usize,
+) -> *mut PyObject {
+    let stored = table.columns[field].get(row);
+    // SAFETY: attached; the pair is of the kind, by the caller. The slot is empty: nothing is released.
+    unsafe {
+        let shown = population::read(context, info, field, stored, Containers::Frozen);
+        let old = shown.as_ptr();
+        entity::set_field(pair.view.as_ptr(), info.offsets[field], shown);
+        old
     }
 }
 
@@ -276,37 +325,65 @@ unsafe fn commit_object(
     field: usize,
     stored: ValueRef<'_>,
     mut live: Owned,
+    released: &mut Vec<Owned>,
 ) -> Owned {
     // SAFETY: attached; the pair is of the kind, by the caller.
     unsafe {
         if !is_immutable(live.as_ptr()) {
             live = population::read(context, info, field, stored, Containers::Live);
-            entity::set_field(pair.live.as_ptr(), info.offsets[field], live.clone());
+            let (object, offset) = (pair.live.as_ptr(), info.offsets[field]);
+            put(object, offset, live.clone(), released);
         }
         population::freeze(context, info, field, &live, stored, &pair.live)
     }
 }
 
 /// Writes a rounded number into a slot: into the `float` itself where nobody else holds it.
-unsafe fn round(object: *mut PyObject, offset: usize, float: *mut PyObject, rounded: f64) {
+unsafe fn round(
+    object: *mut PyObject,
+    offset: usize,
+    float: *mut PyObject,
+    rounded: f64,
+    released: &mut Vec<Owned>,
+) {
     // SAFETY: attached, `float` is in the slot, by the caller. With one reference, the slot's, a float
     // can change without anyone having seen what it was; cached and immortal ones have more.
     unsafe {
         if PyFloat_CheckExact(float) != 0 && Py_REFCNT(float) == 1 {
             (*float.cast::<PyFloatObject>()).ob_fval = rounded;
         } else {
-            replace(object, offset, PyFloat_FromDouble(rounded));
+            replace(object, offset, PyFloat_FromDouble(rounded), released);
         }
     }
 }
 
 /// Puts a new object into a slot; null, which is out of memory, leaves it as it is.
-unsafe fn replace(object: *mut PyObject, offset: usize, value: *mut PyObject) {
+unsafe fn replace(
+    object: *mut PyObject,
+    offset: usize,
+    value: *mut PyObject,
+    released: &mut Vec<Owned>,
+) {
     // SAFETY: attached, the slot is the object's, `value` is a new reference or null, by the callers.
     unsafe {
         match Owned::from_new(value) {
-            Ok(value) => entity::set_field(object, offset, value),
+            Ok(value) => put(object, offset, value, released),
             Err(_) => PyErr_Clear(),
+        }
+    }
+}
+
+/// Puts an object into a slot and keeps what was there until no harm can come from its release.
+#[inline]
+unsafe fn put(object: *mut PyObject, offset: usize, value: Owned, released: &mut Vec<Owned>) {
+    // SAFETY: attached, the slot is the object's, by the callers, and owns what is in it.
+    unsafe {
+        let old = std::mem::replace(&mut *entity::field(object, offset), value.into_ptr());
+        if let Ok(old) = Owned::from_new(old) {
+            // Numbers, the bulk of it, have no finalizer and no weak references.
+            if PyFloat_CheckExact(old.as_ptr()) == 0 && PyLong_CheckExact(old.as_ptr()) == 0 {
+                released.push(old);
+            }
         }
     }
 }

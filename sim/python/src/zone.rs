@@ -1,5 +1,6 @@
 //! A zone's scripts, as the simulation drives them.
 
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 use pyo3_ffi::*;
@@ -324,13 +325,13 @@ impl ScriptZone {
                 Ok(mask) => self.changed.push((id, kind, mask)),
                 // SAFETY: as above.
                 Err(bad) => unsafe {
-                    let value = *crate::entity::field(pair.live.as_ptr(), info.offsets[bad.field]);
-                    refuse(context, kinds, kind, id, &bad, value, &mut self.stats);
+                    refuse(context, kinds, kind, id, &bad, &mut self.stats);
                     population::revert(context, info, pair, table, row);
                     discard(&mut context.outbox.borrow_mut(), id);
                 },
             }
         }
+        self.gather.release();
         self.stats.gather_ns = (self.clock)() - before;
     }
 
@@ -414,12 +415,12 @@ unsafe fn refuse(
     kind: KindId,
     id: EntityId,
     bad: &BadField,
-    value: *mut PyObject,
     stats: &mut HookStats,
 ) {
     let declaration = kinds.declaration(kind);
     let field = &declaration.fields[bad.field];
-    // SAFETY: attached, `value` is in the slot, by the caller.
+    let value = bad.value.as_ref().map_or(null_mut(), Owned::as_ptr);
+    // SAFETY: attached, by the caller; `bad` holds the value.
     let text =
         unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
     let place = format!("{}.{}", declaration.name, field.name);
