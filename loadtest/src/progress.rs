@@ -46,9 +46,8 @@ impl Progress {
     pub fn second(&self, second: &ClientSecond) {
         let at_s = second.t_s as u64 + 1;
         let text = format!(
-            "{} in the match · state age {} · command {} · {}/s down",
+            "{} in the match · commands acknowledged in {} · {}/s down",
             second.connected,
-            micros(second.age_p50_us),
             micros(second.ack_p50_us),
             format::bytes(second.bytes_down as f64)
         );

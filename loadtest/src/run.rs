@@ -58,11 +58,10 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         |_| {},
     )?;
 
-    let timetable = timetable(args, &ops.report()?);
     let began = conditions::now_utc();
     ops.reset()?;
     let cpu_before = conditions::process_cpu_s();
-    fleet.begin_window(timetable)?;
+    fleet.begin_window()?;
     let played = watch(
         &fleet,
         Duration::from_secs_f64(args.duration),

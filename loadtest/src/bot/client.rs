@@ -15,7 +15,6 @@ use super::mind::{Mind, THINK_HZ};
 use super::senses::Senses;
 use super::wire::Link;
 use crate::report::detail::Deeds;
-use crate::server::Timetable;
 
 /// Between two commands nobody moves as far as this, metres.
 const LEAP_M: f64 = 5.0;
@@ -150,13 +149,7 @@ impl Client {
     }
 
     /// Works on what the connection has. `now_ns` is the same moment on the monotonic clock.
-    pub fn pump(
-        &mut self,
-        now: Duration,
-        now_ns: i64,
-        timetable: Option<&Timetable>,
-        all: &mut Totals,
-    ) {
+    pub fn pump(&mut self, now: Duration, now_ns: i64, all: &mut Totals) {
         while let Some(event) = self.link.connection.poll() {
             match event {
                 Event::Connected => self.stream = self.link.connection.streams().open(Dir::Bi),
@@ -167,9 +160,8 @@ impl Client {
         }
         while let Some(datagram) = self.link.connection.datagrams().recv() {
             if let Some(header) = self.session.handle_datagram(now, &datagram) {
-                let due_ns = timetable.map(|timetable| timetable.due_ns(header.tick));
                 self.meter
-                    .arrived(header.tick, header.ack.consumed, due_ns, now_ns, all);
+                    .arrived(header.tick, header.ack.consumed, now_ns, all);
             }
         }
         self.clock_set = now;

@@ -19,7 +19,6 @@ use super::terrain::Terrain;
 use super::wire::Wire;
 use crate::conditions::monotonic_ns;
 use crate::report::detail::{ClientRow, ClientSecond, Deeds};
-use crate::server::Timetable;
 
 /// Time between two connections' beginnings: a hundred handshakes at once would be a test of their own.
 const CONNECT_EVERY: Duration = Duration::from_millis(4);
@@ -82,7 +81,7 @@ pub struct Outcome {
 }
 
 enum Order {
-    Begin(Option<Timetable>),
+    Begin,
     End,
     Leave,
 }
@@ -130,13 +129,12 @@ impl Fleet {
         }
     }
 
-    /// Measures from now on. `timetable` says when the server's ticks are due, on this machine's monotonic clock; the news
-    /// have ages only with it.
+    /// Measures from now on.
     ///
     /// # Errors
     /// When the fleet has ended.
-    pub fn begin_window(&self, timetable: Option<Timetable>) -> Result<()> {
-        self.order(Order::Begin(timetable))
+    pub fn begin_window(&self) -> Result<()> {
+        self.order(Order::Begin)
     }
 
     /// Measures no more.
@@ -186,7 +184,6 @@ struct Loop {
     by_handle: Vec<usize>,
     terrain: Terrain,
     totals: Totals,
-    timetable: Option<Timetable>,
     window: Option<Window>,
     outcome: Option<Outcome>,
     /// An instant and the same moment on the monotonic clock in ns.
@@ -200,7 +197,6 @@ impl Loop {
             by_handle: Vec::new(),
             terrain: Terrain::default(),
             totals: Totals::default(),
-            timetable: None,
             window: None,
             outcome: None,
             epoch: (Instant::now(), monotonic_ns()),
@@ -215,7 +211,7 @@ impl Loop {
         let mut next_commands = Instant::now();
         loop {
             match orders.try_recv() {
-                Ok(Order::Begin(timetable)) => self.begin(timetable),
+                Ok(Order::Begin) => self.begin(),
                 Ok(Order::End) => self.end(),
                 Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return self.leave(),
                 Err(TryRecvError::Empty) => {}
@@ -321,12 +317,7 @@ impl Loop {
         let now_ns = self.ns_of(now);
         let client = &mut self.clients[number];
         let before = client.phase();
-        client.pump(
-            now - self.epoch.0,
-            now_ns,
-            self.timetable.as_ref(),
-            &mut self.totals,
-        );
+        client.pump(now - self.epoch.0, now_ns, &mut self.totals);
         client.close(now);
         match (before, client.phase()) {
             (Phase::Joining, Phase::Playing) => {
@@ -380,9 +371,8 @@ impl Loop {
         let _ = self.tell.send(News::Second(second));
     }
 
-    fn begin(&mut self, timetable: Option<Timetable>) {
+    fn begin(&mut self) {
         let now = Instant::now();
-        self.timetable = timetable;
         self.totals.begin_window(self.ns_of(now));
         let playing = self
             .clients

@@ -57,24 +57,13 @@ impl Meter {
         self.waiting.push_back((tick, due_ns));
     }
 
-    /// A datagram of the state of `tick` arrived, in which the command of tick `consumed` is the newest consumed. `due_ns`
-    /// is when the tick was due, as far as one can tell now; for the progress only.
-    pub fn arrived(
-        &mut self,
-        tick: Tick,
-        consumed: Option<Tick>,
-        due_ns: Option<i64>,
-        now_ns: i64,
-        all: &mut Totals,
-    ) {
+    /// A datagram of the state of `tick` arrived, in which the command of tick `consumed` is the newest consumed.
+    pub fn arrived(&mut self, tick: Tick, consumed: Option<Tick>, now_ns: i64, all: &mut Totals) {
         if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
             self.newest = Some(tick);
             self.states += 1;
             if let Some(at_us) = all.since_began_us(now_ns) {
                 self.arrivals.push(Arrival { tick, at_us });
-            }
-            if let Some(due_ns) = due_ns {
-                all.second_age.record(microseconds(now_ns - due_ns));
             }
         }
         let Some(consumed) = consumed else { return };
@@ -137,7 +126,6 @@ pub struct Totals {
     pub age: Distribution,
     /// Round trips of commands.
     pub ack: Distribution,
-    second_age: Distribution,
     second_ack: Distribution,
     /// Closed seconds.
     pub seconds: Vec<ClientSecond>,
@@ -149,7 +137,6 @@ impl Default for Totals {
             began_ns: None,
             age: Distribution::new(3),
             ack: Distribution::new(3),
-            second_age: Distribution::new(2),
             second_ack: Distribution::new(2),
             seconds: Vec::new(),
         }
@@ -174,20 +161,19 @@ impl Totals {
         u32::try_from(microseconds(now_ns - self.began_ns?)).ok()
     }
 
-    /// Closes a second; `bytes` are those received and sent in it.
+    /// Closes a second, all but the ages; `bytes` are those received and sent in it.
     pub fn end_second(&mut self, bytes: (u64, u64), connected: usize) -> ClientSecond {
-        let (age, ack) = (self.second_age.percentiles(), self.second_ack.percentiles());
+        let ack = self.second_ack.percentiles();
         let second = ClientSecond {
             t_s: self.seconds.len() as f64,
-            age_p50_us: age.p50,
-            age_p99_us: age.p99,
+            age_p50_us: 0.0,
+            age_p99_us: 0.0,
             ack_p50_us: ack.p50,
             ack_p99_us: ack.p99,
             bytes_down: bytes.0,
             bytes_up: bytes.1,
             connected,
         };
-        self.second_age.clear();
         self.second_ack.clear();
         self.seconds.push(second);
         second
@@ -212,13 +198,13 @@ mod tests {
     #[test]
     fn only_a_newest_state_is_noted() {
         let (mut meter, mut all) = (Meter::default(), Totals::default());
-        meter.arrived(Tick(4), None, None, 0, &mut all);
+        meter.arrived(Tick(4), None, 0, &mut all);
         meter.begin_window();
         all.begin_window(MS);
-        meter.arrived(Tick(5), None, Some(0), 3 * MS, &mut all);
-        meter.arrived(Tick(5), None, Some(0), 9 * MS, &mut all); // a second datagram of it
-        meter.arrived(Tick(4), None, Some(0), 50 * MS, &mut all); // overtaken on the way
-        meter.arrived(Tick(7), None, Some(MS), 5 * MS, &mut all);
+        meter.arrived(Tick(5), None, 3 * MS, &mut all);
+        meter.arrived(Tick(5), None, 9 * MS, &mut all); // a second datagram of it
+        meter.arrived(Tick(4), None, 50 * MS, &mut all); // overtaken on the way
+        meter.arrived(Tick(7), None, 5 * MS, &mut all);
         let noted: Vec<_> = meter
             .take_arrivals()
             .iter()
@@ -238,9 +224,9 @@ mod tests {
         for tick in 10..14 {
             meter.sent(Tick(tick), i64::from(tick) * 10 * MS);
         }
-        meter.arrived(Tick(1), Some(Tick(11)), None, 130 * MS, &mut all);
-        meter.arrived(Tick(2), Some(Tick(11)), None, 200 * MS, &mut all);
-        meter.arrived(Tick(3), Some(Tick(12)), None, 200 * MS, &mut all);
+        meter.arrived(Tick(1), Some(Tick(11)), 130 * MS, &mut all);
+        meter.arrived(Tick(2), Some(Tick(11)), 200 * MS, &mut all);
+        meter.arrived(Tick(3), Some(Tick(12)), 200 * MS, &mut all);
         let row = meter.row("b".into(), (0, 0), 1.0, None);
         assert_eq!(all.ack.count(), 2, "commands 11 and 12");
         assert!((row.input_ack_us.p50 - 20_000.0).abs() < 200.0);
@@ -255,7 +241,7 @@ mod tests {
         meter.sent(Tick(1), 0);
         meter.begin_window();
         all.begin_window(0);
-        meter.arrived(Tick(9), Some(Tick(1)), None, MS, &mut all);
+        meter.arrived(Tick(9), Some(Tick(1)), MS, &mut all);
         assert_eq!(all.ack.count(), 1);
         let second = all.end_second((10, 20), 1);
         assert_eq!(
