@@ -37,6 +37,7 @@ pub(super) unsafe fn value(
         open: Vec::new(),
         depth: 0,
         hashed: false,
+        shared: false,
     };
     // SAFETY: by the caller's promise.
     let encoded = unsafe { encoder.value(value, true) }.and_then(|()| encoder.check_room(0));
@@ -70,6 +71,7 @@ pub(super) unsafe fn message(
         open: Vec::new(),
         depth: 1,
         hashed: false,
+        shared: false,
     };
     // SAFETY: by the caller's promise; the name's type is checked.
     unsafe {
@@ -117,6 +119,9 @@ struct Encoder<'a> {
     depth: u32,
     /// Whether the value is part of a key or of an element of a set.
     hashed: bool,
+    /// Whether the value is in a tuple that may be met again: then so may what it holds, whatever the
+    /// count of references to that.
+    shared: bool,
 }
 
 impl Encoder<'_> {
@@ -160,7 +165,7 @@ impl Encoder<'_> {
                 return self.vector(vec3::get(object).unwrap_or_default());
             }
             if ty == &raw mut PyTuple_Type {
-                return self.tuple(object);
+                return self.tuple(object, root);
             }
             if ty == &raw mut PyDict_Type {
                 return self.dict(object, object, root);
@@ -216,16 +221,29 @@ impl Encoder<'_> {
     }
 
     fn float(&mut self, value: f64) -> Encoded {
-        if self.hashed && value.is_nan() {
-            return Err(refusal::nan());
+        if value.is_nan() {
+            self.check_nan()?;
         }
         wire::write_eight(self.out, wire::FLOAT, value.to_le_bytes());
         Ok(())
     }
 
+    /// Where NaN can't be. A container that holds one equals itself, but not its clone: in the state that
+    /// would tell where an entity has lived.
+    #[cold]
+    fn check_nan(&self) -> Encoded {
+        if self.hashed {
+            return Err(refusal::nan_hashed());
+        }
+        match self.purpose() {
+            Purpose::Keep => Err(refusal::nan_kept()),
+            Purpose::Send => Ok(()),
+        }
+    }
+
     fn vector(&mut self, v: [f64; 3]) -> Encoded {
-        if self.hashed && v.iter().any(|c| c.is_nan()) {
-            return Err(refusal::nan());
+        if v.iter().any(|c| c.is_nan()) {
+            self.check_nan()?;
         }
         self.out.push(wire::VEC3);
         for c in v {
@@ -371,15 +389,18 @@ impl Encoder<'_> {
         }
     }
 
-    unsafe fn tuple(&mut self, object: *mut PyObject) -> Encoded {
+    unsafe fn tuple(&mut self, object: *mut PyObject, root: bool) -> Encoded {
         // SAFETY: `object` is a tuple and stays as it is.
         unsafe {
+            let around = self.shared;
+            self.shared |= root || Py_REFCNT(object) != 1;
             let len = PyTuple_GET_SIZE(object) as usize;
             self.open(wire::TUPLE, len)?;
             for at in 0..len {
                 let item = PyTuple_GET_ITEM(object, at as Py_ssize_t);
                 self.value(item, false).map_err(|refusal| refusal.at(at))?;
             }
+            self.shared = around;
         }
         self.close();
         Ok(())
@@ -487,9 +508,9 @@ impl Encoder<'_> {
 
     /// The number of a container, if it has appeared.
     unsafe fn appeared(&mut self, object: *mut PyObject, root: bool) -> Option<usize> {
-        // SAFETY: a live object. With one reference, from the container around it, it can't be found
-        // anywhere else.
-        if !root && unsafe { Py_REFCNT(object) } == 1 {
+        // SAFETY: a live object. With one reference, from the container around it, which is met once, it
+        // can't be found anywhere else.
+        if !root && !self.shared && unsafe { Py_REFCNT(object) } == 1 {
             self.memo.skip();
             return None;
         }

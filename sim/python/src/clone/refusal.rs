@@ -166,8 +166,14 @@ pub(super) fn size(purpose: Purpose) -> Box<Refusal> {
 
 /// NaN where it would be hashed.
 #[cold]
-pub(super) fn nan() -> Box<Refusal> {
+pub(super) fn nan_hashed() -> Box<Refusal> {
     Refusal::new("NaN can't be a key or in a set: Python hashes it by its address")
+}
+
+/// NaN in a field.
+#[cold]
+pub(super) fn nan_kept() -> Box<Refusal> {
+    Refusal::new("NaN can't be kept in a field: keep None, or another number that says it")
 }
 
 /// A list in a field that contains itself.

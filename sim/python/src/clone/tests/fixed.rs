@@ -54,7 +54,6 @@ fn values_come_back() {
         "-0.0",
         "1e300",
         "float('inf')",
-        "float('nan')",
         "''",
         "'weapon'",
         "'Grüße, 世界 🎯'",
@@ -112,6 +111,36 @@ fn sharing_and_cycles_are_kept() {
         python.name("v", &copy);
         assert_eq!(python.show(holds).as_deref(), Ok("True"), "{build}");
     }
+    // However many references CPython counts: the tuple around a list can be met again.
+    for (build, args, holds) in [
+        ("t = ([],)", "((t, t),)", "args[0][0][0] is args[0][1][0]"),
+        ("t = ({1},)", "(t, t)", "args[0][0] is args[1][0]"),
+        (
+            "t = ([],)",
+            "({'a': t, 'b': [t]},)",
+            "args[0]['a'][0] is args[0]['b'][0][0]",
+        ),
+        (
+            "t = ([],)",
+            "([(t,), (t,)],)",
+            "args[0][0][0][0] is args[0][1][0][0]",
+        ),
+        (
+            "c = []; t = (c,); c.append(t); del c",
+            "t",
+            "args[0][0][0] is args[0]",
+        ),
+        (
+            "c = []; t = (c,); c.append(t); del c",
+            "(t,)",
+            "args[0][0][0][0] is args[0][0]",
+        ),
+    ] {
+        python.run(build).unwrap();
+        let message = python.send(args).unwrap();
+        python.receive(&message).unwrap();
+        assert_eq!(python.show(holds).as_deref(), Ok("True"), "{build} {args}");
+    }
     // A message's list may contain itself; a field's may not, since views see it as a tuple.
     python.run("l = [0]; l.append(l); m = {'in': [l]}").unwrap();
     let message = python.send("(l,)").unwrap();
@@ -129,6 +158,7 @@ fn sharing_and_cycles_are_kept() {
 #[test]
 fn bytes_tell_equal_values_apart_by_nothing_else() {
     let python = &mut Interpreter::start();
+    python.run("held = []").unwrap();
     for (one, other) in [
         (
             "(lambda t: (t, t))((1, 2))",
@@ -137,6 +167,9 @@ fn bytes_tell_equal_values_apart_by_nothing_else() {
         ("{3, 1, 2}", "set([2, 3, 1])"),
         ("frozenset(range(100))", "frozenset(reversed(range(100)))"),
         ("'ab'", "''.join(['a', 'b'])"),
+        // `held` is a list with more references than the one that counts.
+        ("(lambda t: (t, t))((held,))", "(lambda t: (t, t))(([],))"),
+        ("(lambda t: [t, t])((held,))", "(lambda t: [t, t])(([],))"),
     ] {
         let one = python.eval(one).unwrap();
         let other = python.eval(other).unwrap();
@@ -300,6 +333,19 @@ fn refusals_name_the_way() {
         error,
         "TypeError: brain[0]: Player can't be kept in a field: keep its .id"
     );
+    for (code, way) in [
+        ("float('nan')", "brain"),
+        ("[1, (float('nan'),)]", "brain[1][0]"),
+        ("{'at': Vec3(0, float('nan'), 0)}", "brain[\"at\"]"),
+    ] {
+        let value = python.eval(code).unwrap();
+        let error = python.encode(&value).unwrap_err();
+        let expected = format!("TypeError: {way}: NaN can't be kept in a field");
+        assert!(error.starts_with(&expected), "{code}: {error}");
+    }
+    python
+        .send("(float('nan'), [Vec3(0, float('nan'), 0)])")
+        .expect("it goes");
 }
 
 #[test]
