@@ -9,6 +9,7 @@ use tessera_protocol::command::Command;
 use super::{Part, TypeId};
 use crate::context::Context;
 use crate::py::{self, Owned, PyResult, Table};
+use crate::vec3;
 
 pub(super) const PART: Part = Part {
     types: &[(TypeId::Command, create_type)],
@@ -98,6 +99,10 @@ unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
             pfunc: MEMBERS.first(),
         },
         PyType_Slot {
+            slot: Py_tp_hash,
+            pfunc: hash as *mut c_void,
+        },
+        PyType_Slot {
             slot: Py_tp_doc,
             pfunc: c"What a client wants of its player this tick.".as_ptr() as *mut c_void,
         },
@@ -138,4 +143,13 @@ pub(crate) unsafe fn new(context: &Context, command: &Command) -> PyResult<Owned
 unsafe extern "C" fn dealloc(object: *mut PyObject) {
     // SAFETY: called once, with no references left.
     unsafe { py::free(object) }
+}
+
+/// By value: an address would bring the order of sets, and so the state, down to where objects lie.
+unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
+    // SAFETY: called by CPython with a command.
+    let command = unsafe { &*object.cast::<CommandObject>() };
+    let axes = [command.move_x, command.move_z, command.yaw, command.pitch];
+    let rest = u64::from(command.buttons) << 8 | u64::from(command.slot);
+    vec3::hash_bits(axes.iter().map(|axis| axis.to_bits()).chain([rest]))
 }

@@ -83,6 +83,10 @@ unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
             pfunc: repr as *mut c_void,
         },
         PyType_Slot {
+            slot: Py_tp_hash,
+            pfunc: hash as *mut c_void,
+        },
+        PyType_Slot {
             slot: Py_tp_doc,
             pfunc: c"What a ray met.".as_ptr() as *mut c_void,
         },
@@ -153,5 +157,21 @@ unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
             (*hit).normal,
             (*hit).entity,
         )
+    }
+}
+
+/// By value: an address would bring the order of sets, and so the state, down to where objects lie.
+unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
+    // SAFETY: as for `repr`; numbers and vectors hash by value.
+    unsafe {
+        let hit = object.cast::<HitObject>();
+        let values = PyTuple_Pack(
+            4,
+            (*hit).distance,
+            (*hit).position,
+            (*hit).normal,
+            (*hit).entity,
+        );
+        Owned::from_new(values).map_or(-1, |values| PyObject_Hash(values.as_ptr()))
     }
 }

@@ -12,6 +12,7 @@ mod methods;
 mod number;
 mod object;
 
+pub(crate) use object::hash_bits;
 use std::ffi::c_int;
 use std::mem::offset_of;
 use std::ptr::null_mut;

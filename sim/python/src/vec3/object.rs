@@ -35,11 +35,13 @@ pub(super) unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
 pub(super) unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
     // SAFETY: called by CPython with a `Vec3`.
     let v = unsafe { get(object) }.unwrap_or_default();
-    let mut mixed = 0_u64;
-    for c in v {
-        // 0.0 and -0.0 are equal: adding zero makes them one.
-        mixed = mix(mixed ^ (c + 0.0).to_bits());
-    }
+    // 0.0 and -0.0 are equal: adding zero makes them one.
+    hash_bits(v.into_iter().map(|c| (c + 0.0).to_bits()))
+}
+
+/// A hash for CPython of some words.
+pub(crate) fn hash_bits(words: impl IntoIterator<Item = u64>) -> Py_hash_t {
+    let mixed = words.into_iter().fold(0, |mixed, word| mix(mixed ^ word));
     match mixed as Py_hash_t {
         -1 => -2, // -1 means an exception
         hash => hash,
