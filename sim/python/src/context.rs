@@ -55,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) codec: OnceCell<RefCell<Codec>>,
     /// Buffers lent to other interpreters.
     pub(crate) exports: RefCell<Exports>,
+    /// Whether the mode is loading: only then are kinds declared.
+    pub(crate) loading: Cell<bool>,
     /// Classes registered by the mode while it loads, in order.
     pub(crate) registrations: RefCell<Vec<Registration>>,
     /// The kinds; there once the mode has loaded.
@@ -122,6 +124,7 @@ impl Context {
             options: config.options.clone(),
             codec: OnceCell::new(),
             exports: RefCell::new(Exports::new()),
+            loading: Cell::default(),
             registrations: RefCell::default(),
             kinds: OnceCell::new(),
             tick: Cell::default(),
@@ -257,6 +260,14 @@ fn outside() -> crate::py::Raised {
             "this works in hooks only (tick, command, on_…), not while the mode loads or between ticks",
         )
     }
+}
+
+/// Runs `body` with the zone whose script called, if it is one's: CPython calls some of what is ours
+/// outside of zones too.
+pub(crate) fn with_any<R>(body: impl FnOnce(&Context) -> R) -> Option<R> {
+    let current = CURRENT.get();
+    // SAFETY: as for `with`.
+    unsafe { current.as_ref() }.map(body)
 }
 
 /// Runs `body` with the zone whose script called.

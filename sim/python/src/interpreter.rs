@@ -8,6 +8,7 @@ use pyo3_ffi::*;
 use crate::context;
 use crate::error::ScriptError;
 use crate::memory::Arenas;
+use crate::py::Owned;
 use crate::runtime;
 
 /// CPython's lists of interpreters are locked, but their making and ending touch more than those: one
@@ -78,9 +79,33 @@ impl Interpreter {
 impl Drop for Interpreter {
     fn drop(&mut self) {
         self.attach();
+        // SAFETY: attached, no frame is running.
+        unsafe { run_last_scripts() };
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: attached with the interpreter's only thread state, no frame of it is running.
         unsafe { Py_EndInterpreter(self.state) };
+    }
+}
+
+/// Runs what scripts have left for the end, as far as that is known: one that doesn't return holds up
+/// its own zone, where in `Py_EndInterpreter` it would hold up the making and ending of all.
+unsafe fn run_last_scripts() {
+    for (module, function) in [
+        (c"atexit", c"_run_exitfuncs"),
+        (c"atexit", c"_clear"),
+        (c"gc", c"collect"),
+    ] {
+        // SAFETY: attached, by the caller; what fails is left to the interpreter's own end.
+        unsafe {
+            let called = Owned::from_new(PyImport_ImportModule(module.as_ptr()))
+                .and_then(|module| {
+                    Owned::from_new(PyObject_GetAttrString(module.as_ptr(), function.as_ptr()))
+                })
+                .and_then(|function| Owned::from_new(PyObject_CallNoArgs(function.as_ptr())));
+            if called.is_err() {
+                PyErr_Clear();
+            }
+        }
     }
 }
 

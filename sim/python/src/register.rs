@@ -103,7 +103,7 @@ unsafe fn register(context: &Context, arguments: &[*mut PyObject]) -> PyResult<(
 }
 
 unsafe fn check_class(context: &Context, class: *mut PyTypeObject, name: &str) -> PyResult<()> {
-    if context.kinds.get().is_some() {
+    if !context.loading.get() {
         return Err(refuse(&format!(
             "{name} is declared too late: kinds are declared while the mode loads, at module level"
         )));

@@ -76,6 +76,7 @@ unsafe fn load_all(
         debug_assert!(own.is_empty(), "the package registers no kinds");
         let name = mode.file_name().unwrap_or_default().to_string_lossy();
         let load_mode = get(&bootstrap, c"load_mode")?;
+        context.loading.set(true);
         let module = call(
             &load_mode,
             &[
@@ -83,7 +84,9 @@ unsafe fn load_all(
                 &text(&init.to_string_lossy())?,
                 &text(&mode.to_string_lossy())?,
             ],
-        )?;
+        );
+        context.loading.set(false);
+        let module = module?;
         let registrations = context.registrations.take();
         let kinds = Kinds::build(registrations, members)?;
         freeze()?;
