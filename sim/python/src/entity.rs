@@ -23,9 +23,12 @@ pub(crate) struct EntityObject {
     /// The base fields.
     base: [*mut PyObject; base::COUNT],
     /// Of a live object: which `object` fields hold something mutable. Such a field may change
-    /// without its slot changing, so it is compared by content.
+    /// without its slot changing, so it is compared by content. Of a view: [`VIEW`].
     mutable: u64,
 }
+
+/// Marks a view: the bit of the position, which is no `object`.
+const VIEW: u64 = 1 << base::POSITION;
 
 /// Names of the base fields, in order.
 pub(crate) const BASE_NAMES: [&std::ffi::CStr; base::COUNT] =
@@ -109,6 +112,32 @@ pub(crate) unsafe fn alloc(class: *mut PyTypeObject, id: EntityId) -> PyResult<O
         (*object.as_ptr().cast::<EntityObject>()).id = number.into_ptr();
         Ok(object)
     }
+}
+
+/// Makes an object of a kind's view type, with all field slots empty.
+///
+/// # Safety
+/// As for [`alloc`].
+pub(crate) unsafe fn alloc_view(class: *mut PyTypeObject, id: EntityId) -> PyResult<Owned> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let view = alloc(class, id)?;
+        *mutable(view.as_ptr()) = VIEW;
+        Ok(view)
+    }
+}
+
+/// Whether any object is the view of an entity.
+///
+/// # Safety
+/// Attached; `object` is any object of this interpreter.
+pub(crate) unsafe fn is_view(object: *mut PyObject) -> bool {
+    crate::context::with_any(|context| {
+        let base = context.types.get()[TypeId::Entity as usize];
+        // SAFETY: a subtype of the base type begins with EntityObject.
+        unsafe { PyType_IsSubtype(Py_TYPE(object), base) != 0 && *mutable(object) == VIEW }
+    })
+    .unwrap_or(false)
 }
 
 /// The slot of a field, by its offset.

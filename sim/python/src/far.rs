@@ -126,7 +126,7 @@ unsafe fn build_list(
 unsafe fn view_of(context: &Context, info: &KindInfo, row: RowRef<'_>) -> PyResult<Owned> {
     // SAFETY: attached by the caller; the class and offsets are the kind's.
     unsafe {
-        let view = entity::alloc(info.view.as_ptr().cast(), row.id())?;
+        let view = entity::alloc_view(info.view.as_ptr().cast(), row.id())?;
         for (field, &offset) in info.offsets.iter().enumerate() {
             let ty = info.types[field];
             let value = value::read(context, ty, row.field(field), Containers::Frozen)?;

@@ -213,7 +213,12 @@ impl Gather {
                     self.bytes.extend_from_slice(data);
                     if PyBytes_CheckExact(new) == 0 {
                         let (data, length) = (data.as_ptr().cast(), data.len() as Py_ssize_t);
-                        replace(live, offset, PyBytes_FromStringAndSize(data, length), released);
+                        replace(
+                            live,
+                            offset,
+                            PyBytes_FromStringAndSize(data, length),
+                            released,
+                        );
                     }
                 }
                 _ => {

@@ -54,6 +54,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) touched: &'a mut Vec<(EntityId, KindId, usize)>,
     /// Entities whose live object somebody else holds now: kind and row.
     pub(crate) kept: &'a mut Vec<(KindId, usize)>,
+    /// `gc.collect`, and what it calls the youngest generation.
+    pub(crate) collect: (&'a Owned, &'a Owned),
     /// Arguments of the call that is made; kept for its memory.
     pub(crate) arguments: &'a mut Vec<Owned>,
 }
@@ -98,14 +100,14 @@ impl Runner<'_> {
             unsafe {
                 let mut ran = self.entity(info, kind, pair, mine, command);
                 self.context.exit();
-                if ran.is_ok() && is_kept(pair) {
+                if ran.is_ok() && self.is_kept(pair) {
                     raise(PyExc_RuntimeError, KEPT);
                     ran = Err(Call::Kept);
                 }
                 if let Err(call) = ran {
                     self.fail(info, kind, id, row, pair, call);
                     mark.restore(&mut self.context.outbox.borrow_mut());
-                    if is_kept(pair) {
+                    if self.is_kept(pair) {
                         self.kept.push((kind, row));
                     }
                 }
@@ -168,6 +170,27 @@ impl Runner<'_> {
             let called = decoded.and_then(|()| call(hook, pointers(self.arguments)));
             self.arguments.clear();
             called
+        }
+    }
+
+    /// Whether anybody but the zone holds the live object of an entity whose hooks are over.
+    unsafe fn is_kept(&self, pair: &Pair) -> bool {
+        // SAFETY: attached, by the caller; the pair owns the object.
+        unsafe { Py_REFCNT(pair.live.as_ptr()) != 1 && self.is_in_use(pair) }
+    }
+
+    /// The same once garbage is gone: a function that calls itself and knows `self` is a cycle. It is
+    /// of this hook, and so of the youngest generation.
+    #[cold]
+    unsafe fn is_in_use(&self, pair: &Pair) -> bool {
+        let (collect, generation) = self.collect;
+        // SAFETY: as for `is_kept`; finalizers may run, since no borrow is held.
+        unsafe {
+            let collected = PyObject_CallOneArg(collect.as_ptr(), generation.as_ptr());
+            if Owned::from_new(collected).is_err() {
+                PyErr_Clear();
+            }
+            Py_REFCNT(pair.live.as_ptr()) != 1
         }
     }
 
@@ -238,24 +261,6 @@ unsafe fn report(
 /// What a script hears that lets `self` live on.
 const KEPT: &str = "self was kept beyond its hook (in a field, a global, a closure or a generator), \
                     where other hooks could read and write it; keep its .id instead";
-
-/// Whether anybody but the zone holds the live object of an entity whose hooks are over.
-///
-/// # Safety
-/// Attached, outside hooks.
-unsafe fn is_kept(pair: &Pair) -> bool {
-    // SAFETY: the pair owns the object; the collector may run, since no borrow is held.
-    unsafe {
-        if Py_REFCNT(pair.live.as_ptr()) == 1 {
-            return false;
-        }
-        // It may be garbage in a cycle. The collector is off during hooks, and then does nothing.
-        PyGC_Enable();
-        PyGC_Collect();
-        PyGC_Disable();
-        Py_REFCNT(pair.live.as_ptr()) != 1
-    }
-}
 
 /// Calls a hook and drops what it returns.
 ///

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 
 use glam::DVec3;
-use pyo3_ffi::{Py_DECREF, PyObject};
+use pyo3_ffi::{Py_DECREF, Py_REFCNT, PyErr_Clear, PyObject};
 use tessera_protocol::columns::{Column, KindTable, RowError, bits};
 use tessera_protocol::ids::{EntityId, KindId};
 use tessera_protocol::{ValueRef, base};
@@ -13,7 +13,7 @@ use crate::clone::Containers;
 use crate::context::Context;
 use crate::entity;
 use crate::kinds::{KindInfo, Kinds};
-use crate::py::{Owned, PyResult};
+use crate::py::{Owned, PyResult, Raised};
 use crate::value;
 
 /// The two objects of an own entity.
@@ -81,11 +81,11 @@ impl Population {
         }
     }
 
-    /// Adds an own entity, whose objects are made from its row. A ghost of that id becomes it and keeps
-    /// its view.
+    /// Adds an own entity, whose objects are made from its row. A ghost of that id becomes it.
     ///
     /// # Errors
-    /// Where the row doesn't fit or the entity is own already; then nothing has changed.
+    /// Where the row doesn't fit or the entity is own already; then nothing has changed. An `object`
+    /// field whose bytes are damaged counts as truncated.
     ///
     /// # Safety
     /// Attached to the interpreter of `context`, outside hooks.
@@ -103,24 +103,14 @@ impl Population {
         let table = &mut self.own[kind.index()];
         let at = table.insert_row(id, row)?;
         // SAFETY: by the caller's promise.
-        let pair = unsafe {
-            let view = match self.take_ghost(id, kind) {
-                Some(view) => view,
-                None => born(entity::alloc(info.view.as_ptr().cast(), id)),
-            };
-            let live = born(entity::alloc(info.class.as_ptr().cast(), id));
-            Pair { live, view }
-        };
-        let table = &self.own[kind.index()];
-        for (field, column) in table.columns.iter().enumerate() {
-            // SAFETY: as above; objects and offsets belong to the kind.
-            unsafe {
-                let value = read(context, info, field, column.get(at), Containers::Live);
-                let frozen = freeze(context, info, field, &value, column.get(at), &pair.live);
-                entity::set_field(pair.view.as_ptr(), info.offsets[field], frozen);
-                entity::set_field(pair.live.as_ptr(), info.offsets[field], value);
+        let pair = match unsafe { make(context, info, table, at) } {
+            Ok(pair) => pair,
+            Err(damaged) => {
+                table.remove(at);
+                return Err(damaged);
             }
-        }
+        };
+        drop(self.take_ghost(id, kind));
         self.objects[kind.index()].insert(at, pair);
         self.order.insert(place, (id, kind));
         Ok(())
@@ -146,6 +136,33 @@ impl Population {
             *entity::mutable(live.as_ptr()) = *entity::mutable(pair.live.as_ptr());
             pair.live = live;
             revert(context, info, pair, table, row);
+        }
+    }
+
+    /// Leaves views that scripts have kept to them, for ever as they are, and shows everybody fresh ones
+    /// from now on. What a kept view shows, and whether it is the one that a later query returns, is then
+    /// the same for own entities, ghosts and all others.
+    ///
+    /// # Safety
+    /// Attached to the interpreter of `context`, after the hooks and before views are brought up to date.
+    pub(crate) unsafe fn leave_views(&mut self, kinds: &Kinds) {
+        // SAFETY: attached; objects are of their kinds. Nobody's last reference is released.
+        unsafe {
+            for (info, pairs) in kinds.infos.iter().zip(&mut self.objects) {
+                for pair in pairs {
+                    if Py_REFCNT(pair.view.as_ptr()) != 1 {
+                        pair.view = copy_view(info, &pair.view);
+                    }
+                }
+            }
+            for ghost in self.views.iter().flatten() {
+                let view = ghost.view.get();
+                if !view.is_null() && Py_REFCNT(view) != 1 {
+                    ghost.view.set(null_mut());
+                    ghost.stale.set(u64::MAX);
+                    Py_DECREF(view);
+                }
+            }
         }
     }
 
@@ -278,7 +295,7 @@ impl Population {
         let table = &self.ghosts[kind.index()];
         if ghost.view.get().is_null() {
             // SAFETY: attached; the class is the kind's.
-            let view = unsafe { entity::alloc(info.view.as_ptr().cast(), table.ids[row])? };
+            let view = unsafe { entity::alloc_view(info.view.as_ptr().cast(), table.ids[row])? };
             ghost.view.set(view.into_ptr());
         }
         let view = ghost.view.get();
@@ -316,7 +333,7 @@ impl Population {
                         .ghost_view(context, kinds.info(kind), kind, row)
                         .is_err()
                     {
-                        pyo3_ffi::PyErr_Clear();
+                        PyErr_Clear();
                     }
                 }
             }
@@ -368,6 +385,66 @@ impl Population {
                 unsafe { Py_DECREF(view) };
             }
         }
+    }
+}
+
+/// Makes the objects of a row.
+///
+/// # Errors
+/// Where the bytes of an `object` are damaged.
+///
+/// # Safety
+/// Attached to the interpreter of `context`, outside hooks; the row is of the kind.
+unsafe fn make(
+    context: &Context,
+    info: &KindInfo,
+    table: &KindTable,
+    row: usize,
+) -> Result<Pair, RowError> {
+    let id = table.ids[row];
+    // SAFETY: by the caller's promise; objects and offsets belong to the kind.
+    unsafe {
+        let pair = Pair {
+            live: born(entity::alloc(info.class.as_ptr().cast(), id)),
+            view: born(entity::alloc_view(info.view.as_ptr().cast(), id)),
+        };
+        for (field, column) in table.columns.iter().enumerate() {
+            let stored = column.get(row);
+            let value = if info.objects & 1 << field == 0 {
+                read(context, info, field, stored, Containers::Live)
+            } else {
+                value::read(context, info.types[field], stored, Containers::Live).map_err(
+                    |Raised| {
+                        PyErr_Clear();
+                        RowError::Truncated { field }
+                    },
+                )?
+            };
+            let frozen = freeze(context, info, field, &value, stored, &pair.live);
+            entity::set_field(pair.view.as_ptr(), info.offsets[field], frozen);
+            entity::set_field(pair.live.as_ptr(), info.offsets[field], value);
+        }
+        Ok(pair)
+    }
+}
+
+/// A new view that shows what `view` does.
+///
+/// # Safety
+/// Attached; `view` is of the kind.
+#[cold]
+unsafe fn copy_view(info: &KindInfo, view: &Owned) -> Owned {
+    // SAFETY: by the caller's promise. The new slots are empty: nothing is released.
+    unsafe {
+        let id = entity::id_of(view.as_ptr()).unwrap_or_default();
+        let copy = born(entity::alloc_view(info.view.as_ptr().cast(), id));
+        for &offset in &info.offsets {
+            let shown = *entity::field(view.as_ptr(), offset);
+            if !shown.is_null() {
+                entity::set_field(copy.as_ptr(), offset, Owned::from_borrowed(shown));
+            }
+        }
+        copy
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use pyo3_ffi::*;
 
 use crate::error::ScriptError;
-use crate::{memory, native};
+use crate::{memory, native, view};
 
 /// Where the Python that this was built with has its files.
 const HOME: &str = env!("TESSERA_PYTHON_HOME");
@@ -79,6 +79,7 @@ unsafe fn start() -> Result<(), String> {
         PyConfig_Clear(&mut config);
         initialized?;
         keep_static_types()?;
+        view::guard_slots();
         PyEval_SaveThread();
     }
     Ok(())

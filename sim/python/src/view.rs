@@ -4,7 +4,8 @@
 //! work. Its own read-only descriptors, at the same offsets, hide those of the class; the interpreter
 //! specializes their loads like any slot's.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
+use std::sync::OnceLock;
 
 use pyo3_ffi::*;
 
@@ -123,6 +124,48 @@ unsafe fn set(class: &Owned, name: &Owned, value: &Owned) -> PyResult<()> {
     }
 }
 
+/// What descriptors of slots did before [`guard_slots`].
+static SET_SLOT: OnceLock<descrsetfunc> = OnceLock::new();
+
+/// Keeps scripts from writing a view's slots by way of the class of live objects, whose descriptors
+/// have the same offsets: `Player.health.__set__(view, 5.0)`.
+///
+/// The type of these descriptors is static and CPython's own: there is no other to put into a class
+/// whose attributes its interpreter specializes. What it specializes doesn't come through here.
+///
+/// # Safety
+/// Called once, after the main interpreter has started and before there is another: each takes the
+/// function into its `__set__` and `__delete__` when it starts.
+pub(crate) unsafe fn guard_slots() {
+    // SAFETY: by the caller's promise nobody else reads or writes the type.
+    unsafe {
+        if let Some(set) = PyMemberDescr_Type.tp_descr_set {
+            SET_SLOT.get_or_init(|| set);
+            PyMemberDescr_Type.tp_descr_set = Some(set_slot);
+        }
+    }
+}
+
+/// `object.slot = value`, or `del object.slot` where `value` is null.
+unsafe extern "C" fn set_slot(
+    descriptor: *mut PyObject,
+    object: *mut PyObject,
+    value: *mut PyObject,
+) -> c_int {
+    // SAFETY: called by CPython, attached, with a descriptor of a slot and any object; what was there
+    // before takes the same.
+    unsafe {
+        match SET_SLOT.get() {
+            Some(set) if !crate::entity::is_view(object) => set(descriptor, object, value),
+            _ => {
+                let name = (*descriptor.cast::<PyMemberDescrObject>()).d_common.d_name;
+                refuse_write(object, &str_lossy(name));
+                -1
+            }
+        }
+    }
+}
+
 /// `view.field = value`.
 unsafe extern "C" fn refuse(
     view: *mut PyObject,
@@ -136,6 +179,16 @@ unsafe extern "C" fn refuse(
         } else {
             "?".into()
         };
+        refuse_write(view, &name);
+    }
+    std::ptr::null_mut()
+}
+
+/// Raises for a script that wants to write a view.
+#[cold]
+unsafe fn refuse_write(view: *mut PyObject, name: &str) {
+    // SAFETY: attached, `view` is alive, by the callers.
+    unsafe {
         let this = Owned::from_new(PyObject_Repr(view));
         let this = this
             .map(|this| str_lossy(this.as_ptr()))
@@ -146,5 +199,4 @@ unsafe extern "C" fn refuse(
         );
         raise(PyExc_AttributeError, &message);
     }
-    std::ptr::null_mut()
 }

@@ -179,7 +179,8 @@ impl ScriptZone {
     /// that id becomes it.
     ///
     /// # Errors
-    /// Where the row isn't one of `kind`, or the entity is own already.
+    /// Where the row isn't one of `kind` or damaged, or the entity is own already; then nothing has
+    /// changed.
     ///
     /// # Panics
     /// Where there is no such kind.
@@ -292,6 +293,7 @@ impl ScriptZone {
             failed: &mut self.failed,
             touched: &mut self.touched,
             kept: &mut self.kept,
+            collect: (&objects.collect, &objects.generations[0]),
             arguments: &mut objects.arguments,
         };
         // SAFETY: attached; hooks run on the context's stage, native systems after them.
@@ -311,6 +313,11 @@ impl ScriptZone {
         let context = &*self.context;
         let kinds = context.kinds.get().expect("a started zone has its kinds");
         let population = &mut self.population;
+        // The views in there aren't kept by a script.
+        let far = context.far.borrow_mut().take();
+        drop(far);
+        // SAFETY: attached, after the hooks.
+        unsafe { population.leave_views(kinds) };
         for (kind, row) in self.kept.drain(..) {
             // SAFETY: attached, outside hooks.
             unsafe { population.renew(context, kinds.info(kind), kind, row) };

@@ -345,31 +345,6 @@ def start(world):
 }
 
 #[test]
-fn a_view_that_was_tampered_with_harms_nobody() {
-    let mode = Mode::new(
-        r#"
-class Probe(Entity):
-    count: u32 = field(0)
-    health: f32 = field(100.0)
-    def tick(self, dt):
-        self.count += 1
-        Probe.health.__delete__(get(self.id))
-        self.health = 50.0 + 50.0
-        if self.count == 2:
-            raise ValueError("after the deed")
-def start(world):
-    world.spawn(Probe)
-"#,
-    );
-    let mut zone = mode.zone();
-    zone.run_start();
-    for _ in 0..4 {
-        zone.step();
-    }
-    assert_eq!(zone.field(1, "health"), "F32(100.0)");
-}
-
-#[test]
 fn the_native_module_is_not_imported_twice() {
     let mode = Mode::new(
         r#"
