@@ -96,7 +96,7 @@ pub fn stage_ranges(stages: &Stages<Percentiles>) -> String {
 
 /// Rows of distributions on a common logarithmic axis.
 pub(super) fn ranges(label: &str, row_height: f64, rows: &[(String, Percentiles, &str)]) -> String {
-    const LEFT: f64 = 84.0;
+    const LEFT: f64 = 98.0;
     const RIGHT: f64 = 24.0;
     let positive = |v: f64| v.max(0.1);
     let low = rows

@@ -19,7 +19,7 @@ pub fn zone_bars(zones: &[ZoneReport]) -> String {
 
 /// Who sends how much to whom: rows send, columns receive.
 pub fn channel_matrix(zones: &[ZoneReport]) -> String {
-    const LEFT: f64 = 84.0;
+    const LEFT: f64 = 98.0;
     const TOP: f64 = 40.0;
     let n = zones.len().max(1);
     let cell = ((HALF - LEFT) / n as f64).min(118.0);
