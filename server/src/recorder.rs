@@ -104,6 +104,7 @@ impl Recorder {
         let sample = Sample {
             duration_us: whole_us(duration_ns),
             start_jitter_us: whole_us(start_jitter_ns),
+            skipped: u32::try_from(times.skipped).unwrap_or(u32::MAX),
             missed,
             commands_us: whole_us(commands_ns),
             zones_us: whole_us(timings.zones_ns),

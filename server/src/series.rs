@@ -38,6 +38,8 @@ impl<T> Recent<T> {
 pub(crate) struct Sample {
     pub(crate) duration_us: u32,
     pub(crate) start_jitter_us: u32,
+    /// Slots of the schedule that were left out just before it.
+    pub(crate) skipped: u32,
     /// Whether it ended after the next was due.
     pub(crate) missed: bool,
     pub(crate) commands_us: u32,
@@ -55,6 +57,9 @@ pub struct SingleTicks {
     pub duration_us: Vec<u32>,
     /// From when each was due to its start.
     pub start_jitter_us: Vec<u32>,
+    /// The first tick after each gap in the schedule, and how many slots the gap left out: from there
+    /// on every tick is due so much later than its number says.
+    pub skips: Vec<(u32, u32)>,
 }
 
 /// The ticks of one second.
@@ -94,6 +99,11 @@ pub(crate) fn single_ticks(samples: &Recent<Sample>) -> SingleTicks {
         first_tick: samples.iter().next().map_or(0, |(tick, _)| *tick),
         duration_us: values(|sample| sample.duration_us),
         start_jitter_us: values(|sample| sample.start_jitter_us),
+        skips: samples
+            .iter()
+            .filter(|(_, sample)| sample.skipped > 0)
+            .map(|(tick, sample)| (*tick, sample.skipped))
+            .collect(),
     }
 }
 
@@ -192,9 +202,19 @@ mod tests {
     fn the_oldest_ticks_are_forgotten() {
         let mut samples = Recent::new();
         for tick in 0..TICKS_KEPT as u32 + 5 {
-            samples.push(tick, sample(1));
+            let skipped = if tick % 100 == 4 { tick } else { 0 };
+            let sample = Sample {
+                skipped,
+                ..sample(1)
+            };
+            samples.push(tick, sample);
         }
         let single = single_ticks(&samples);
+        assert_eq!(
+            single.skips[..2],
+            [(104, 104), (204, 204)],
+            "4 is forgotten"
+        );
         assert_eq!(
             (single.first_tick, single.duration_us.len()),
             (5, TICKS_KEPT)
