@@ -384,12 +384,23 @@ unsafe fn put(object: *mut PyObject, offset: usize, value: Owned, released: &mut
     // SAFETY: attached, the slot is the object's, by the callers, and owns what is in it.
     unsafe {
         let old = std::mem::replace(&mut *entity::field(object, offset), value.into_ptr());
-        if let Ok(old) = Owned::from_new(old) {
-            // Numbers, the bulk of it, have no finalizer and no weak references.
-            if PyFloat_CheckExact(old.as_ptr()) == 0 && PyLong_CheckExact(old.as_ptr()) == 0 {
-                released.push(old);
-            }
+        if let Ok(old) = Owned::from_new(old)
+            && !is_quiet(Py_TYPE(old.as_ptr()))
+        {
+            released.push(old);
         }
+    }
+}
+
+/// Whether no script can hear of the end of an object of this type: it has no finalizer, no weak
+/// references, and holds no objects. Numbers, texts and vectors, the bulk of it, are such.
+#[inline]
+unsafe fn is_quiet(ty: *mut PyTypeObject) -> bool {
+    // SAFETY: a type of a live object, by the caller.
+    unsafe {
+        PyType_HasFeature(ty, Py_TPFLAGS_HAVE_GC) == 0
+            && (*ty).tp_finalize.is_none()
+            && (*ty).tp_weaklistoffset == 0
     }
 }
 
