@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tessera_protocol::columns::{Column, KindTable};
+use tessera_protocol::columns::{Column, KindTable, bits};
 use tessera_protocol::fields::base;
 use tessera_protocol::ids::{ClientId, EntityId, KindId};
 use tessera_protocol::snapshot::ZoneBatch;
@@ -15,7 +15,6 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use tessera_python::{Message, SpawnRequest};
 
 use crate::directory::Directory;
-use crate::partition::zones_in;
 use crate::tracked::Tracked;
 use crate::zone::{Zone, position_in_row, positions};
 
@@ -100,7 +99,7 @@ impl Zone {
     fn bury_the_dead(&mut self) {
         for &id in &self.deaths {
             let entity = self.tracked.remove(id).expect("only own entities end here");
-            for zone in zones_in(entity.ghosts) {
+            for zone in bits(entity.ghosts) {
                 batch_of(&mut self.senders, zone).ghost_remove(id);
             }
             self.scripts.remove(id);
@@ -190,15 +189,15 @@ impl Zone {
                 }
             }
             let have = have & entity.ghosts;
-            for zone in zones_in(want & have) {
+            for zone in bits(want & have) {
                 batch_of(&mut self.senders, zone)
                     .ghost_delta(id, |out| table.write_delta(row, mask, out));
             }
-            for zone in zones_in(want & !have) {
+            for zone in bits(want & !have) {
                 batch_of(&mut self.senders, zone)
                     .ghost_row(kind, id, |out| table.write_row(row, out));
             }
-            for zone in zones_in(have & !want) {
+            for zone in bits(have & !want) {
                 batch_of(&mut self.senders, zone).ghost_remove(id);
             }
             entity.ghosts = want;
@@ -234,7 +233,7 @@ impl Zone {
         let position = position_in_row(&spawn.row);
         let owner = self.grid.zone_of(position);
         let ghosts = self.grid.zones_within(position, self.halo_m) & !(1 << owner.0);
-        for zone in zones_in(ghosts) {
+        for zone in bits(ghosts) {
             if zone == self.id.index() {
                 self.scripts
                     .ghost_row(spawn.kind, id, &spawn.row)

@@ -8,7 +8,7 @@ use tessera_protocol::ids::ZoneId;
 use thiserror::Error;
 
 /// The most zones a match can be cut into: zone sets are 64-bit masks.
-pub const ZONES_MAX: usize = 64;
+pub const ZONES_MAX: usize = ZoneId::COUNT_MAX;
 
 /// A static grid of zones over the ground plane, given by its inner borders.
 ///
@@ -121,18 +121,6 @@ fn cell_of(cuts: &[f64], at: f64) -> usize {
 /// First and last interval within `halo` of `at`.
 fn cells_within(cuts: &[f64], at: f64, halo: f64) -> (usize, usize) {
     (cell_of(cuts, at - halo), cell_of(cuts, at + halo))
-}
-
-/// The zones in a mask, ascending.
-pub(crate) fn zones_in(mut mask: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        if mask == 0 {
-            return None;
-        }
-        let zone = mask.trailing_zeros() as usize;
-        mask &= mask - 1;
-        Some(zone)
-    })
 }
 
 #[cfg(test)]
