@@ -7,7 +7,6 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::{
     Audience, ClientId, ClientView, CommandAck, EntityId, Field, FieldTable, FieldType,
     FrameDecoder, FrameEncoder, Kind, KindTable, Quantization, Snapshot, SnapshotHeader,
@@ -114,14 +113,13 @@ fn batches(tables: &[KindTable]) -> Vec<ZoneBatch> {
 }
 
 fn seal(tables: &[KindTable], tick: u32) -> Snapshot {
-    let mut builder = FlatBufferBuilder::new();
     let batches = batches(tables);
     let batches: Vec<&ZoneBatch> = batches.iter().collect();
     let header = SnapshotHeader {
         tick: Tick(tick),
         ..SnapshotHeader::default()
     };
-    Snapshot::seal(&mut builder, header, &batches, None)
+    Snapshot::seal(header, &batches, None)
 }
 
 fn tick(c: &mut Criterion) {
@@ -134,19 +132,13 @@ fn tick(c: &mut Criterion) {
         b.iter(|| batch.write(ZoneId(0), black_box(&zones[..1])));
     });
 
-    let mut builder = FlatBufferBuilder::new();
     let batches = batches(&zones);
     let batches: Vec<&ZoneBatch> = batches.iter().collect();
     let mut recycled = None;
     c.bench_function("seal 4 zones of 125 entities", |b| {
         b.iter(|| {
             let header = SnapshotHeader::default();
-            recycled = Some(Snapshot::seal(
-                &mut builder,
-                header,
-                &batches,
-                recycled.take(),
-            ));
+            recycled = Some(Snapshot::seal(header, &batches, recycled.take()));
         });
     });
 

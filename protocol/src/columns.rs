@@ -6,7 +6,7 @@
 //! `Object` a `u32` length and that many bytes. A **delta** is a `u64` mask (bit f for field f),
 //! then the fields in the mask, coded as in a row.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::fields::{FIELDS_MAX, FieldType, Kind};
 use crate::ids::{EntityId, KindId};
@@ -389,16 +389,17 @@ impl KindTable {
         Ok(mask)
     }
 
-    /// A hash of kind, id and row bytes: what the state hash sums up. `scratch` is overwritten.
+    /// A hash of one field of an entity, of its kind and id too. The state hash sums these up, so that
+    /// an entity costs only what has changed of it. `scratch` is overwritten.
     ///
     /// # Panics
-    /// Where there is no such row.
-    pub fn hash_row(&self, kind: KindId, row: usize, scratch: &mut Vec<u8>) -> u64 {
+    /// Where there is no such row or field.
+    pub fn hash_field(&self, kind: KindId, row: usize, field: usize, scratch: &mut Vec<u8>) -> u64 {
         scratch.clear();
-        scratch.push(kind.0);
-        scratch.extend(self.ids[row].0.to_le_bytes());
-        self.write_row(row, scratch);
-        xxh3_64(scratch)
+        self.columns[field].write(row, scratch);
+        // Fewer than 256 kinds and 64 fields: no two fields of a match have one seed.
+        let place = (field as u64) << 8 | u64::from(kind.0);
+        xxh3_64_with_seed(scratch, u64::from(self.ids[row].0) << 32 | place)
     }
 
     /// The mask of all fields.

@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Model, bytes, entities, kind, table};
-use flatbuffers::FlatBufferBuilder;
 use proptest::prelude::*;
 use tessera_protocol::{
     EntityId, KindId, KindTable, Snapshot, SnapshotError, SnapshotHeader, Tick, ZoneBatch, ZoneId,
@@ -24,7 +23,7 @@ fn seal(zones: &[[KindTable; 2]], recycled: Option<Snapshot>) -> Snapshot {
         .map(|(zone, tables)| ZoneBatch::of(ZoneId(zone as u8), tables))
         .collect();
     let batches: Vec<&ZoneBatch> = batches.iter().collect();
-    Snapshot::seal(&mut FlatBufferBuilder::new(), HEADER, &batches, recycled)
+    Snapshot::seal(HEADER, &batches, recycled)
 }
 
 type Rows = Vec<(u32, Vec<Model>)>;
@@ -146,15 +145,9 @@ fn doubles_lie_on_multiples_of_eight() {
                 .insert_row(EntityId(id), &row(1234.5))
                 .expect("a good row");
         }
-        let mut builder = FlatBufferBuilder::new();
         let batch = ZoneBatch::of(ZoneId(0), &[table]);
         let empty = ZoneBatch::of(ZoneId(1), &[]);
-        let snapshot = Snapshot::seal(
-            &mut builder,
-            HEADER,
-            &[&empty, &batch, &empty, &batch],
-            None,
-        );
+        let snapshot = Snapshot::seal(HEADER, &[&empty, &batch, &empty, &batch], None);
         let needle = 1234.5_f64.to_le_bytes();
         let places: Vec<usize> = (0..snapshot.bytes().len() - 8)
             .filter(|&at| snapshot.bytes()[at..][..8] == needle)

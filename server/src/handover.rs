@@ -97,7 +97,6 @@ fn supersede(older: Publication, newer: Publication) -> Publication {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flatbuffers::FlatBufferBuilder;
 
     fn publication(tick: u32, events: usize) -> Publication {
         let header = tessera_protocol::SnapshotHeader {
@@ -112,12 +111,7 @@ mod tests {
             args: vec![],
         };
         Publication {
-            snapshot: Arc::new(Snapshot::seal(
-                &mut FlatBufferBuilder::new(),
-                header,
-                &[],
-                None,
-            )),
+            snapshot: Arc::new(Snapshot::seal(header, &[], None)),
             acks: vec![],
             events: vec![(Tick(tick), event); events],
             left: vec![ClientId(tick as u16)],

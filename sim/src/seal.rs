@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::Tick;
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
@@ -17,7 +16,6 @@ pub const SNAPSHOTS_KEPT: usize = 64;
 
 /// The last snapshots and what is derived from the newest.
 pub(crate) struct SnapshotRing {
-    builder: FlatBufferBuilder<'static>,
     kept: VecDeque<Arc<Snapshot>>,
     hitboxes: Arc<HitboxIndex>,
     /// An index that no zone reads any more, most of the time: the one before `hitboxes`.
@@ -27,7 +25,6 @@ pub(crate) struct SnapshotRing {
 impl SnapshotRing {
     pub(crate) fn new() -> SnapshotRing {
         SnapshotRing {
-            builder: FlatBufferBuilder::new(),
             kept: VecDeque::with_capacity(SNAPSHOTS_KEPT),
             hitboxes: Arc::default(),
             spare: Arc::default(),
@@ -61,7 +58,7 @@ impl SnapshotRing {
             .then(|| self.kept.pop_front())
             .flatten()
             .and_then(|oldest| Arc::try_unwrap(oldest).ok());
-        let snapshot = Snapshot::seal(&mut self.builder, header, &batches, recycled);
+        let snapshot = Snapshot::seal(header, &batches, recycled);
 
         std::mem::swap(&mut self.hitboxes, &mut self.spare);
         if Arc::get_mut(&mut self.hitboxes).is_none() {

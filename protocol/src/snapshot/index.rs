@@ -213,48 +213,43 @@ impl Index {
     }
 }
 
-/// Where a column's values lie and how many rows they make; `None` where they make no rows.
+/// Where a column's values lie and how many rows they make; `None` where they make no rows, or are
+/// there in more than one way.
 fn place(buffer: &[u8], column: fb::Column<'_>) -> Option<(ColumnIndex, usize)> {
+    let mut found = None;
+    let mut find = |place: ColumnIndex, rows: usize| found.replace((place, rows)).is_none();
     macro_rules! flat {
-        ($as:ident, $variant:ident) => {{
-            let values = column.$as()?.values();
-            (
-                ColumnIndex::$variant(offset(buffer, values.bytes())),
-                values.len(),
-            )
-        }};
+        ($field:ident, $variant:ident, $each:expr) => {
+            if let Some(values) = column.$field() {
+                let (count, place) = (values.len(), offset(buffer, values.bytes()));
+                let whole = count.is_multiple_of($each);
+                (whole && find(ColumnIndex::$variant(place), count / $each)).then_some(())?;
+            }
+        };
     }
-    Some(match column.values_type() {
-        fb::Values::Bools => flat!(values_as_bools, Bool),
-        fb::Values::U8s => flat!(values_as_u8s, U8),
-        fb::Values::U16s => flat!(values_as_u16s, U16),
-        fb::Values::U32s => flat!(values_as_u32s, U32),
-        fb::Values::I32s => flat!(values_as_i32s, I32),
-        fb::Values::F32s => flat!(values_as_f32s, F32),
-        fb::Values::F64s => flat!(values_as_f64s, F64),
-        fb::Values::Vec3s => {
-            let (place, axes) = flat!(values_as_vec_3s, Vec3);
-            (place, axes.is_multiple_of(3).then_some(axes / 3)?)
-        }
-        fb::Values::Entities => flat!(values_as_entities, Entity),
-        fb::Values::Vars => {
-            let vars = column.values_as_vars()?;
-            let (ends, data) = (vars.ends(), vars.data());
+    flat!(bools, Bool, 1);
+    flat!(u8s, U8, 1);
+    flat!(u16s, U16, 1);
+    flat!(u32s, U32, 1);
+    flat!(i32s, I32, 1);
+    flat!(f32s, F32, 1);
+    flat!(f64s, F64, 1);
+    flat!(vec3s, Vec3, 3);
+    flat!(entities, Entity, 1);
+    match (column.ends(), column.data()) {
+        (None, None) => {}
+        (Some(ends), Some(data)) => {
             // Ends ascend (checked for buffers from outside), so the last one bounds them all.
             let used = ends.iter().next_back().unwrap_or(0);
-            (used as usize == data.len()).then_some(())?;
-            let ends_at = offset(buffer, ends.bytes());
-            let data_at = offset(buffer, data.bytes());
-            (
-                ColumnIndex::Var {
-                    ends: ends_at,
-                    data: data_at,
-                },
-                ends.len(),
-            )
+            let place = ColumnIndex::Var {
+                ends: offset(buffer, ends.bytes()),
+                data: offset(buffer, data.bytes()),
+            };
+            (used as usize == data.len() && find(place, ends.len())).then_some(())?;
         }
         _ => return None,
-    })
+    }
+    found
 }
 
 /// Offset in `buffer` of a slice of it.

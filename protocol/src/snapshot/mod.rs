@@ -8,8 +8,6 @@ mod index;
 mod read;
 mod write;
 
-use flatbuffers::FlatBufferBuilder;
-
 use crate::ids::{EntityId, KindId, Tick};
 use index::Index;
 pub use index::SnapshotError;
@@ -32,33 +30,34 @@ pub struct SnapshotHeader {
 /// An immutable snapshot; share it as `Arc<Snapshot>`.
 #[derive(Debug, Default)]
 pub struct Snapshot {
+    /// The finished buffer is from `start` on, since the builder fills its memory from the end. What is
+    /// before that is zero.
     buffer: Vec<u8>,
+    start: usize,
     header: SnapshotHeader,
     index: Index,
 }
 
 impl Snapshot {
-    /// Seals the finished batches of all zones into one buffer. `builder` and the memory of
-    /// `recycled`, a snapshot that nobody holds any more, save the allocations.
+    /// Seals the finished batches of all zones into one buffer. The memory of `recycled`, a snapshot
+    /// that nobody holds any more, saves the allocations.
     ///
     /// # Panics
     /// Where a batch has not been written, or there are more than two a zone.
-    pub fn seal(
-        builder: &mut FlatBufferBuilder<'static>,
-        header: SnapshotHeader,
-        batches: &[&ZoneBatch],
-        recycled: Option<Self>,
-    ) -> Self {
+    pub fn seal(header: SnapshotHeader, batches: &[&ZoneBatch], recycled: Option<Self>) -> Self {
         let Self {
             mut buffer,
+            start,
             mut index,
             ..
         } = recycled.unwrap_or_default();
-        buffer.clear();
         assert!(batches.len() <= write::BATCHES_MAX, "two batches a zone");
-        buffer.extend_from_slice(write::seal(builder, &mut index, header, batches));
+        // What the builder leaves out between values must not tell of an older state.
+        buffer[start..].fill(0);
+        let (buffer, start) = write::seal(buffer, &mut index, header, batches);
         let sealed = Self {
             buffer,
+            start,
             header,
             index,
         };
@@ -69,7 +68,7 @@ impl Snapshot {
     /// Whether a reader of the buffer finds what was noted while writing it.
     fn reads_back(&self) -> bool {
         let mut index = Index::default();
-        index.read(&self.buffer) == Ok(self.header) && index == self.index
+        index.read(self.bytes()) == Ok(self.header) && index == self.index
     }
 
     /// Takes a buffer from outside, after checking all of it.
@@ -82,6 +81,7 @@ impl Snapshot {
         index.check_values(&buffer)?;
         Ok(Self {
             buffer,
+            start: 0,
             header,
             index,
         })
@@ -114,7 +114,7 @@ impl Snapshot {
 
     /// The buffer itself.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer
+        &self.buffer[self.start..]
     }
 
     /// The batches, one per zone and kind that has entities; by zone as sealed, then by kind.

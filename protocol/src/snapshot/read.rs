@@ -79,7 +79,7 @@ impl<'a> BatchRef<'a> {
 
     /// The `row`th `N` bytes from an offset in the buffer on.
     fn bytes<const N: usize>(&self, at: usize, row: usize) -> [u8; N] {
-        let bytes = &self.snapshot.buffer[at + N * row..];
+        let bytes = &self.snapshot.bytes()[at + N * row..];
         *bytes.first_chunk().expect("columns have a value per row")
     }
 }
@@ -162,6 +162,6 @@ impl<'a> RowRef<'a> {
     fn var(&self, ends: usize, data: usize) -> &'a [u8] {
         let end = |row| u32::from_le_bytes(self.batch.bytes(ends, row)) as usize;
         let start = self.row.checked_sub(1).map_or(0, end);
-        &self.batch.snapshot.buffer[data + start..data + end(self.row)]
+        &self.batch.snapshot.bytes()[data + start..data + end(self.row)]
     }
 }

@@ -1,10 +1,10 @@
 //! From tables to buffers: bulk vectors, no work per row.
 
-use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
+use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
 use super::SnapshotHeader;
 use super::index::{BatchIndex, ColumnIndex, Index};
-use crate::columns::{Column, KindTable, VarColumn};
+use crate::columns::{Column, KindTable};
 use crate::fields::{FIELDS_MAX, KINDS_MAX};
 use crate::generated::snapshot as fb;
 use crate::ids::{KindId, ZoneId};
@@ -85,13 +85,9 @@ fn write_kind(
     let mut columns = [WIPOffset::new(0); FIELDS_MAX];
     let first = index.columns.len();
     for (offset, column) in columns.iter_mut().zip(&table.columns) {
-        let (values_type, values, place) = write_values(builder, column);
+        let (column, place) = write_column(builder, column);
         index.columns.push(place);
-        let args = fb::ColumnArgs {
-            values_type,
-            values: Some(values),
-        };
-        *offset = fb::Column::create(builder, &args);
+        *offset = column;
     }
     let columns = Some(builder.create_vector(&columns[..table.columns.len()]));
     let ids = builder.create_vector_from_iter(table.ids.iter().map(|id| id.0));
@@ -113,58 +109,51 @@ fn write_kind(
     )
 }
 
-/// Writes one flat vector and the table of the union around it.
-macro_rules! flat {
-    ($builder:expr, $values:expr, $table:ident, $args:ident, $place:ident) => {{
-        let values = $builder.create_vector($values);
-        let place = ColumnIndex::$place(values.value() as usize);
-        let values = Some(values);
-        let table = fb::$table::create($builder, &fb::$args { values });
-        (fb::Values::$table, table.as_union_value(), place)
-    }};
-}
-
-fn write_values(
+fn write_column(
     builder: &mut FlatBufferBuilder<'static>,
     column: &Column,
-) -> (fb::Values, WIPOffset<UnionWIPOffset>, ColumnIndex) {
-    match column {
-        Column::Bool(v) => flat!(builder, v, Bools, BoolsArgs, Bool),
-        Column::U8(v) => flat!(builder, v, U8s, U8sArgs, U8),
-        Column::U16(v) => flat!(builder, v, U16s, U16sArgs, U16),
-        Column::U32(v) => flat!(builder, v, U32s, U32sArgs, U32),
-        Column::I32(v) => flat!(builder, v, I32s, I32sArgs, I32),
-        Column::F32(v) => flat!(builder, v, F32s, F32sArgs, F32),
-        Column::F64(v) => flat!(builder, v, F64s, F64sArgs, F64),
-        Column::Vec3(v) => flat!(builder, v.as_flattened(), Vec3s, Vec3sArgs, Vec3),
-        Column::Entity(v) => flat!(builder, v, Entities, EntitiesArgs, Entity),
-        Column::Var(v) => write_vars(builder, v),
+) -> (WIPOffset<fb::Column<'static>>, ColumnIndex) {
+    let mut args = fb::ColumnArgs::default();
+    // A vector, put where its type says.
+    macro_rules! flat {
+        ($values:expr, $field:ident, $place:ident) => {{
+            let values = builder.create_vector($values);
+            args.$field = Some(values);
+            ColumnIndex::$place(values.value() as usize)
+        }};
     }
-}
-
-fn write_vars(
-    builder: &mut FlatBufferBuilder<'static>,
-    column: &VarColumn,
-) -> (fb::Values, WIPOffset<UnionWIPOffset>, ColumnIndex) {
-    let ends = builder.create_vector(column.ends());
-    let data = builder.create_vector(column.data());
-    let place = ColumnIndex::Var {
-        ends: ends.value() as usize,
-        data: data.value() as usize,
+    let place = match column {
+        Column::Bool(v) => flat!(v, bools, Bool),
+        Column::U8(v) => flat!(v, u8s, U8),
+        Column::U16(v) => flat!(v, u16s, U16),
+        Column::U32(v) => flat!(v, u32s, U32),
+        Column::I32(v) => flat!(v, i32s, I32),
+        Column::F32(v) => flat!(v, f32s, F32),
+        Column::F64(v) => flat!(v, f64s, F64),
+        Column::Vec3(v) => flat!(v.as_flattened(), vec3s, Vec3),
+        Column::Entity(v) => flat!(v, entities, Entity),
+        Column::Var(v) => {
+            let ends = builder.create_vector(v.ends());
+            let data = builder.create_vector(v.data());
+            (args.ends, args.data) = (Some(ends), Some(data));
+            ColumnIndex::Var {
+                ends: ends.value() as usize,
+                data: data.value() as usize,
+            }
+        }
     };
-    let (ends, data) = (Some(ends), Some(data));
-    let table = fb::Vars::create(builder, &fb::VarsArgs { ends, data });
-    (fb::Values::Vars, table.as_union_value(), place)
+    (fb::Column::create(builder, &args), place)
 }
 
-/// Nests finished batches in one finished snapshot, and notes in `index` where everything lies.
-pub(super) fn seal<'b>(
-    builder: &'b mut FlatBufferBuilder<'static>,
+/// Nests finished batches in one finished snapshot, and notes in `index` where everything lies. Returns
+/// the memory, `buffer` if it was large enough, and where in it the snapshot starts.
+pub(super) fn seal(
+    buffer: Vec<u8>,
     index: &mut Index,
     header: SnapshotHeader,
     batches: &[&ZoneBatch],
-) -> &'b [u8] {
-    builder.reset();
+) -> (Vec<u8>, usize) {
+    let mut builder = FlatBufferBuilder::from_vec(buffer);
     let mut zones = [WIPOffset::new(0); BATCHES_MAX];
     let mut from_end = [0; BATCHES_MAX];
     for ((offset, from_end), batch) in zones.iter_mut().zip(&mut from_end).zip(batches) {
@@ -174,11 +163,11 @@ pub(super) fn seal<'b>(
         let batch = builder.create_vector(batch.bytes());
         *from_end = batch.value() as usize;
         let batch = Some(batch);
-        *offset = fb::Nested::create(builder, &fb::NestedArgs { batch });
+        *offset = fb::Nested::create(&mut builder, &fb::NestedArgs { batch });
     }
     let zones = Some(builder.create_vector(&zones[..batches.len()]));
     let snapshot = fb::Snapshot::create(
-        builder,
+        &mut builder,
         &fb::SnapshotArgs {
             tick: header.tick.0,
             seed: header.seed,
@@ -187,11 +176,11 @@ pub(super) fn seal<'b>(
             zones,
         },
     );
-    fb::finish_snapshot_buffer(builder, snapshot);
-    let sealed = builder.finished_data();
+    fb::finish_snapshot_buffer(&mut builder, snapshot);
+    let length = builder.finished_data().len();
     index.clear();
     for (batch, &from_end) in batches.iter().zip(&from_end) {
-        index.append(&batch.index, begin(sealed.len(), from_end));
+        index.append(&batch.index, begin(length, from_end));
     }
-    sealed
+    builder.collapse()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flatbuffers::FlatBufferBuilder;
 use tessera_protocol::{
     Audience, ClientId, EntityId, Field, FieldTable, FieldType, Kind, KindTable, Quantization,
     Snapshot, SnapshotHeader, Tick, ZoneBatch, ZoneId, base,
@@ -154,13 +153,12 @@ impl World {
                 .insert_row(EntityId(id), &thing.row())
                 .expect("a good row");
         }
-        let mut builder = FlatBufferBuilder::new();
         let batches = [0, 1].map(|zone| ZoneBatch::of(ZoneId(zone), &zones[usize::from(zone)]));
         let header = SnapshotHeader {
             tick: self.tick,
             ..SnapshotHeader::default()
         };
-        Snapshot::seal(&mut builder, header, &batches.each_ref(), None)
+        Snapshot::seal(header, &batches.each_ref(), None)
     }
 }
 

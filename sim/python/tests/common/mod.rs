@@ -93,7 +93,6 @@ pub fn config(mode: &Path) -> ScriptConfig {
         mode: mode.to_owned(),
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
-        clock: || 0,
     }
 }
 
@@ -103,7 +102,6 @@ pub struct Zone {
     pub tick: Tick,
     pub next: u32,
     inbox: Vec<Message>,
-    builder: flatbuffers::FlatBufferBuilder<'static>,
 }
 
 impl Zone {
@@ -115,7 +113,6 @@ impl Zone {
             tick: Tick(0),
             next: 1,
             inbox: Vec::new(),
-            builder: Default::default(),
         }
     }
 
@@ -132,7 +129,7 @@ impl Zone {
             tick: self.tick,
             ..SnapshotHeader::default()
         };
-        Arc::new(Snapshot::seal(&mut self.builder, header, &[&batch], None))
+        Arc::new(Snapshot::seal(header, &[&batch], None))
     }
 
     /// Runs the mode's `start` and brings its entities to life.
