@@ -36,7 +36,6 @@ pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
         mode: sim.mode,
         options: sim.options,
         world: sim.world,
-        clock: sim.clock,
     };
     let load = move || ScriptZone::start(&script).map(|zone| zone.field_table().clone());
     let loading = std::thread::Builder::new()

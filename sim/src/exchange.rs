@@ -15,7 +15,6 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use tessera_python::{Message, SpawnRequest};
 
 use crate::directory::Directory;
-use crate::tracked::Tracked;
 use crate::zone::{Zone, position_in_row, positions};
 
 /// A zone's two batches of a snapshot: the entities it ran, and those it spawned. They go to the
@@ -51,29 +50,26 @@ impl Zone {
         newborn: &[EntityId],
         mut batches: Box<Batches>,
     ) -> Exchange {
-        let began = (self.cpu_clock)();
+        self.laps.restart();
         self.bury_the_dead();
-        let spawns = std::mem::take(&mut self.scripts.outbox().spawns);
-        self.hash_changed();
-
-        let writing = (self.cpu_clock)();
+        let mut spawns = std::mem::take(&mut self.scripts.outbox().spawns);
         let newborn_tables = self.tabulate(&spawns, newborn);
         batches.own.write(self.id, self.scripts.tables());
         batches.has_newborn = !spawns.is_empty();
         if batches.has_newborn {
             batches.newborn.write(self.id, &newborn_tables);
         }
-        let newborn_hash = self.hash_all(&newborn_tables);
-        let (owners, match_entity) = self.find_owners(&newborn_tables);
-        let rows_hash = self.tracked.hash_sum().wrapping_add(newborn_hash);
-        let written = (self.cpu_clock)();
+        let snapshot_ns = self.laps.lap();
 
+        let (owners, match_entity) = self.find_owners(&newborn_tables);
+        self.hash_changed();
+        let newborn_hash = hash_all(&newborn_tables, &mut self.scratch);
+        let rows_hash = self.tracked.hash_sum().wrapping_add(newborn_hash);
         self.send_changed();
         self.hand_off_moved();
         for (spawn, &id) in spawns.iter().zip(newborn) {
             self.deliver_newborn(spawn, id);
         }
-        let mut spawns = spawns;
         spawns.clear();
         self.scripts.outbox().spawns = spawns;
         let (messages_hash, undeliverable) = self.route_messages(&directory);
@@ -83,7 +79,6 @@ impl Zone {
         // The barrier writes the directory next, and no zone may hold it then.
         drop(directory);
 
-        let snapshot_ns = written - writing;
         Exchange {
             batches,
             rows_hash,
@@ -91,7 +86,7 @@ impl Zone {
             undeliverable,
             owners,
             match_entity,
-            exchange_ns: (self.cpu_clock)() - began - snapshot_ns,
+            exchange_ns: self.laps.lap(),
             snapshot_ns,
         }
     }
@@ -107,13 +102,13 @@ impl Zone {
     }
 
     fn hash_changed(&mut self) {
-        for &(id, kind, _) in self.scripts.changed() {
-            let Some(entity) = self.tracked.get_mut(id) else {
-                continue; // It ended in this tick.
-            };
+        for &(id, kind, mask) in self.scripts.changed() {
+            if self.deaths.binary_search(&id).is_ok() {
+                continue;
+            }
             let table = &self.scripts.tables()[kind.index()];
             let row = table.row_of(id).expect("tracked entities have rows");
-            entity.hash = table.hash_row(kind, row, &mut self.scratch);
+            self.tracked.rehash(id, table, row, mask);
         }
     }
 
@@ -130,17 +125,6 @@ impl Zone {
                 .expect("the interpreter writes canonical rows");
         }
         tables
-    }
-
-    /// Wrapping sum of the hashes of all rows.
-    fn hash_all(&mut self, tables: &[KindTable]) -> u64 {
-        let mut sum = 0u64;
-        for (kind, table) in (0..).map(KindId).zip(tables) {
-            for row in 0..table.len() {
-                sum = sum.wrapping_add(table.hash_row(kind, row, &mut self.scratch));
-            }
-        }
-        sum
     }
 
     /// Who owns which entity, and which one is the match.
@@ -244,13 +228,7 @@ impl Zone {
             }
         }
         if owner == self.id {
-            let entity = Tracked {
-                id,
-                kind: spawn.kind,
-                ghosts,
-                hash: 0,
-            };
-            self.adopt(entity, &spawn.row);
+            self.adopt(spawn.kind, id, ghosts, &spawn.row);
         } else {
             batch_of(&mut self.senders, owner.index()).handoff(
                 spawn.kind,
@@ -283,6 +261,19 @@ impl Zone {
         self.scripts.outbox().messages = messages;
         (hash, undeliverable)
     }
+}
+
+/// Wrapping sum of the hashes of all fields of all rows.
+fn hash_all(tables: &[KindTable], scratch: &mut Vec<u8>) -> u64 {
+    let mut sum = 0u64;
+    for (kind, table) in (0..).map(KindId).zip(tables) {
+        for row in 0..table.len() {
+            for field in 0..table.columns.len() {
+                sum = sum.wrapping_add(table.hash_field(kind, row, field, scratch));
+            }
+        }
+    }
+    sum
 }
 
 fn sender_of(

@@ -22,6 +22,7 @@ mod config;
 mod directory;
 mod error;
 mod exchange;
+mod laps;
 mod partition;
 mod pool;
 mod rendezvous;

@@ -44,9 +44,9 @@ impl ZonePool {
                     mode: config.mode.clone(),
                     options: config.options.clone(),
                     world: config.world.clone(),
-                    clock: config.cpu_clock,
                 },
                 grid: config.grid.clone(),
+                cpu_clock: config.cpu_clock,
                 senders,
                 receivers,
             };

@@ -7,7 +7,7 @@ use crossbeam_channel as mpsc;
 use tessera_protocol::columns::Column;
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::{FieldTable, base};
-use tessera_protocol::ids::{EntityId, Tick, ZoneId};
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{HitboxIndex, Inbox, Message, ScriptConfig, ScriptError, ScriptZone};
 
@@ -15,10 +15,11 @@ use crate::barrier::{Birth, Ran};
 use crate::channel::{Batch, Receiver, Record, Sender};
 use crate::directory::Directory;
 use crate::exchange::{Batches, Exchange};
+use crate::laps::Laps;
 use crate::partition::Grid;
 use crate::rendezvous::Rendezvous;
-use crate::report::{ChannelReport, ZoneReport};
-use crate::tracked::{Tracked, TrackedSet};
+use crate::report::{ChannelReport, ZoneReport, ZoneTimings};
+use crate::tracked::TrackedSet;
 
 /// Stack of a zone's thread, in bytes of address space: deep recursion in a script reaches Python's
 /// own limit, and its error, long before the end of it.
@@ -68,6 +69,8 @@ pub(crate) enum Reply {
 pub(crate) struct ZoneSetup {
     pub(crate) scripts: ScriptConfig,
     pub(crate) grid: Grid,
+    /// As [`SimConfig::cpu_clock`](crate::SimConfig).
+    pub(crate) cpu_clock: fn() -> u64,
     /// By receiving zone; `None` for itself.
     pub(crate) senders: Vec<Option<Sender>>,
     /// By sending zone; `None` for itself.
@@ -137,7 +140,7 @@ pub(crate) struct Zone {
     pub(crate) id: ZoneId,
     pub(crate) grid: Grid,
     pub(crate) halo_m: f64,
-    pub(crate) cpu_clock: fn() -> u64,
+    pub(crate) laps: Laps,
     pub(crate) scripts: ScriptZone,
     pub(crate) senders: Vec<Option<Sender>>,
     receivers: Vec<Option<Receiver>>,
@@ -149,9 +152,9 @@ pub(crate) struct Zone {
     /// This tick's own entities that ended, and those that another zone owns now.
     pub(crate) deaths: Vec<EntityId>,
     pub(crate) moved: Vec<(EntityId, ZoneId)>,
-    drain_ns: u64,
+    /// Spent in the slack before this tick.
     gc_ns: u64,
-    /// Bytes of the row being hashed.
+    /// Bytes of the field being hashed.
     pub(crate) scratch: Vec<u8>,
     entities_max: u64,
     handoffs_in: u64,
@@ -165,7 +168,7 @@ impl Zone {
             id: setup.scripts.zone,
             grid: setup.grid,
             halo_m: setup.scripts.halo_m,
-            cpu_clock: setup.scripts.clock,
+            laps: Laps::new(setup.cpu_clock),
             scripts,
             senders: setup.senders,
             receivers: setup.receivers,
@@ -175,7 +178,6 @@ impl Zone {
             inbox: Inbox::default(),
             deaths: Vec::new(),
             moved: Vec::new(),
-            drain_ns: 0,
             gc_ns: 0,
             scratch: Vec::new(),
             entities_max: 0,
@@ -187,21 +189,29 @@ impl Zone {
 
     fn start(&mut self) -> Result<Ran, ScriptError> {
         self.scripts.run_start()?;
-        Ok(self.ran())
+        Ok(self.ran(ZoneTimings::default()))
     }
 
     fn run(&mut self, run: Run) -> Ran {
+        self.laps.restart();
         self.tick = run.tick;
         self.scripts
             .begin_tick(run.tick, run.snapshot, run.hitboxes);
-        let began = (self.cpu_clock)();
         self.drain(run.messages);
-        self.drain_ns = (self.cpu_clock)() - began;
         self.entities_max = self.entities_max.max(self.tracked.len() as u64);
+        let exchange_ns = self.laps.lap();
         self.scripts.run_hooks(&self.inbox, &run.commands);
         self.inbox.clear();
+        let script_ns = self.laps.lap();
         self.scripts.gather();
-        self.ran()
+        let gather_ns = self.laps.lap();
+        self.ran(ZoneTimings {
+            script_ns,
+            gather_ns,
+            exchange_ns,
+            snapshot_ns: 0,
+            gc_ns: self.gc_ns,
+        })
     }
 
     /// Takes in all that the other zones sent: arrivals, ghosts, messages.
@@ -227,15 +237,7 @@ impl Zone {
                     born,
                     row,
                 } => {
-                    self.adopt(
-                        Tracked {
-                            id,
-                            kind,
-                            ghosts,
-                            hash: 0,
-                        },
-                        row,
-                    );
+                    self.adopt(kind, id, ghosts, row);
                     self.handoffs_in += u64::from(!born);
                 }
                 Record::GhostRow { kind, id, row } => {
@@ -250,19 +252,16 @@ impl Zone {
         self.inbox.append(&mut batch.messages);
     }
 
-    /// From now on this zone runs the entity.
-    pub(crate) fn adopt(&mut self, mut entity: Tracked, row: &[u8]) {
-        self.scripts
-            .insert(entity.kind, entity.id, row)
-            .expect(SAME_TABLES);
-        let table = &self.scripts.tables()[entity.kind.index()];
-        let at = table.row_of(entity.id).expect("it was just inserted");
-        entity.hash = table.hash_row(entity.kind, at, &mut self.scratch);
-        self.tracked.insert(entity);
+    /// From now on this zone runs the entity; `ghosts` are the zones that hold a ghost of it.
+    pub(crate) fn adopt(&mut self, kind: KindId, id: EntityId, ghosts: u64, row: &[u8]) {
+        self.scripts.insert(kind, id, row).expect(SAME_TABLES);
+        let table = &self.scripts.tables()[kind.index()];
+        let at = table.row_of(id).expect("it was just inserted");
+        self.tracked.insert(id, kind, ghosts, table, at);
     }
 
     /// What the barrier needs to know of phase one.
-    fn ran(&mut self) -> Ran {
+    fn ran(&mut self, timings: ZoneTimings) -> Ran {
         let outbox = self.scripts.outbox();
         self.deaths.clear();
         self.deaths.append(&mut outbox.despawns);
@@ -280,19 +279,13 @@ impl Zone {
         let events = std::mem::take(&mut outbox.events);
         self.find_moved();
 
-        let stats = self.scripts.stats();
-        let mut ran = Ran {
+        Ran {
             births,
             deaths: self.deaths.clone(),
             moved: self.moved.clone(),
             events,
-            ..Ran::default()
-        };
-        ran.timings.script_ns = stats.script_ns;
-        ran.timings.gather_ns = stats.gather_ns;
-        ran.timings.exchange_ns = self.drain_ns;
-        ran.timings.gc_ns = self.gc_ns;
-        ran
+            timings,
+        }
     }
 
     /// Own entities that live on in another zone.
@@ -311,10 +304,10 @@ impl Zone {
         }
     }
 
+    /// After the exchange's last lap.
     fn use_the_slack(&mut self) {
-        let began = (self.cpu_clock)();
         self.scripts.collect_garbage(self.tick);
-        self.gc_ns = (self.cpu_clock)() - began;
+        self.gc_ns = self.laps.lap();
     }
 
     fn report(&self) -> ZoneReport {

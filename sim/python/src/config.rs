@@ -37,6 +37,4 @@ pub struct ScriptConfig {
     pub options: BTreeMap<String, OptionValue>,
     /// The map.
     pub world: Arc<World>,
-    /// A monotonic clock in nanoseconds, for measuring only: no state comes from it.
-    pub clock: fn() -> u64,
 }

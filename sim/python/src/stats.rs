@@ -18,15 +18,9 @@ pub struct HookError {
 /// Most places that are told apart; failures elsewhere still count in [`HookStats::failures`].
 const ERRORS_MAX: usize = 256;
 
-/// Counters since the start and times of the last tick.
+/// Counters since the start.
 #[derive(Clone, Default, Debug)]
 pub struct HookStats {
-    /// Time of the last tick's hooks and native systems, nanoseconds.
-    pub script_ns: u64,
-    /// Time of the last gather, nanoseconds.
-    pub gather_ns: u64,
-    /// Time of the last garbage collection, nanoseconds.
-    pub gc_ns: u64,
     /// Hooks called since the start.
     pub calls: u64,
     /// Entity ticks lost to an exception or a bad value since the start.

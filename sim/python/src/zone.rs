@@ -56,7 +56,6 @@ pub struct ScriptZone {
     kept: Vec<(KindId, usize)>,
     stats: HookStats,
     table: Arc<FieldTable>,
-    clock: fn() -> u64,
     dt: f64,
     // The order of these three matters: fields are dropped from first to last.
     interpreter: Interpreter,
@@ -121,7 +120,6 @@ impl ScriptZone {
             kept: Vec::new(),
             stats: HookStats::default(),
             table: Arc::default(),
-            clock: config.clock,
             dt: 1.0 / f64::from(config.tick_hz),
             interpreter: Interpreter::create()?,
             _members: Members::default(),
@@ -277,7 +275,6 @@ impl ScriptZone {
     /// asked for is dropped.
     pub fn run_hooks(&mut self, inbox: &Inbox, commands: &[(EntityId, Command)]) {
         self.enter();
-        let before = (self.clock)();
         let objects = self
             .objects
             .as_mut()
@@ -302,20 +299,18 @@ impl ScriptZone {
             context.stage(&self.population, || runner.run(inbox, commands));
             projectile::step(context, &self.population, kinds, &self.failed, self.dt);
         }
-        self.stats.script_ns = (self.clock)() - before;
+        // What hooks looked up is garbage of theirs, and no view that a script keeps.
+        let far = context.far.borrow_mut().take();
+        drop(far);
     }
 
     /// Reads the slots into the columns: `tables` become `S_t+1`, and so do the views. A value that
     /// doesn't fit its field costs its entity this tick, like an exception.
     pub fn gather(&mut self) {
         self.enter();
-        let before = (self.clock)();
         let context = &*self.context;
         let kinds = context.kinds.get().expect("a started zone has its kinds");
         let population = &mut self.population;
-        // The views in there aren't kept by a script.
-        let far = context.far.borrow_mut().take();
-        drop(far);
         // SAFETY: attached, after the hooks.
         unsafe { population.leave_views(kinds) };
         for (kind, row) in self.kept.drain(..) {
@@ -339,7 +334,6 @@ impl ScriptZone {
             }
         }
         self.gather.release();
-        self.stats.gather_ns = (self.clock)() - before;
     }
 
     /// What the gather changed: ascending id, bit f set where field f changed.
@@ -356,7 +350,6 @@ impl ScriptZone {
     /// the young generation each tick, the middle one every 64 ticks, all every 4,096.
     pub fn collect_garbage(&mut self, tick: Tick) {
         self.enter();
-        let before = (self.clock)();
         let objects = self
             .objects
             .as_ref()
@@ -379,10 +372,9 @@ impl ScriptZone {
                 );
             }
         }
-        self.stats.gc_ns = (self.clock)() - before;
     }
 
-    /// Times of the last tick and counters since the start.
+    /// Counters since the start.
     pub fn stats(&self) -> &HookStats {
         &self.stats
     }
