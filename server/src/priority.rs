@@ -4,6 +4,10 @@ use std::num::NonZeroU64;
 
 use rustix::process::setpriority_process;
 use rustix::thread::{gettid, set_current_timer_slack};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy::Fifo, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 
 /// The niceness of the tick and zone threads: well ahead of the network and of other programs, and
 /// not so far that a tick that runs away locks the machine up.
@@ -28,5 +32,19 @@ pub(crate) fn raise_this_thread() {
 pub(crate) fn wake_this_thread_on_time() {
     if let Err(error) = set_current_timer_slack(NonZeroU64::new(1)) {
         tracing::debug!(%error, "ticks may start 50 µs late: the system keeps its timer slack");
+    }
+}
+
+/// Lets the calling thread run whenever it wants to, before every thread of an ordinary policy
+/// (`SCHED_FIFO`). Only for the tick thread, which never runs a script: one that ran away in a thread of
+/// this policy would lock the machine up. Threads that it starts from now on would inherit it.
+pub(crate) fn put_this_thread_first() {
+    let policy = ThreadSchedulePolicy::Realtime(Fifo);
+    match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
+        Ok(()) => tracing::debug!("the tick thread is scheduled in real time"),
+        Err(error) => tracing::debug!(
+            ?error,
+            "ticks may start late where cores are busy: real-time scheduling needs CAP_SYS_NICE or `ulimit -r 1`"
+        ),
     }
 }

@@ -96,6 +96,8 @@ impl Ticking {
                 priority::wake_this_thread_on_time();
                 let hz = config.tick_hz;
                 let mut simulation = Simulation::start(config)?;
+                // After it, since zones' threads run scripts and must not inherit this.
+                priority::put_this_thread_first();
                 let start = simulation.take_start();
                 // Nobody waits any more only if the starting thread has gone.
                 let _ = loaded_in.send(simulation.field_table().clone());
