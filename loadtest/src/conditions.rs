@@ -51,6 +51,20 @@ pub fn memory_gib() -> f64 {
     kib.map_or(0.0, |kib: f64| kib / f64::from(1 << 20))
 }
 
+/// CPU seconds since the machine's start in which a virtual core wanted to run and the host ran somebody else. 0 on
+/// hardware, and when unknown.
+pub fn stolen_cpu_s() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    stolen_ticks(&text) as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// The eighth number of the line of all processors (proc_stat(5)).
+fn stolen_ticks(stat: &str) -> u64 {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+    let steal = all.and_then(|all| all.split_whitespace().nth(7)?.parse().ok());
+    steal.unwrap_or(0)
+}
+
 /// Load average over the last minute: how many others wanted the cores. 0 when unknown.
 pub fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -96,6 +110,13 @@ fn utc(unix_s: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stolen_time_is_that_of_all_processors() {
+        let stat = "cpu  42316 2958 3540 25762 435 0 490 514 0 0\ncpu0 1 1 1 1 1 1 1 250 0 0\n";
+        assert_eq!(stolen_ticks(stat), 514);
+        assert_eq!(stolen_ticks(""), 0);
+    }
 
     #[test]
     fn dates_are_right_around_leap_days() {

@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let began = conditions::now_utc();
     ops.reset()?;
     let cpu_before = conditions::process_cpu_s();
+    let stolen_before = conditions::stolen_cpu_s();
     fleet.begin_window()?;
     let played = watch(
         &fleet,
@@ -72,6 +73,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     played?;
     fleet.end_window()?;
     let bots_cpu_s = conditions::process_cpu_s() - cpu_before;
+    let stolen_cpu_s = conditions::stolen_cpu_s() - stolen_before;
     let told = ops.report()?;
     let outcome = fleet.leave()?;
     server.release(&progress);
@@ -83,6 +85,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         memory_gib: conditions::memory_gib(),
         bots_cpu_s,
         bots_nice,
+        stolen_cpu_s,
         load_before,
         local_server: args.server.is_none_or(|address| address.ip().is_loopback()),
     };

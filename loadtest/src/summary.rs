@@ -153,6 +153,9 @@ fn notable(out: &mut String, report: &Report, style: Style) {
         json.run.cores,
         detail.conditions.load_before
     );
+    if let Some(warning) = detail.conditions.warning(&json.run) {
+        let _ = writeln!(out, "  {}", style.paint("33", &warning));
+    }
     let errors: u64 = detail.hook_errors.iter().map(|e| e.count).sum();
     if errors > 0 {
         let worst = detail.hook_errors.iter().max_by_key(|e| e.count);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Percentiles, Stages};
+use super::format;
+use super::schema::{Percentiles, Run, Stages};
 
 /// Buckets of a histogram: upper bound of each non-empty bucket (µs) and its count, ascending.
 pub type Buckets = Vec<(f64, u64)>;
@@ -161,10 +162,28 @@ pub struct Conditions {
     pub bots_cpu_s: f64,
     /// By how much the bots' priority was lowered (`nice`).
     pub bots_nice: i32,
+    /// CPU seconds during the window that the host of a virtual machine gave to somebody else.
+    pub stolen_cpu_s: f64,
     /// Load average of the machine over the last minute before the start: what else was running.
     pub load_before: f64,
     /// Whether the server ran on this machine.
     pub local_server: bool,
+}
+
+/// Share of the cores' time taken by the host beyond which a run says as much about the host as about the server.
+const STOLEN_SHARE_MAX: f64 = 0.01;
+
+impl Conditions {
+    /// What a reader must know of the host before judging the figures, if anything.
+    pub fn warning(&self, run: &Run) -> Option<String> {
+        let share = self.stolen_cpu_s / (run.duration_s.max(1e-3) * run.cores.max(1) as f64);
+        (share > STOLEN_SHARE_MAX).then(|| {
+            format!(
+                "the host took {} % of the cores' time away during the run: latencies are the host's too",
+                format::significant(share * 100.0)
+            )
+        })
+    }
 }
 
 impl Detail {
@@ -214,6 +233,25 @@ fn buckets_of(values: &[u32]) -> Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_takes_the_cores_away_is_named() {
+        let run = Run {
+            duration_s: 60.0,
+            cores: 2,
+            ..Run::default()
+        };
+        let warning = |stolen_cpu_s| {
+            let conditions = Conditions {
+                stolen_cpu_s,
+                ..Conditions::default()
+            };
+            conditions.warning(&run)
+        };
+        assert_eq!(warning(1.2), None);
+        let text = warning(6.0).expect("5 % is a lot");
+        assert!(text.contains("took 5 %"), "{text}");
+    }
 
     #[test]
     fn seconds_and_histograms_come_from_ticks() {

@@ -25,6 +25,7 @@ struct Page<'a> {
     overhead: String,
     command: &'a str,
     local_server: bool,
+    warning: Option<String>,
 
     mosaic: String,
     mosaic_legend: String,
@@ -92,6 +93,7 @@ pub fn render(report: &Report) -> String {
         overhead: overhead(json),
         command: &detail.conditions.command,
         local_server: detail.conditions.local_server,
+        warning: detail.conditions.warning(&json.run),
         mosaic: charts::mosaic(&detail.ticks, hz),
         mosaic_legend: charts::mosaic_legend(hz),
         timeline: charts::tick_timeline(&detail.seconds, hz),
@@ -323,6 +325,7 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
             "load of the machine before",
             format!("{:.2}", c.load_before),
         ),
+        ("taken away by the host", share(c.stolen_cpu_s)),
         ("server took", share(report.json.server.cpu_s)),
         ("bots took", share(c.bots_cpu_s)),
         ("priority of the bots", format!("nice +{}", c.bots_nice)),

@@ -170,6 +170,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             memory_gib: 24.0,
             bots_cpu_s: 31.2,
             bots_nice: 5,
+            stolen_cpu_s: 0.3,
             load_before: 0.42,
             local_server: true,
         },
