@@ -24,7 +24,7 @@ pub use session::{
 };
 pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ZoneBatch};
 pub use state::{
-    ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, Packed, StateConfig, StateError,
-    StateHeader,
+    ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, FullReason, Packed, StateAck,
+    StateConfig, StateError, StateHeader,
 };
 pub use value::{Value, ValueRef};

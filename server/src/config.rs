@@ -19,6 +19,8 @@ pub const TICK_HZ: RangeInclusive<u32> = 10..=128;
 pub const PLAYERS: RangeInclusive<u16> = 1..=500;
 /// Network worker threads.
 pub const WORKER_THREADS: RangeInclusive<usize> = 1..=64;
+/// KiB a second that a client may be sent.
+pub const CLIENT_KIB_S: RangeInclusive<u32> = 8..=1024;
 /// Metres that a zone sees beyond its border.
 pub const HALO_M: RangeInclusive<f64> = 10.0..=500.0;
 /// Seconds without a packet after which a client counts as gone.
@@ -49,6 +51,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Threads of the network runtime, within [`WORKER_THREADS`].
     pub worker_threads: usize,
+    /// KiB a second that one client is sent at most, within [`CLIENT_KIB_S`].
+    pub client_kib_s: u32,
     /// Silence after which a client counts as gone, within [`IDLE_TIMEOUT_S`].
     pub idle_timeout: Duration,
     /// How long a stopping server waits for clients to hear of it, within [`DRAIN_TIMEOUT_S`].
@@ -75,6 +79,7 @@ impl Default for Config {
             halo_m: 120.0,
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
             worker_threads: 2,
+            client_kib_s: 30,
             idle_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(2),
             ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),

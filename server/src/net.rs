@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use quinn::VarInt;
 use slotmap::{SlotMap, new_key_type};
 use tessera_protocol::state::DATAGRAM_LEN_MAX;
-use tessera_protocol::{ClientId, CloseReason, StateConfig, Tick, Welcome};
+use tessera_protocol::{ClientId, CloseReason, StateConfig, Welcome};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -43,6 +43,8 @@ pub(crate) struct Network {
     /// What every client is welcomed with; `client` and `tick` are filled in for each.
     welcome: Welcome,
     state: StateConfig,
+    /// Most bytes a second for one client.
+    rate_max: u32,
     roster: RosterSender,
     pulse: Arc<Pulse>,
     /// All session times are since this.
@@ -68,6 +70,7 @@ impl Network {
                 field_table: ticking.field_table.clone(),
             },
             state: StateConfig::default(),
+            rate_max: config.client_kib_s << 10,
             roster: ticking.roster.clone(),
             pulse: ticking.pulse.clone(),
             began: Instant::now(),
@@ -94,8 +97,7 @@ impl Network {
         ];
         let identity = Identity::generate(hosts, time::OffsetDateTime::now_utc())?;
         let fingerprint = identity.fingerprint();
-        let per_tick = self.state.datagrams_max * DATAGRAM_LEN_MAX;
-        let transport = endpoint::transport(config.idle_timeout, per_tick);
+        let transport = endpoint::transport(config.idle_timeout, DATAGRAM_LEN_MAX);
         let endpoint = endpoint::start(socket, identity, transport)?;
         tokio::spawn(self.clone().accept(endpoint.clone()));
         Ok((endpoint, fingerprint))
@@ -169,11 +171,6 @@ impl Network {
     /// Begins a new record.
     pub(crate) fn reset_sent(&self) {
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = SendRecord::new();
-    }
-
-    fn record_sent(&self, tick: Tick, took_ns: u64) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.record(tick, took_ns);
     }
 
     /// Everything counted since the start, by name.

@@ -151,6 +151,7 @@ impl Ops {
             },
             tick,
             zones: recorded.zones,
+            wire: sent.wire(),
             server: Process {
                 cpu_s: recorded.cpu_s,
                 rss_mib_max: report::rss_mib_max(),

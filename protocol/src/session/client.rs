@@ -34,7 +34,8 @@ pub struct ClientCounters {
     pub datagrams: u64,
     /// State datagrams that couldn't be read.
     pub bad_datagrams: u64,
-    /// State datagrams so old that they said nothing any more.
+    /// State datagrams so old that they said nothing any more, or started from something that newer
+    /// ones had replaced.
     pub old_datagrams: u64,
     /// State datagrams before the welcome or after the close; reordering makes these.
     pub stray_datagrams: u64,
@@ -136,7 +137,7 @@ impl ClientSession {
                 playing.clock.handle_ack(now, header.tick, header.ack);
                 Some(header)
             }
-            Err(StateError::TooOld(_)) => {
+            Err(StateError::TooOld(_) | StateError::NoBaseline(..)) => {
                 self.counters.old_datagrams += 1;
                 None
             }
@@ -199,12 +200,12 @@ impl ClientSession {
         let playing = self.playing_mut().filter(|playing| playing.unsent > 0)?;
         let count = (playing.unsent + REDUNDANCY - 1).min(playing.commands.len());
         playing.unsent = 0;
-        let state_tick = playing.world.newest().map(|header| header.tick);
+        let state = playing.world.ack();
         let commands = playing
             .commands
             .range(playing.commands.len() - count..)
             .copied();
-        Some(write_commands(state_tick, commands))
+        Some(write_commands(state, commands))
     }
 
     /// Bytes to write to the control stream.
@@ -267,7 +268,7 @@ impl ClientSession {
     }
 
     fn begin(&mut self, now: Duration, welcome: Welcome) {
-        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table)) else {
+        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table), welcome.tick_hz) else {
             return self.close(CloseReason::Garbage, "the field table makes no sense");
         };
         let welcome = Arc::new(welcome);

@@ -12,7 +12,7 @@ use super::queue::{Arrival, CommandQueue};
 use super::{HANDSHAKE_TIMEOUT, NAME_LEN_MAX, protocol_hash};
 use crate::command::Command;
 use crate::ids::{ClientId, EntityId, Tick};
-use crate::state::CommandAck;
+use crate::state::{CommandAck, StateAck};
 
 /// Most bytes that wait for a client to read its control stream.
 const OUTGOING_LEN_MAX: usize = 4 << 20;
@@ -81,8 +81,8 @@ struct Playing {
     client: ClientId,
     queue: CommandQueue,
     ack: CommandAck,
-    /// The newest state that the client says it has.
-    state_tick: Option<Tick>,
+    /// Which states the client says it has.
+    state: StateAck,
 }
 
 impl ServerSession {
@@ -130,12 +130,9 @@ impl ServerSession {
             self.counters.bad_datagrams += 1;
             return;
         };
-        if let Some(tick) = commands.state_tick()
-            && playing
-                .state_tick
-                .is_none_or(|newest| tick.is_newer_than(newest))
-        {
-            playing.state_tick = Some(tick);
+        let state = commands.state();
+        if state.is_newer_than(&playing.state) {
+            playing.state = state;
         }
         for command in commands.commands() {
             match playing.queue.push(command) {
@@ -193,7 +190,7 @@ impl ServerSession {
             client: welcome.client,
             queue: CommandQueue::new(welcome.tick),
             ack: CommandAck::default(),
-            state_tick: None,
+            state: StateAck::default(),
         });
     }
 
@@ -261,9 +258,12 @@ impl ServerSession {
             .map_or_else(CommandAck::default, |playing| playing.ack)
     }
 
-    /// The newest state tick that the client says it has.
-    pub fn state_tick(&self) -> Option<Tick> {
-        self.playing()?.state_tick
+    /// Which state datagrams the client says it has, for [`ClientView::handle_ack`].
+    ///
+    /// [`ClientView::handle_ack`]: crate::ClientView::handle_ack
+    pub fn state_ack(&self) -> StateAck {
+        let playing = self.playing();
+        playing.map_or_else(StateAck::default, |playing| playing.state)
     }
 
     /// The client's slot, while it plays.

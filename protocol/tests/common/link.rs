@@ -136,8 +136,9 @@ impl Session {
             own,
             up: Pipe::new(weather, seed),
             down: Pipe::new(weather, !seed),
-            encoder: FrameEncoder::new(&table(), StateConfig::default()).expect("a good table"),
-            view: ClientView::new(ClientId(0)),
+            encoder: FrameEncoder::new(&table(), tick_hz, StateConfig::default())
+                .expect("a good table"),
+            view: ClientView::new(ClientId(0), 30_000),
             tick_due: Duration::ZERO,
         }
     }
@@ -196,6 +197,8 @@ impl Session {
         self.world.tick = self.world.tick.next();
         if self.server.client().is_some() {
             self.encoder.encode(&self.world.snapshot());
+            self.view.handle_ack(self.server.state_ack());
+            self.encoder.look(&mut self.view);
             let (down, now) = (&mut self.down, self.now);
             self.encoder
                 .pack(&mut self.view, self.server.ack(), |datagram| {

@@ -13,7 +13,9 @@ use tessera_python::OptionValue;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S, PLAYERS, TICK_HZ, WORKER_THREADS};
+use super::{
+    CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S, PLAYERS, TICK_HZ, WORKER_THREADS,
+};
 use crate::layout::Layout;
 
 /// A configuration that cannot be used.
@@ -80,6 +82,7 @@ struct Zones {
 struct Net {
     listen: Value<String>,
     worker_threads: Value<i64>,
+    client_kib_s: Value<i64>,
     idle_timeout_s: Value<i64>,
     drain_timeout_s: Value<i64>,
 }
@@ -224,6 +227,12 @@ impl Net {
             self.worker_threads,
             WORKER_THREADS,
             threads,
+        )?;
+        source.integer(
+            "net.client_kib_s",
+            self.client_kib_s,
+            CLIENT_KIB_S,
+            &mut config.client_kib_s,
         )?;
         let mut seconds = config.idle_timeout.as_secs();
         source.integer(

@@ -30,12 +30,18 @@ pub(super) struct Player {
 }
 
 impl Player {
-    pub(super) fn new(client: ClientId, connection: Connection, session: ServerSession) -> Player {
+    pub(super) fn new(
+        client: ClientId,
+        connection: Connection,
+        session: ServerSession,
+        rate: u32,
+    ) -> Player {
+        let view = ClientView::new(client, rate);
         Player {
             client,
             connection,
             session: Arc::new(SharedSession::new(session)),
-            view: Mutex::new(ClientView::new(client)),
+            view: Mutex::new(view),
             outgoing: Notify::new(),
         }
     }
@@ -99,7 +105,7 @@ pub(super) async fn run(
     };
     drop(handshake);
     tracing::debug!(%client, name, address = %connection.remote_address(), "joined");
-    let player = Arc::new(Player::new(client, connection, session));
+    let player = Arc::new(Player::new(client, connection, session, network.rate_max));
     let key = network.enter(player.clone(), name.to_owned());
     let end = play(&player, write, read).await;
     network.leave(key, &player, &end);
