@@ -80,9 +80,9 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0..300_usize,
     ) {
         let mut server = ServerSession::new(Duration::ZERO);
-        server.handle_datagram(&bytes);
-        server.handle_stream(&bytes[..cut.min(bytes.len())]);
-        server.handle_stream(&bytes[cut.min(bytes.len())..]);
+        server.handle_datagram(Duration::ZERO, &bytes);
+        server.handle_stream(Duration::ZERO, &bytes[..cut.min(bytes.len())]);
+        server.handle_stream(Duration::ZERO, &bytes[cut.min(bytes.len())..]);
         prop_assert!(server.poll_hello().is_none());
         prop_assert_eq!(server.counters().stray_datagrams, 1);
         let mut client = ClientSession::new(Duration::ZERO, "Ada");
@@ -92,7 +92,7 @@ proptest! {
 
         let mut session = Session::new(CALM, 64, 1);
         session.run(SECOND / 4);
-        session.server.handle_datagram(&bytes);
+        session.server.handle_datagram(session.now, &bytes);
         session.client.handle_datagram(session.now, &bytes);
         session.client.handle_stream(session.now, &bytes);
         prop_assert_eq!(session.server.counters().bad_datagrams, 1);
@@ -112,7 +112,7 @@ proptest! {
             let at = at.index(datagram.len());
             datagram[at] = byte;
         }
-        session.server.handle_datagram(&datagram);
+        session.server.handle_datagram(session.now, &datagram);
         session.run(SECOND / 4);
     }
 }
@@ -268,7 +268,7 @@ fn refusals_are_typed_on_the_client() {
 fn refusal(name: &str) -> Option<CloseReason> {
     let mut client = ClientSession::new(Duration::ZERO, name);
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&client.poll_stream().expect("a hello"));
+    server.handle_stream(Duration::ZERO, &client.poll_stream().expect("a hello"));
     let hello = server.poll_hello();
     let close = server.poll_close();
     assert_eq!(hello.is_some(), close.is_none());
@@ -301,7 +301,7 @@ fn another_protocol_is_refused_with_both_hashes() {
         .expect("it is in there");
     hello[at] ^= 1;
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&hello);
+    server.handle_stream(Duration::ZERO, &hello);
     assert!(server.poll_hello().is_none());
     let close = server.poll_close().expect("refused");
     assert_eq!(close.reason, CloseReason::ProtocolMismatch);
@@ -342,8 +342,8 @@ fn more_than_a_hello_is_garbage() {
         .poll_stream()
         .expect("a hello");
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&hello);
-    server.handle_stream(&hello);
+    server.handle_stream(Duration::ZERO, &hello);
+    server.handle_stream(Duration::ZERO, &hello);
     assert_eq!(
         server.poll_close().map(|close| close.reason),
         Some(CloseReason::Garbage)

@@ -166,8 +166,8 @@ impl Session {
     fn run_server(&mut self) {
         while let Some(item) = self.up.receive(self.now) {
             match item {
-                Item::Stream(bytes) => self.server.handle_stream(&bytes),
-                Item::Datagram(bytes) => self.server.handle_datagram(&bytes),
+                Item::Stream(bytes) => self.server.handle_stream(self.now, &bytes),
+                Item::Datagram(bytes) => self.server.handle_datagram(self.now, &bytes),
                 Item::Close(_) => self.server.handle_closed(),
             }
         }
@@ -264,6 +264,10 @@ impl Session {
             map: "island".to_owned(),
             map_hash: 0xfeed_beef,
             field_table: table(),
+            reconnect: None,
+            reconnect_grace_s: 0,
+            resumed: false,
+            spectator: false,
         }
     }
 
