@@ -201,7 +201,7 @@ impl Ticker {
                 .into_iter()
                 .map(|event| (tick, event))
                 .collect(),
-            left: self.intake.leaves().to_vec(),
+            left: self.intake.left().to_vec(),
             superseded: 0,
             events_lost: 0,
         });

@@ -30,12 +30,10 @@ pub struct Sitting {
 }
 
 /// A client that has come back.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Resumed {
     /// Its hold on the slot that it had before.
     pub sitting: Sitting,
-    /// Its name, as when it came first.
-    pub name: String,
     /// The connection that it had before still stands, and is to be closed.
     pub took_over: bool,
 }
@@ -131,12 +129,7 @@ impl Seats {
             State::Away(_) | State::Leaving => return None,
         };
         seat.state = State::Here(sitting);
-        let name = seat.name.clone();
-        Some(Resumed {
-            sitting,
-            name,
-            took_over,
-        })
+        Some(Resumed { sitting, took_over })
     }
 
     /// Notes that a connection was lost: its client may come back.
@@ -287,7 +280,8 @@ mod tests {
             let resumed = seats.resume(secret(1), NOW + after);
             assert_eq!(resumed.is_some(), back, "after {after:?}");
             if let Some(resumed) = resumed {
-                assert_eq!((resumed.name.as_str(), resumed.took_over), ("Ada", false));
+                assert_eq!(resumed.sitting.client, sitting.client);
+                assert!(!resumed.took_over);
                 assert_eq!(
                     seats.lose(sitting, NOW),
                     Parting::Stale,

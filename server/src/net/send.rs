@@ -13,6 +13,7 @@ use tessera_python::Event;
 
 use super::Network;
 use super::session::Player;
+use super::spectate::Gallery;
 use crate::clock;
 use crate::error::Error;
 use crate::handover::{Handover, Publication};
@@ -51,9 +52,11 @@ pub(crate) fn spawn(
     let encoder = FrameEncoder::new(&network.welcome.field_table, network.state);
     // The zones have loaded the same table, and the loader checks it.
     let encoder = encoder.expect("a table that was loaded is sound");
+    let gallery = network.gallery();
     let mut sender = Sender {
         network,
         encoder,
+        gallery,
         players: Vec::new(),
     };
     let thread = std::thread::Builder::new().name("send".into());
@@ -67,6 +70,7 @@ pub(crate) fn spawn(
 struct Sender {
     network: Arc<Network>,
     encoder: FrameEncoder,
+    gallery: Gallery,
     /// Scratch: who is in.
     players: Vec<Arc<Player>>,
 }
@@ -78,7 +82,7 @@ impl Sender {
         counters.states_superseded.add(publication.superseded);
         counters.events_lost.add(publication.events_lost);
         for client in &publication.left {
-            self.network.slots().release(*client);
+            self.network.door().release(*client);
         }
         self.players.clear();
         self.players
@@ -93,6 +97,7 @@ impl Sender {
             self.send_state(player, ack);
         }
         self.players.clear();
+        self.gallery.show(&self.network, &publication);
         let took_ns = clock::now_ns() - began_ns;
         self.network
             .record_sent(publication.snapshot.tick(), took_ns);
@@ -101,13 +106,7 @@ impl Sender {
     fn send_state(&self, player: &Player, ack: CommandAck) {
         let mut view = player.view();
         self.encoder.pack(&mut view, ack, |datagram| {
-            let datagram = Bytes::copy_from_slice(datagram);
-            // A connection that has ended is its task's business.
-            if let Err(error) = player.connection.send_datagram(datagram)
-                && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
-            {
-                self.network.counters.datagrams_unsent.add(1);
-            }
+            player.send_state(&self.network, Bytes::copy_from_slice(datagram));
         });
     }
 
