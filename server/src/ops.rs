@@ -4,7 +4,7 @@
 //! - `GET /report.json`: the [`Report`] since the last reset.
 //! - `POST /report/reset`: begins a new record.
 //! - `POST /drain`: lets nobody new in from now on; who plays goes on, and may come back.
-//! - `POST /kick`: makes players leave and keeps them out, see [`Kick`]. Says whom it met. It takes JSON
+//! - `POST /kick`: makes clients leave and keeps them out, see [`Kick`]. Says whom it met. It takes JSON
 //!   only, so that no web page can have a browser on this machine send one (a form cannot, and a script
 //!   would have to ask first).
 
@@ -66,7 +66,7 @@ struct Health {
 struct Kick {
     client: Option<u16>,
     name: Option<String>,
-    /// What the player reads.
+    /// What the client reads.
     #[serde(default = "kicked_text")]
     text: String,
 }
@@ -78,7 +78,8 @@ fn kicked_text() -> String {
 /// Who was kicked.
 #[derive(Serialize)]
 struct Kicked {
-    client: u16,
+    /// The slot; `null` for one who watched.
+    client: Option<u16>,
     name: String,
     /// The name stays out of this match.
     barred: bool,
@@ -164,12 +165,13 @@ async fn kick(State(ops): State<Arc<Ops>>, Json(kick): Json<Kick>) -> Response {
     };
     let kicked = ops.network.kick(&whom, &kick.text);
     if kicked.is_empty() {
-        return (StatusCode::NOT_FOUND, "no such player is in the match\n").into_response();
+        return (StatusCode::NOT_FOUND, "nobody such is in the match\n").into_response();
     }
     let kicked = kicked.into_iter().map(|evicted| {
-        tracing::info!(client = %evicted.client, name = evicted.name, "kicked by the operator");
+        let client = evicted.client.map(|client| client.0);
+        tracing::info!(client, name = evicted.name, "kicked by the operator");
         Kicked {
-            client: evicted.client.0,
+            client,
             name: evicted.name,
             barred: evicted.barred,
         }

@@ -230,6 +230,19 @@ async fn a_lost_client_leaves_when_its_grace_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_falls_silent_is_told_so_and_may_come_back() {
+    let folder = Folder::new("idle");
+    let server = server(&folder, "idle_timeout_s = 2", &[]);
+    let mut ada = Client::join(server.listen, "Ada").await;
+    let (player, secret) = (ada.session.own_entity(), secret(&ada));
+    // Its connection stands and acknowledges, only nobody commands.
+    server.counter_reaches("clients_away", 1).await;
+    assert_eq!(ada.until_closed().await.reason, CloseReason::Idle);
+    let back = Client::join(server.listen, again(secret)).await;
+    assert_eq!(back.session.own_entity(), player);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_leaves_in_order_leaves_at_once() {
     let server = Server::start(&TAG);
     let client = Client::join(server.listen, "Ada").await;
@@ -315,6 +328,16 @@ async fn a_spectator_sees_the_match_late_and_owns_nothing() {
     assert!(close.text.contains("to watch"), "{}", close.text);
     let close = Client::refused(server.listen, "Bob").await;
     assert_eq!(close.reason, CloseReason::ServerFull);
+
+    // It can be kicked like anyone.
+    let (_, kicked) = server.ask_with("POST", "/kick", r#"{"name": "watcher"}"#);
+    assert_eq!(
+        kicked,
+        r#"[{"client":null,"name":"watcher","barred":true}]"#
+    );
+    assert_eq!(watcher.until_closed().await.reason, CloseReason::Kicked);
+    let close = Client::refused(server.listen, watching(Watch::Anyone)).await;
+    assert_eq!(close.reason, CloseReason::Kicked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -53,7 +53,9 @@ pub(crate) struct Counters {
     pub(crate) taken_over: Counter,
     /// Players that an operator kicked.
     pub(crate) kicked: Counter,
-    /// Of these, whose names could not be barred since too many are.
+    /// Spectators that an operator kicked.
+    pub(crate) spectators_kicked: Counter,
+    /// Of all who were kicked, whose names could not be barred since too many are.
     pub(crate) unbarred: Counter,
     /// Sessions ended for too many datagrams.
     pub(crate) flooded: Counter,
@@ -155,6 +157,7 @@ impl Counters {
             ("clients_flooded", self.flooded.get()),
             ("names_unbarred", self.unbarred.get()),
             ("spectators_joined", self.watched.get()),
+            ("spectators_kicked", self.spectators_kicked.get()),
             ("datagrams_unsent", self.datagrams_unsent.get()),
             ("events_too_long", self.events_too_long.get()),
             ("events_lost", self.events_lost.get()),

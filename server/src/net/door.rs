@@ -36,7 +36,7 @@ pub(super) enum Entry {
         took_over: bool,
     },
     /// Somebody who watches.
-    Watch(Watch),
+    Watch { watch: Watch, name: String },
 }
 
 /// Why somebody stays out.
@@ -70,7 +70,8 @@ impl From<TokenError> for Refusal {
 /// What an operator's kick came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    pub(crate) client: ClientId,
+    /// The slot; `None` for one who watched.
+    pub(crate) client: Option<ClientId>,
     pub(crate) name: String,
     /// The name stays out, too.
     pub(crate) barred: bool,
@@ -129,7 +130,8 @@ impl Door {
                     return Err(Refusal::new(CloseReason::ServerFull, text));
                 }
                 self.spectators += 1;
-                Entry::Watch(watch)
+                let name = name.to_owned();
+                Entry::Watch { watch, name }
             }
             None => {
                 let Some(sitting) = self.seats.sit(name, secret) else {
@@ -179,15 +181,22 @@ impl Door {
     /// Makes a client leave, here or away, and keeps its name out. `None` where there is none.
     pub(super) fn evict(&mut self, client: ClientId) -> Option<Evicted> {
         let name = self.seats.evict(client)?;
-        let barred = self.barred.contains(&name) || self.barred.len() < BARRED_MAX;
-        if barred {
-            self.barred.insert(name.clone());
-        }
+        let barred = self.bar(&name);
+        let client = Some(client);
         Some(Evicted {
             client,
             name,
             barred,
         })
+    }
+
+    /// Keeps a name out, unless too many are kept out already; says whether it does.
+    pub(super) fn bar(&mut self, name: &str) -> bool {
+        let barred = self.barred.contains(name) || self.barred.len() < BARRED_MAX;
+        if barred {
+            self.barred.insert(name.to_owned());
+        }
+        barred
     }
 
     /// Who is called so, here or away.
@@ -262,10 +271,11 @@ mod tests {
             watch: Some(Watch::Anyone),
             ..hello("Eve")
         };
-        assert_eq!(
-            door.admit(&watching, secret(2), AT),
-            Ok(Entry::Watch(Watch::Anyone))
-        );
+        let entry = Entry::Watch {
+            watch: Watch::Anyone,
+            name: "Eve".to_owned(),
+        };
+        assert_eq!(door.admit(&watching, secret(2), AT), Ok(entry));
         assert_eq!(refused(&mut door, &watching), CloseReason::ServerFull);
         door.stop_watching();
         assert!(

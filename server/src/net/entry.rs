@@ -91,7 +91,7 @@ impl Network {
         entry: Entry,
         secret: ReconnectSecret,
         connection: Connection,
-        mut session: ServerSession,
+        session: ServerSession,
     ) -> (PlayerKey, Arc<Player>) {
         let grace_s = u32::try_from(self.reconnect_grace.as_secs()).unwrap_or(u32::MAX);
         let mut welcome = Welcome {
@@ -100,47 +100,62 @@ impl Network {
             reconnect_grace_s: grace_s,
             ..self.welcome.clone()
         };
-        let sitting = match &entry {
-            Entry::Join { sitting, .. } => *sitting,
-            Entry::Return { sitting, took_over } => {
-                self.counters.returned.add(1);
-                if *took_over {
-                    self.counters.taken_over.add(1);
-                    let text = "the same client has come back on another connection";
-                    self.close_client(sitting.client, CloseReason::TakenOver, text);
-                }
-                welcome.resumed = true;
-                *sitting
-            }
-            Entry::Watch(watch) => {
-                welcome.spectator = true;
-                welcome.reconnect = None;
-                session.accept(&welcome);
-                self.counters.watched.add(1);
-                let player = Player::new(Role::Watches(*watch), connection, session);
-                let player = Arc::new(player);
-                return (self.spectators().insert(player.clone()), player);
-            }
-        };
-        let client = sitting.client;
-        welcome.client = client;
-        session.accept(&welcome);
-        let player = Arc::new(Player::new(Role::Plays(sitting), connection, session));
-        // The sender first: what the match says about the joining is for this client too.
-        let key = self.players().insert(player.clone());
-        let session = player.session.clone();
-        self.tell(match entry {
-            Entry::Join { name, .. } => {
+        match entry {
+            Entry::Join { sitting, name } => {
                 self.counters.joined.add(1);
-                RosterChange::Join {
+                let client = sitting.client;
+                welcome.client = client;
+                let entered = self.put_in(Role::Plays(sitting), &welcome, connection, session);
+                let session = entered.1.session.clone();
+                self.tell(RosterChange::Join {
                     client,
                     name,
                     session,
-                }
+                });
+                entered
             }
-            Entry::Return { .. } | Entry::Watch(_) => RosterChange::Return { client, session },
-        });
-        (key, player)
+            Entry::Return { sitting, took_over } => {
+                self.counters.returned.add(1);
+                let client = sitting.client;
+                if took_over {
+                    self.counters.taken_over.add(1);
+                    let text = "the same client has come back on another connection";
+                    self.close_client(client, CloseReason::TakenOver, text);
+                }
+                welcome.client = client;
+                welcome.resumed = true;
+                let entered = self.put_in(Role::Plays(sitting), &welcome, connection, session);
+                let session = entered.1.session.clone();
+                self.tell(RosterChange::Return { client, session });
+                entered
+            }
+            Entry::Watch { watch, name } => {
+                self.counters.watched.add(1);
+                welcome.spectator = true;
+                welcome.reconnect = None;
+                welcome.reconnect_grace_s = 0;
+                let role = Role::Watches { watch, name };
+                self.put_in(role, &welcome, connection, session)
+            }
+        }
+    }
+
+    /// Welcomes a client, and puts it before the sender's eyes. That has to come before the tick
+    /// thread hears of it: what the match says about a joining is for this client too.
+    fn put_in(
+        &self,
+        role: Role,
+        welcome: &Welcome,
+        connection: Connection,
+        mut session: ServerSession,
+    ) -> (PlayerKey, Arc<Player>) {
+        session.accept(welcome);
+        let player = Arc::new(Player::new(role, connection, session));
+        let mut table = match player.role {
+            Role::Plays(_) => self.players(),
+            Role::Watches { .. } => self.spectators(),
+        };
+        (table.insert(player.clone()), player)
     }
 
     /// Takes out a client whose connection has ended. Who may come back keeps the slot for a while;
@@ -148,8 +163,8 @@ impl Network {
     pub(super) fn leave(&self, key: PlayerKey, player: &Player, end: &ConnectionError) {
         let ending = Ending::of(end, player.closed_for());
         let mut door = self.door();
-        match player.role {
-            Role::Plays(sitting) => {
+        match &player.role {
+            &Role::Plays(sitting) => {
                 self.players().remove(key);
                 let client = sitting.client;
                 match door.part(sitting, ending == Ending::Lost, self.now()) {
@@ -168,7 +183,7 @@ impl Network {
                     }
                 }
             }
-            Role::Watches(_) => {
+            Role::Watches { .. } => {
                 self.spectators().remove(key);
                 door.stop_watching();
             }
@@ -195,11 +210,25 @@ impl Network {
                 continue;
             };
             self.counters.kicked.add(1);
-            self.counters.unbarred.add(u64::from(!evicted.barred));
             self.close_client(client, CloseReason::Kicked, text);
             self.tell(RosterChange::Leave { client });
             kicked.push(evicted);
         }
+        if let Whom::Name(called) = whom {
+            for spectator in self.spectators().values() {
+                if spectator.watches_as(called) {
+                    self.counters.spectators_kicked.add(1);
+                    spectator.close(CloseReason::Kicked, text);
+                    kicked.push(Evicted {
+                        client: None,
+                        name: called.clone(),
+                        barred: door.bar(called),
+                    });
+                }
+            }
+        }
+        let unbarred = kicked.iter().filter(|evicted| !evicted.barred).count();
+        self.counters.unbarred.add(unbarred as u64);
         kicked
     }
 

@@ -19,12 +19,12 @@ use crate::intake::SharedSession;
 const READ_BYTES: usize = 2048;
 
 /// What a client is in the match for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// It plays, in this slot.
     Plays(Sitting),
-    /// It watches.
-    Watches(Watch),
+    /// It watches somebody, and is called so.
+    Watches { watch: Watch, name: String },
 }
 
 /// A client in the match, or one who watches it.
@@ -44,9 +44,9 @@ pub(super) struct Player {
 
 impl Player {
     pub(super) fn new(role: Role, connection: Connection, session: ServerSession) -> Player {
-        let client = match role {
+        let client = match &role {
             Role::Plays(sitting) => sitting.client,
-            Role::Watches(_) => ClientId::default(),
+            Role::Watches { .. } => ClientId::default(),
         };
         Player {
             client,
@@ -65,10 +65,15 @@ impl Player {
 
     /// Whom one who watches wants to watch.
     pub(super) fn watch(&self) -> Watch {
-        match self.role {
-            Role::Watches(watch) => watch,
+        match &self.role {
+            Role::Watches { watch, .. } => *watch,
             Role::Plays(sitting) => Watch::Client(sitting.client),
         }
+    }
+
+    /// Whether it watches and is called so.
+    pub(super) fn watches_as(&self, called: &str) -> bool {
+        matches!(&self.role, Role::Watches { name, .. } if name == called)
     }
 
     pub(super) fn counters(&self) -> ServerCounters {
@@ -136,11 +141,11 @@ pub(super) async fn run(
         return;
     };
     drop(handshake);
-    let (role, address) = (player.role, player.connection.remote_address());
-    tracing::debug!(?role, %address, "in");
+    let address = player.connection.remote_address();
+    tracing::debug!(role = ?player.role, %address, "in");
     let end = play(&network, &player, write, read).await;
     network.leave(key, &player, &end);
-    tracing::debug!(?role, %end, "out");
+    tracing::debug!(role = ?player.role, %end, "out");
 }
 
 /// From the connection to the hello. It is `None` where the session has ended for what came instead.
