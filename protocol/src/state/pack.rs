@@ -68,11 +68,7 @@ pub struct Packed {
 impl FrameEncoder {
     /// Finds out what a client has in sight of the frame encoded last, and what presses to be told.
     pub fn look(&mut self, view: &mut ClientView) {
-        let eyes = match view.watched {
-            EntityId::NONE => self.own_entity(view.client),
-            watched => watched,
-        };
-        if let Some(slot) = self.slot_of(eyes) {
+        if let Some(slot) = self.slot_of(self.own_entity(view.client)) {
             view.viewpoint = Some(self.slots[slot as usize].position);
         }
         if view.known.len() < self.slots.len() {

@@ -22,14 +22,14 @@ pub enum FullReason {
     Asked,
     /// It has acknowledged nothing for a second.
     Silent,
+    /// It watches, and now somebody else.
+    Moved,
 }
 
 /// What the server remembers of a client's knowledge.
 #[derive(Debug)]
 pub struct ClientView {
     pub(super) client: ClientId,
-    /// Whom it looks at the match with, where that is not its own player.
-    pub(super) watched: EntityId,
     /// By slot of the frame.
     pub(super) known: Vec<Known>,
     /// Slots of what it has in sight.
@@ -107,7 +107,6 @@ impl ClientView {
     pub fn new(client: ClientId, bytes_per_s: u32) -> Self {
         Self {
             client,
-            watched: EntityId::NONE,
             known: Vec::new(),
             sight: Vec::new(),
             gone: Vec::new(),
@@ -129,9 +128,13 @@ impl ClientView {
         self.client
     }
 
-    /// Lets the client see the match with the eyes of an entity that is not its own.
-    pub fn watch(&mut self, entity: EntityId) {
-        self.watched = entity;
+    /// Lets one who watches see what another client does, from now on.
+    pub fn see_through(&mut self, client: ClientId) {
+        if client != self.client {
+            self.client = client;
+            self.viewpoint = None;
+            self.begin_anew(FullReason::Moved);
+        }
     }
 
     /// Changes how many bytes a second it may be sent, as the path allows.

@@ -15,6 +15,7 @@ use tessera_python::Event;
 
 use super::Network;
 use super::session::Player;
+use super::spectate::Gallery;
 use crate::clock;
 use crate::error::Error;
 use crate::handover::{Handover, Publication};
@@ -40,7 +41,8 @@ pub(crate) struct SendRecord {
     encode: Durations,
     /// Mean bits of a datagram's records; a bit counts as a microsecond.
     bits_per_entity: Durations,
-    full: [u64; 3],
+    /// By reason.
+    full: [u64; 4],
 }
 
 /// What one tick's sending cost.
@@ -59,7 +61,7 @@ impl SendRecord {
             interest: Durations::new(),
             encode: Durations::new(),
             bits_per_entity: Durations::new(),
-            full: [0; 3],
+            full: [0; 4],
         }
     }
 
@@ -86,6 +88,7 @@ impl SendRecord {
             (FullReason::Joined, "joined"),
             (FullReason::Asked, "asked"),
             (FullReason::Silent, "silent"),
+            (FullReason::Moved, "moved"),
         ];
         let full = reasons.map(|(reason, name)| (name, self.full[reason as usize]));
         Wire {
@@ -106,9 +109,11 @@ pub(crate) fn spawn(
     let encoder = FrameEncoder::new(&welcome.field_table, welcome.tick_hz, network.state);
     // The zones have loaded the same table, and the loader checks it.
     let encoder = encoder.expect("a table that was loaded is sound");
+    let gallery = network.gallery();
     let mut sender = Sender {
         network,
         encoder,
+        gallery,
         players: Vec::new(),
         packed: Vec::new(),
     };
@@ -123,6 +128,7 @@ pub(crate) fn spawn(
 struct Sender {
     network: Arc<Network>,
     encoder: FrameEncoder,
+    gallery: Gallery,
     /// Scratch: who is in.
     players: Vec<Arc<Player>>,
     /// Scratch: what each was sent.
@@ -136,7 +142,7 @@ impl Sender {
         counters.states_superseded.add(publication.superseded);
         counters.events_lost.add(publication.events_lost);
         for client in &publication.left {
-            self.network.slots().release(*client);
+            self.network.door().release(*client);
         }
         self.players.clear();
         self.players
@@ -161,6 +167,7 @@ impl Sender {
         }
         self.players = players;
         self.players.clear();
+        self.gallery.show(&self.network, &publication);
         sent.took_ns = clock::now_ns() - began_ns;
         self.network
             .sent
@@ -183,12 +190,7 @@ impl Sender {
         sent.interest_ns += looked_ns - began_ns;
         sent.encode_ns += clock::now_ns() - looked_ns;
         self.packed.push(packed);
-        // A connection that has ended is its task's business.
-        if let Err(error) = player.connection.send_datagram(datagram)
-            && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
-        {
-            self.network.counters.datagrams_unsent.add(1);
-        }
+        player.send_state(&self.network, datagram);
         // Not all clients in one tick.
         if (sent.tick.0 + u32::from(player.client.0)).is_multiple_of(PATH_LOOK_TICKS) {
             view.set_rate(self.network.rate_of(&player.connection));
