@@ -143,7 +143,8 @@ fn name_of(reason: &ConnectionError) -> String {
         ConnectionError::ApplicationClosed(close) => {
             let code = u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX);
             let reason = match CloseReason::from_code(code) {
-                CloseReason::Left => "left",
+                // The code of an end without a reason: the server let the connection go.
+                CloseReason::Left => "let go without a word",
                 CloseReason::ProtocolMismatch => "another protocol",
                 CloseReason::ServerFull => "server full",
                 CloseReason::Draining => "server stopping",
