@@ -14,6 +14,9 @@ use crate::args::Scenario;
 /// How many of the slowest clients are listed by name.
 const OUTLIERS: usize = 8;
 
+/// As many cards have room beside each other.
+const CARDS_IN_A_ROW_MAX: usize = 7;
+
 /// What the template reads. Text is escaped there; what is drawn is SVG already.
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -23,6 +26,8 @@ struct Page<'a> {
     length: String,
     ticks_run: String,
     cards: Vec<Card>,
+    /// Cards in a row of a wide window.
+    columns: usize,
     met: usize,
     overhead: String,
     command: &'a str,
@@ -97,6 +102,7 @@ pub fn render(report: &Report) -> String {
         length: format::significant(json.run.duration_s),
         ticks_run: format::count(json.tick.run),
         met: cards.iter().filter(|c| c.verdict.met).count(),
+        columns: columns(cards.len()),
         cards,
         overhead: overhead(json),
         command: &detail.conditions.command,
@@ -169,6 +175,12 @@ pub fn render(report: &Report) -> String {
     };
     page.render()
         .expect("the template calls nothing that can fail")
+}
+
+/// How many cards stand in a row, so that the last row isn't much shorter than the others.
+fn columns(cards: usize) -> usize {
+    let rows = cards.div_ceil(CARDS_IN_A_ROW_MAX).max(1);
+    cards.div_ceil(rows).max(1)
 }
 
 fn card(verdict: Verdict) -> Card {
@@ -374,4 +386,15 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
         ("bots took", share(c.bots_cpu_s)),
         ("priority of the bots", format!("nice +{}", c.bots_nice)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn rows_of_cards_are_about_equally_long() {
+        let rows = [0, 1, 7, 8, 9, 11, 14, 15].map(columns);
+        assert_eq!(rows, [1, 1, 7, 4, 5, 6, 7, 5]);
+    }
 }

@@ -44,7 +44,11 @@ pub fn client_datagram(bytes: &[u8]) {
             continue;
         };
         assert_eq!((command.tick, command.entity), (tick, sample::OWN));
-        assert_eq!(command.validate(), Ok(command), "nothing is left to put right");
+        assert_eq!(
+            command.validate(),
+            Ok(command),
+            "nothing is left to put right"
+        );
         assert!(command.move_x.hypot(command.move_z) <= 1.0 + 1e-6);
     }
 }

@@ -15,7 +15,9 @@ fn files(target: Target) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = folder.join(target.name);
     let entries = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}; make_corpus writes it", folder.display()));
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     paths.sort();
     paths
         .into_iter()
@@ -29,7 +31,11 @@ fn the_corpus_is_small_and_no_target_lacks_one() {
         let files = files(target);
         assert!(files.len() >= valid(target.name).len(), "{}", target.name);
         for (path, bytes) in files {
-            assert!(bytes.len() <= FILE_LEN_MAX, "{} is too long", path.display());
+            assert!(
+                bytes.len() <= FILE_LEN_MAX,
+                "{} is too long",
+                path.display()
+            );
         }
     }
 }

@@ -21,7 +21,11 @@ fn main() -> io::Result<()> {
         let folder = root.join(target.name);
         fs::create_dir_all(&folder)?;
         for (name, bytes) in valid(target.name) {
-            assert!(bytes.len() < FILE_LEN_MAX, "{}/{name} is too long", target.name);
+            assert!(
+                bytes.len() < FILE_LEN_MAX,
+                "{}/{name} is too long",
+                target.name
+            );
             fs::write(folder.join(name), &bytes)?;
             for number in 1..=SPOILED {
                 let file = folder.join(format!("{name}-spoiled-{number}"));
