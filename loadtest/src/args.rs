@@ -35,13 +35,7 @@ const CROWD_MODE: &str = "crowd";
 #[command(version, about, long_about)]
 pub struct Args {
     /// What the bots do
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        hide_default_value = false,
-        value_name = "SCENARIO"
-    )]
+    #[arg(long, value_enum, default_value_t, value_name = "SCENARIO")]
     pub scenario: Scenario,
     /// Bots that join
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
@@ -58,7 +52,7 @@ pub struct Args {
     /// Ticks a second of the started server
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128), value_name = "HZ")]
     pub tick_hz: u32,
-    /// Seed of the match and of the bots
+    /// Seed of the match, of the bots, of the simulated network and of the hostile clients
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub seed: u64,
     /// Game mode of the started server [default: the server's]
@@ -83,12 +77,12 @@ pub struct Args {
     /// UDP sockets that the bots share
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
     pub sockets: u16,
-    /// The network to simulate
-    #[command(flatten)]
-    pub network: NetworkArgs,
     /// Exit with 1 when a target is missed
     #[arg(long)]
     pub strict: bool,
+    /// The network to simulate; last, since what follows would stand under its heading
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// The network to simulate between each bot and the server. Without any of these there is none.

@@ -131,7 +131,7 @@ fn wild(tick: Tick, entity: EntityId) -> Command {
         move_z: -1.0,
         yaw: 1e9,
         pitch: -1e9,
-        buttons: u16::MAX & !buttons::FIRE,
+        buttons: !buttons::FIRE,
         slot: u8::MAX,
     }
 }

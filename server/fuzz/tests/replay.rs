@@ -6,7 +6,7 @@ use tessera_fuzz::corpus::{Dice, FILE_LEN_MAX, spoiled, valid};
 use tessera_fuzz::{TARGETS, Target};
 
 /// Spoiled forms of each file. libFuzzer tries millions; these are a few seconds of it, the same in every run.
-const SPOILED: usize = 300;
+const SPOILED: usize = 1_000;
 /// Things wrong at once with the most spoiled of them.
 const FAULTS_MAX: usize = 4;
 
