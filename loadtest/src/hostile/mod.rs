@@ -1,7 +1,7 @@
 //! Clients that mean harm, beside the honest ones: what a server on the open internet meets.
 //!
-//! One file for each sort of harm, each a [`Behaviour`]; [`peer`] is a QUIC connection in their hands, and [`storm`] runs
-//! them all on one thread. All of it follows from the run's seed, is bounded in rate and number, aims at a loopback
+//! One file for each sort of harm, each a `Behaviour`; `peer` is a QUIC connection in their hands, and `storm` runs them
+//! all on one thread. All of it follows from the run's seed, is bounded in rate and number, aims at a loopback
 //! address only, and ends by itself.
 
 mod commands;
