@@ -2,8 +2,31 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::hostile;
+use crate::network::Impairment;
+
+/// What the bots do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scenario {
+    /// A match as people play it: walk, fight, pick up, with the server's mode
+    #[default]
+    Match,
+    /// All in one place, in sight of each other and always moving; the mode is `crowd` unless another is given
+    Crowd,
+    /// The match, and hostile clients beside the honest ones
+    Hostile,
+}
+
+/// Most clients of a server.
+const PLAYERS_MAX: u16 = 500;
+/// The mode in which all clients stand in one place.
+const CROWD_MODE: &str = "crowd";
 
 /// Plays a match with many bots over QUIC and reports how the server bore it.
 ///
@@ -11,6 +34,9 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about)]
 pub struct Args {
+    /// What the bots do
+    #[arg(long, value_enum, default_value_t, value_name = "SCENARIO")]
+    pub scenario: Scenario,
     /// Bots that join
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
     pub players: u16,
@@ -26,7 +52,7 @@ pub struct Args {
     /// Ticks a second of the started server
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128), value_name = "HZ")]
     pub tick_hz: u32,
-    /// Seed of the match and of the bots
+    /// Seed of the match, of the bots, of the simulated network and of the hostile clients
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub seed: u64,
     /// Game mode of the started server [default: the server's]
@@ -54,6 +80,63 @@ pub struct Args {
     /// Exit with 1 when a target is missed
     #[arg(long)]
     pub strict: bool,
+    /// The network to simulate; last, since what follows would stand under its heading
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// The network to simulate between each bot and the server. Without any of these there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "Simulated network, for each bot and both directions")]
+pub struct NetworkArgs {
+    /// Round trip; half of it each way
+    #[arg(long = "rtt", value_parser = milliseconds, value_name = "MS")]
+    pub rtt_ms: Option<f64>,
+    /// Each way takes half of the round trip ± this, drawn for each datagram; their order stays
+    #[arg(long = "jitter", value_parser = milliseconds, value_name = "MS")]
+    pub jitter_ms: Option<f64>,
+    /// Share of datagrams that are lost
+    #[arg(long = "loss", value_parser = percent, value_name = "PERCENT")]
+    pub loss_percent: Option<f64>,
+    /// Share of datagrams that later ones overtake
+    #[arg(long = "reorder", value_parser = percent, value_name = "PERCENT")]
+    pub reorder_percent: Option<f64>,
+    /// Most that passes; up to 100 ms of it wait, the rest is dropped
+    #[arg(long = "rate", value_parser = rate, value_name = "KBIT")]
+    pub rate_kbit: Option<f64>,
+}
+
+impl NetworkArgs {
+    /// The network, if there is any to simulate.
+    pub fn impairment(&self) -> Option<Impairment> {
+        let seconds = |ms: Option<f64>| Duration::from_secs_f64(ms.unwrap_or(0.0) / 1e3);
+        (*self != NetworkArgs::default()).then(|| Impairment {
+            delay: seconds(self.rtt_ms) / 2,
+            jitter: seconds(self.jitter_ms),
+            loss: self.loss_percent.unwrap_or(0.0) / 100.0,
+            reorder: self.reorder_percent.unwrap_or(0.0) / 100.0,
+            bytes_per_s: self.rate_kbit.map(|kbit| kbit * 1e3 / 8.0),
+        })
+    }
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=2_000.0, "milliseconds, 0 to 2000")
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=90.0, "percent, 0 to 90")
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    within(text, 16.0..=1e6, "kbit/s, 16 to 1000000")
+}
+
+fn within(text: &str, range: std::ops::RangeInclusive<f64>, expected: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(format!("expected {expected}")),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -72,6 +155,49 @@ fn positive_seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
+    /// Looks at what can only be judged together.
+    ///
+    /// # Errors
+    /// What can't be combined, and how to put it right.
+    pub fn check(&self) -> Result<(), String> {
+        let network = &self.network;
+        let (rtt_ms, jitter_ms) = (network.rtt_ms, network.jitter_ms.unwrap_or(0.0));
+        let half_ms = rtt_ms.unwrap_or(0.0) / 2.0;
+        if jitter_ms > half_ms {
+            return Err(format!(
+                "--jitter {jitter_ms} is more than each way takes: give --rtt {} or more",
+                jitter_ms * 2.0
+            ));
+        }
+        if self.scenario != Scenario::Hostile {
+            return Ok(());
+        }
+        if !self.is_local() {
+            return Err("--scenario hostile attacks a server on this machine only: \
+                give --server a loopback address, or leave it out"
+                .into());
+        }
+        let room = PLAYERS_MAX - hostile::PLAYERS_MAX;
+        if self.players > room {
+            return Err(format!(
+                "--scenario hostile needs {} of the server's {PLAYERS_MAX} places: give --players {room} or less",
+                hostile::PLAYERS_MAX
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the server runs on this machine.
+    pub fn is_local(&self) -> bool {
+        self.server.is_none_or(|address| address.ip().is_loopback())
+    }
+
+    /// The mode of the started server, if it isn't the server's own.
+    fn mode(&self) -> Option<&str> {
+        let of_scenario = (self.scenario == Scenario::Crowd).then_some(CROWD_MODE);
+        self.mode.as_deref().or(of_scenario)
+    }
+
     /// The command line of the server to start, without the program's name.
     pub fn server_args(&self) -> Vec<String> {
         let mut args: Vec<String> = [
@@ -85,13 +211,17 @@ impl Args {
         .map(str::to_owned)
         .into();
         let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
-        flag("--players", self.players.to_string());
+        let hostile = match self.scenario {
+            Scenario::Hostile => hostile::PLAYERS_MAX,
+            Scenario::Match | Scenario::Crowd => 0,
+        };
+        flag("--players", (self.players + hostile).to_string());
         flag("--zones", self.zones.to_string());
         flag("--tick-hz", self.tick_hz.to_string());
         flag("--seed", self.seed.to_string());
-        self.mode
+        self.mode()
             .iter()
-            .for_each(|mode| flag("--mode", mode.clone()));
+            .for_each(|mode| flag("--mode", (*mode).to_owned()));
         self.map.iter().for_each(|map| flag("--map", map.clone()));
         self.options
             .iter()
@@ -148,6 +278,42 @@ mod tests {
     }
 
     #[test]
+    fn each_scenario_asks_for_its_server() {
+        let line = |text: &str| parse(text).expect("valid").server_args().join(" ");
+        assert!(line("--scenario crowd").contains("--mode crowd"));
+        assert!(line("--scenario crowd --mode royale").contains("--mode royale"));
+        assert!(!line("").contains("--mode"));
+        assert!(line("--scenario hostile --players 10").contains("--players 26"));
+    }
+
+    #[test]
+    fn a_network_is_simulated_only_when_asked_for() {
+        let network = |text: &str| parse(text).expect("valid").network.impairment();
+        assert_eq!(network(""), None);
+        let bad = network("--rtt 100 --jitter 20 --loss 5 --rate 800").expect("one");
+        assert_eq!(bad.delay, Duration::from_millis(50), "half of it each way");
+        assert_eq!(bad.jitter, Duration::from_millis(20));
+        assert!((bad.loss - 0.05).abs() < 1e-12 && bad.reorder == 0.0);
+        assert_eq!(bad.bytes_per_s, Some(100_000.0));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_with_what_to_do() {
+        let refused = |text: &str| parse(text).expect("valid alone").check().err();
+        assert_eq!(refused("--rtt 40 --jitter 20"), None);
+        let why = refused("--rtt 30 --jitter 20").expect("refused");
+        assert!(why.contains("--rtt 40 or more"), "{why}");
+        let why = refused("--scenario hostile --server 10.0.0.1:1 --ops 10.0.0.1:2");
+        assert!(why.is_some_and(|why| why.contains("loopback")));
+        assert_eq!(
+            refused("--scenario hostile --server 127.0.0.1:1 --ops 127.0.0.1:2"),
+            None
+        );
+        let why = refused("--scenario hostile --players 500").expect("refused");
+        assert!(why.contains("--players 484 or less"), "{why}");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
             "--players 0",
@@ -156,6 +322,11 @@ mod tests {
             "--tick-hz 1",
             "--server 127.0.0.1:1",
             "--ops 127.0.0.1:1",
+            "--loss 95",
+            "--rtt -1",
+            "--jitter nan",
+            "--rate 1",
+            "--scenario brawl",
             "--server 127.0.0.1:1 --ops 127.0.0.1:2 --zones 2",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod assemble;
 pub mod bot;
 pub mod conditions;
+pub mod hostile;
 pub mod measure;
+pub mod network;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use loadtest::args::Args;
 use loadtest::report::targets;
 use loadtest::server::{HIDDEN_COMMAND, become_server};
@@ -15,6 +16,11 @@ fn main() -> ExitCode {
         return become_server(given.skip(1));
     }
     let args = Args::parse();
+    if let Err(why) = args.check() {
+        Args::command()
+            .error(ErrorKind::ArgumentConflict, why)
+            .exit();
+    }
     match loadtest::run::run(&args) {
         Ok((report, written)) => {
             let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -1,21 +1,23 @@
 //! One run from start to report.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::args::Args;
-use crate::bot::ages;
-use crate::bot::fleet::{Fleet, News, Outcome, Plan};
-use crate::bot::meter::bandwidth;
+use crate::args::{Args, Scenario};
+use crate::assemble::{Measured, assemble, grown};
+use crate::bot::fleet::{Fleet, News, Plan};
 use crate::conditions;
+use crate::hostile::Storm;
+use crate::network::Relay;
 use crate::progress::Progress;
-use crate::report::detail::{Conditions, Detail};
-use crate::report::schema::{ClientsReport, ReportJson, Run, SCHEMA};
+use crate::report::detail::Conditions;
+use crate::report::schema::HostileReport;
 use crate::report::{Report, Written};
-use crate::server::{Ops, OpsReport, ServerProcess, Timetable};
+use crate::server::{Ops, ServerProcess};
 
 /// By how much the bots step back behind the server, in steps of `nice`: a player's machine isn't the server's, and here
 /// they share cores.
@@ -24,6 +26,8 @@ const BOTS_NICE: i32 = 5;
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the run looks whether everybody is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Hostile clients end by themselves this long after the run should have ended.
+const STORM_GRACE: Duration = Duration::from_secs(10);
 /// The server's log, beside the report.
 const SERVER_LOG: &str = "server.log";
 
@@ -38,6 +42,8 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let progress = Progress::new(Duration::from_secs_f64(args.duration));
 
     let mut server = Server::get(args, &progress)?;
+    // Before this process steps back: what the network adds must come from the simulation, not from waiting for a core.
+    let relay = relay(args, server.listen)?;
     // The server's process has been started: only this one steps back.
     let bots_nice = conditions::lower_priority(BOTS_NICE);
     let ops = Ops(server.ops);
@@ -45,12 +51,15 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     ops.report()?;
     let plan = Plan {
         server: server.listen,
+        doors: relay.as_ref().map_or_else(Vec::new, |r| r.doors().into()),
+        scenario: args.scenario,
         players: args.players.into(),
         seed: args.seed,
         sockets: args.sockets.into(),
     };
     let fleet = Fleet::start(plan)?;
     join(&fleet, args, &mut server, &progress)?;
+    let attack = Attack::begin(args, &server, &progress)?;
     watch(
         &fleet,
         Duration::from_secs_f64(args.warmup),
@@ -60,6 +69,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
 
     let began = conditions::now_utc();
     ops.reset()?;
+    let relayed_before = relay.as_ref().map(Relay::ask).transpose()?;
     let cpu_before = conditions::process_cpu_s();
     let stolen_before = conditions::stolen_cpu_s();
     fleet.begin_window()?;
@@ -74,6 +84,8 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     fleet.end_window()?;
     let bots_cpu_s = conditions::process_cpu_s() - cpu_before;
     let stolen_cpu_s = conditions::stolen_cpu_s() - stolen_before;
+    let relayed = relay.as_ref().map(Relay::ask).transpose()?;
+    let hostile = attack.map(|attack| attack.end(ops)).transpose()?;
     let told = ops.report()?;
     let outcome = fleet.leave()?;
     server.release(&progress);
@@ -87,26 +99,56 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         bots_nice,
         stolen_cpu_s,
         load_before,
-        local_server: args.server.is_none_or(|address| address.ip().is_loopback()),
+        local_server: args.is_local(),
     };
-    let report = assemble(args, told, outcome, conditions);
+    let measured = Measured {
+        told,
+        outcome,
+        relayed: relayed.map(|after| after.since(&relayed_before.unwrap_or_default())),
+        hostile,
+        conditions,
+    };
+    let report = assemble(args, measured);
     let written = report.write(&args.out)?;
     Ok((report, written))
 }
 
-/// When the server's ticks were due, if that can be compared with the bots' times: on one machine it can.
-fn timetable(args: &Args, told: &OpsReport) -> Option<Timetable> {
-    let local = is_local(args);
-    let clock = told.clock.filter(|_| local)?;
-    Some(Timetable::new(
-        clock,
-        told.run.tick_hz,
-        told.ticks.skips.clone(),
-    ))
+/// The network to simulate, if there is one.
+fn relay(args: &Args, server: SocketAddr) -> Result<Option<Relay>> {
+    let impairment = args.network.impairment();
+    let start = |impairment| Relay::start(server, args.players.into(), impairment, args.seed);
+    impairment.map(start).transpose()
 }
 
-fn is_local(args: &Args) -> bool {
-    args.server.is_none_or(|address| address.ip().is_loopback())
+/// Hostile clients, and what the server had counted before them.
+struct Attack {
+    storm: Storm,
+    before: BTreeMap<String, u64>,
+}
+
+impl Attack {
+    /// Begins it if the scenario has one: when the honest bots are in, as the question is what it does to them.
+    fn begin(args: &Args, server: &Server, progress: &Progress) -> Result<Option<Attack>> {
+        if args.scenario != Scenario::Hostile {
+            return Ok(None);
+        }
+        progress.say("hostile clients begin …");
+        let before = Ops(server.ops).report()?.counters;
+        let time = Duration::from_secs_f64(args.warmup + args.duration) + STORM_GRACE;
+        let storm = Storm::start(server.listen, args.seed, time)?;
+        Ok(Some(Attack { storm, before }))
+    }
+
+    fn end(self, ops: Ops) -> Result<HostileReport> {
+        // What has been thrown is counted when the hostile clients have left.
+        let harm = self.storm.end()?;
+        let after = ops.report()?.counters;
+        Ok(HostileReport {
+            thrown: harm.thrown,
+            ended: harm.ended,
+            counted: grown(&self.before, &after),
+        })
+    }
 }
 
 /// The server of the run: one of our own, or somebody's.
@@ -200,55 +242,4 @@ fn watch(
             second(&told);
         }
     }
-}
-
-/// Puts the server's figures and the bots' together.
-fn assemble(args: &Args, told: OpsReport, mut outcome: Outcome, conditions: Conditions) -> Report {
-    if let Some(timetable) = timetable(args, &told) {
-        ages::settle(&mut outcome, &timetable);
-    }
-    let (down, up) = bandwidth(&outcome.clients);
-    let run = Run {
-        players: args.players.into(),
-        // A remote server's seed is its own; the bots' is ours in any case.
-        seed: if args.server.is_none() {
-            args.seed
-        } else {
-            told.run.seed
-        },
-        ..told.run
-    };
-    let mut counters = told.counters;
-    counters.extend(outcome.counters);
-    let json = ReportJson {
-        schema: SCHEMA,
-        run,
-        tick: told.tick,
-        zones: told.zones,
-        clients: ClientsReport {
-            joined: outcome.joined,
-            dropped: outcome.dropped,
-            snapshot_age_us: outcome.totals.age.percentiles(),
-            input_ack_us: outcome.totals.ack.percentiles(),
-            bytes_down_per_s: down,
-            bytes_up_per_s: up,
-        },
-        server: told.server,
-    };
-    let detail = Detail {
-        ticks: told.ticks,
-        seconds: told.series,
-        snapshot_age: outcome.totals.age.buckets(),
-        input_ack: outcome.totals.ack.buckets(),
-        client_seconds: outcome.totals.seconds,
-        clients: outcome.clients,
-        deeds: outcome.deeds,
-        counters,
-        hook_errors: told.hook_errors,
-        conditions,
-        ..Detail::default()
-    };
-    let mut report = Report { json, detail };
-    report.detail.derive_from_ticks(report.json.run.tick_hz);
-    report
 }

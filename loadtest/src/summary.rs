@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::report::format::{self, micros};
 use crate::report::schema::Percentiles;
+use crate::report::sections::network_in_words;
 use crate::report::targets::{self, Verdict};
 use crate::report::{Report, Written};
 
@@ -52,12 +53,18 @@ pub fn summary(report: &Report, written: &Written, style: Style) -> String {
         run.mode,
         run.map
     );
-    let _ = writeln!(out, "\n{}\n", style.bold(&title));
+    let _ = writeln!(out, "\n{}", style.bold(&title));
+    if let Some(network) = &report.json.network {
+        let words = format!("  over a network of {}", network_in_words(network));
+        let _ = writeln!(out, "{}", style.dim(&words));
+    }
+    out.push('\n');
     for verdict in &verdicts {
         let _ = writeln!(out, "  {}", verdict_line(verdict, style));
     }
     distributions(&mut out, report, style);
     zones(&mut out, report, style);
+    hostile(&mut out, report, style);
     notable(&mut out, report, style);
     let outcome = format!("{met} of {} targets met", verdicts.len());
     let _ = writeln!(
@@ -115,6 +122,19 @@ fn distributions(out: &mut String, report: &Report, style: Style) {
     row("input ack", &json.clients.input_ack_us, micros);
     row("down per s", &json.clients.bytes_down_per_s, format::bytes);
     row("up per s", &json.clients.bytes_up_per_s, format::bytes);
+    if !json.clients.correction_cm.is_empty() {
+        let um = json.clients.correction_cm.scaled(1e4);
+        row("correction", &um, format::micrometres);
+    }
+    if !json.clients.interpolation_ms.is_empty() {
+        let us = json.clients.interpolation_ms.scaled(1e3);
+        row("interpolation", &us, micros);
+    }
+    if let Some(wire) = &json.wire {
+        row("interest", &wire.interest_us, micros);
+        row("encoding", &wire.encode_us, micros);
+        row("bits an entity", &wire.bits_per_entity, format::significant);
+    }
 }
 
 fn zones(out: &mut String, report: &Report, style: Style) {
@@ -139,6 +159,36 @@ fn zones(out: &mut String, report: &Report, style: Style) {
     }
 }
 
+/// What hostile clients threw, beside what the server counted meanwhile.
+fn hostile(out: &mut String, report: &Report, style: Style) {
+    let Some(hostile) = &report.json.hostile else {
+        return;
+    };
+    let (left, right) = (
+        "thrown by hostile clients",
+        "counted by the server meanwhile",
+    );
+    let head = format!("{left:<38}{:>9}    {right:<30}{:>9}", "", "");
+    let _ = writeln!(out, "\n  {}", style.dim(head.trim_end()));
+    let ended = hostile.ended.iter();
+    let ended = ended.map(|(why, n)| (format!("ended: {why}"), *n));
+    let counted = hostile.counted.iter();
+    let counted = counted.map(|(name, n)| (name.replace('_', " "), *n));
+    let mut right = ended.chain(counted);
+    let mut left = hostile.thrown.iter();
+    loop {
+        let (thrown, told) = (left.next(), right.next());
+        if thrown.is_none() && told.is_none() {
+            return;
+        }
+        let cell =
+            |name: &str, count: u64, width| format!("{name:<width$}{:>9}", format::count(count));
+        let thrown = thrown.map_or_else(|| " ".repeat(47), |(what, n)| cell(what, *n, 38));
+        let told = told.map_or_else(String::new, |(what, n)| cell(&what, n, 38));
+        let _ = writeln!(out, "  {}", format!("{thrown}    {told}").trim_end());
+    }
+}
+
 /// What a reader should know beside the targets: how the cores were shared, and what went wrong.
 fn notable(out: &mut String, report: &Report, style: Style) {
     let (json, detail) = (&report.json, &report.detail);
@@ -153,6 +203,15 @@ fn notable(out: &mut String, report: &Report, style: Style) {
         json.run.cores,
         detail.conditions.load_before
     );
+    if let Some(share) = json.clients.applied_share() {
+        let _ = writeln!(
+            out,
+            "  {} of {} commands applied; the stalest moving entity was {} ticks behind",
+            format::share(share),
+            format::count(json.clients.commands_sent),
+            json.clients.staleness_ticks_max
+        );
+    }
     if let Some(warning) = detail.conditions.warning(&json.run) {
         let _ = writeln!(out, "  {}", style.paint("33", &warning));
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use loadtest::args::Scenario;
 use loadtest::report::schema::ReportJson;
 
 /// Far more than any of these runs takes, so that a hang fails the test rather than the test runner.
@@ -38,13 +39,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-#[test]
-fn three_bots_play_for_two_seconds() {
-    let out = folder("three_bots");
-    let output = loadtest(&format!(
-        "--players 3 --duration 2 --warmup 1 --zones 2 --seed 5 --out {}",
-        out.display()
-    ));
+/// Runs it with a server of its own; gives the report, and all that was said, for messages.
+fn report_of(name: &str, args: &str) -> (ReportJson, String) {
+    let out = folder(name);
+    let output = loadtest(&format!("{args} --zones 2 --out {}", out.display()));
     let log = std::fs::read_to_string(out.join("server.log")).unwrap_or_default();
     let said = format!(
         "{}\n{}\nserver: {log}",
@@ -53,7 +51,13 @@ fn three_bots_play_for_two_seconds() {
     );
     assert!(output.status.success(), "{said}");
     let json = std::fs::read_to_string(out.join("report.json")).expect("report.json is written");
-    let report: ReportJson = serde_json::from_str(&json).expect("report.json is a report");
+    let report = serde_json::from_str(&json).expect("report.json is a report");
+    (report, said)
+}
+
+#[test]
+fn three_bots_play_for_two_seconds() {
+    let (report, said) = report_of("three_bots", "--players 3 --duration 2 --warmup 1 --seed 5");
     assert_eq!(
         (report.clients.joined, report.clients.dropped),
         (3, 0),
@@ -79,8 +83,69 @@ fn three_bots_play_for_two_seconds() {
         report.clients.bytes_down_per_s.p50 > 0.0 && report.clients.bytes_up_per_s.p50 > 0.0,
         "{said}"
     );
-    assert!(out.join("index.html").is_file());
-    assert!(text(&output.stdout).contains("players joined"), "{said}");
+    assert!(report.clients.commands_sent > 0, "{said}");
+    assert!(folder("three_bots").join("index.html").is_file());
+    assert!(said.contains("players joined"), "{said}");
+}
+
+#[test]
+fn a_bad_network_is_simulated_and_told() {
+    let args = "--players 3 --duration 2 --warmup 2 --rtt 60 --loss 10";
+    let (report, said) = report_of("bad_network", args);
+    assert_eq!(report.clients.dropped, 0, "{said}");
+    let network = report.network.expect("a network was asked for");
+    assert_eq!((network.rtt_ms, network.loss_percent), (60.0, 10.0));
+    assert!(network.up.lost > 0 && network.down.lost > 0, "{said}");
+    assert_eq!((network.up.reordered, network.down.reordered), (0, 0));
+    // Nothing is faster than the network; how much slower is not for a test to say.
+    let clients = &report.clients;
+    assert!(clients.snapshot_age_us.p50 >= 30_000.0, "{said}");
+    assert!(clients.input_ack_us.p50 >= 60_000.0, "{said}");
+    assert!(said.contains("60 ms there and back, 10 % lost"), "{said}");
+}
+
+#[test]
+fn a_crowd_walks_in_a_mode_of_its_own() {
+    let args = "--scenario crowd --players 4 --duration 1 --warmup 1";
+    let (report, said) = report_of("crowd", args);
+    assert_eq!(
+        (report.run.mode.as_str(), report.run.scenario),
+        ("crowd", Scenario::Crowd)
+    );
+    assert_eq!(
+        (report.clients.joined, report.clients.dropped),
+        (4, 0),
+        "{said}"
+    );
+    assert!(report.clients.commands_applied > 0, "{said}");
+}
+
+#[test]
+fn hostile_clients_are_told_off_and_honest_ones_stay() {
+    let args = "--scenario hostile --players 3 --duration 3 --warmup 1 --seed 5";
+    let (report, said) = report_of("hostile", args);
+    assert_eq!(
+        (report.clients.joined, report.clients.dropped),
+        (3, 0),
+        "{said}"
+    );
+    let hostile = report.hostile.expect("there were hostile clients");
+    let ended = |why: &str| hostile.ended.get(why).copied().unwrap_or(0);
+    assert!(ended("bad name") > 0, "{said}");
+    assert!(ended("another protocol") > 0, "{said}");
+    assert!(ended("garbage on the control stream") > 0, "{said}");
+    let counted = |what: &str| hostile.counted.get(what).copied().unwrap_or(0);
+    assert!(counted("datagrams_bad") > 0, "{said}");
+    assert!(counted("commands_not_finite") > 0, "{said}");
+    assert!(counted("commands_foreign") > 0, "{said}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_anything_starts() {
+    let output = loadtest("--players 1 --rtt 10 --jitter 20");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--rtt 40 or more"), "{said}");
 }
 
 #[test]

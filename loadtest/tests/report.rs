@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use loadtest::report::Report;
 use serde_json::Value;
 
-/// The published keys, `[]` for the elements of a list, `{P}` for a distribution.
+/// The published keys, `[]` for the elements of a list, `{P}` for a distribution, other words in braces for names that
+/// aren't the report's. `wire`, `network` and `hostile` are only in reports of runs that have them.
 const KEYS: &str = "
 schema
 run.commit run.cpu run.cores run.python run.players run.zones run.tick_hz run.duration_s run.seed run.mode run.map
+run.scenario
 tick.run tick.missed tick.duration_us{P} tick.start_jitter_us{P}
 tick.stages_us.commands{P} tick.stages_us.zones{P} tick.stages_us.barrier{P} tick.stages_us.snapshot{P}
 tick.stages_us.network{P}
@@ -20,7 +22,13 @@ zones[].handoffs_in zones[].handoffs_out
 zones[].channels[].to zones[].channels[].messages zones[].channels[].bytes zones[].channels[].depth_max
 zones[].channels[].refused
 clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}
-clients.bytes_up_per_s{P}
+clients.bytes_up_per_s{P} clients.commands_sent clients.commands_applied clients.correction_cm{P}
+clients.interpolation_ms{P} clients.staleness_ticks_max
+wire.interest_us{P} wire.encode_us{P} wire.bits_per_entity{P} wire.full_snapshots.{REASON}
+network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
+network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
+network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
+hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.counted.{COUNTER}
 server.cpu_s server.rss_mib_max
 ";
 const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];
@@ -52,12 +60,18 @@ fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
 #[test]
 fn the_json_has_exactly_the_published_keys() {
     let (_, text) = written(&common::run(), "keys");
+    let mut value: Value = serde_json::from_str(&text).expect("valid JSON");
+    for (pointer, stands_for) in [
+        ("/wire/full_snapshots", "{REASON}"),
+        ("/hostile/thrown", "{WHAT}"),
+        ("/hostile/ended", "{REASON}"),
+        ("/hostile/counted", "{COUNTER}"),
+    ] {
+        let named = value.pointer_mut(pointer).expect("there");
+        *named = serde_json::json!({ stands_for: 0 });
+    }
     let mut got = BTreeSet::new();
-    leaves(
-        &serde_json::from_str(&text).expect("valid JSON"),
-        "",
-        &mut got,
-    );
+    leaves(&value, "", &mut got);
     let want: BTreeSet<String> = KEYS
         .split_whitespace()
         .flat_map(|key| match key.strip_suffix("{P}") {
@@ -66,6 +80,16 @@ fn the_json_has_exactly_the_published_keys() {
         })
         .collect();
     assert_eq!(got, want);
+}
+
+#[test]
+fn what_a_run_does_not_have_is_in_neither_file() {
+    let (html, text) = written(&Report::default(), "plain");
+    let value: Value = serde_json::from_str(&text).expect("valid JSON");
+    for part in ["wire", "network", "hostile"] {
+        assert!(value.get(part).is_none(), "{part}");
+        assert!(!html.contains(&format!("id=\"{part}\"")), "{part}");
+    }
 }
 
 #[test]
@@ -88,6 +112,9 @@ fn the_page_has_every_section_and_needs_nothing_from_elsewhere() {
         "stages",
         "zones",
         "clients",
+        "network",
+        "wire",
+        "hostile",
         "counters",
         "conditions",
     ] {
@@ -173,9 +200,11 @@ fn the_summary_says_the_verdict_of_each_target() {
         !text.contains('\x1b'),
         "no colours where none were asked for"
     );
-    assert_eq!(text.matches("✓ met").count(), 6);
+    assert_eq!(text.matches("✓ met").count(), 7);
     assert!(text.contains("✗ missed  dropped"), "{text}");
-    assert!(text.contains("6 of 7 targets met"));
+    assert!(text.contains("7 of 8 targets met"));
+    assert!(text.contains("over a network of 40 ms there and back, ± 8 ms each way, 2 % lost"));
+    assert!(text.contains("ended: bad name"), "{text}");
     assert!(text.contains("bot 041 was dropped: timed out"));
     assert!(text.contains("out/index.html"));
     assert!(summary(&report, &written, Style { colour: true }).contains("\x1b[31;1m"));

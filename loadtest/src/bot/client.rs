@@ -9,9 +9,11 @@ use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, 
 use tessera_protocol::{Command, EntityId, Tick, buttons};
 use tessera_world::World;
 
-use super::eyes::Eyes;
+use super::eyes::{self, Eyes};
+use super::fleet::Plan;
+use super::head::Head;
 use super::meter::{Meter, Totals};
-use super::mind::{Mind, THINK_HZ};
+use super::mind::THINK_HZ;
 use super::senses::Senses;
 use super::wire::Link;
 use crate::report::detail::Deeds;
@@ -53,7 +55,7 @@ pub struct Client {
     welcome: Option<Arc<Welcome>>,
     eyes: Eyes,
     senses: Senses,
-    mind: Mind,
+    mind: Head,
     /// Commands made so far; bots begin at different ones, so that not all think in the same tick.
     beat: u64,
     /// Command ticks that the session's clock left out: it jumped, or the loop was late by many ticks.
@@ -66,7 +68,7 @@ pub struct Client {
 
 impl Client {
     /// Bot `number` of a run, on a connection that has just begun.
-    pub fn new(now: Duration, number: usize, seed: u64, link: Link) -> Client {
+    pub fn new(now: Duration, number: usize, plan: &Plan, link: Link) -> Client {
         let name = format!("bot {number:03}");
         Client {
             session: ClientSession::new(now, name.clone()),
@@ -83,7 +85,7 @@ impl Client {
             welcome: None,
             eyes: Eyes::default(),
             senses: Senses::default(),
-            mind: Mind::new(seed, number as u64),
+            mind: Head::new(plan.scenario, plan.seed, number as u64),
             beat: number as u64,
             skipped: 0,
             last_tick: None,
@@ -162,6 +164,10 @@ impl Client {
             if let Some(header) = self.session.handle_datagram(now, &datagram) {
                 self.meter
                     .arrived(header.tick, header.ack.consumed, now_ns, all);
+                // After its last datagram a tick has told all that it has to tell.
+                if let Some(world) = self.session.world().filter(|_| header.last) {
+                    all.stale(eyes::stalest_ticks(world));
+                }
             }
         }
         self.clock_set = now;

@@ -17,6 +17,7 @@ use super::client::{Client, Phase};
 use super::meter::Totals;
 use super::terrain::Terrain;
 use super::wire::Wire;
+use crate::args::Scenario;
 use crate::conditions::monotonic_ns;
 use crate::report::detail::{ClientRow, ClientSecond, Deeds};
 
@@ -35,6 +36,10 @@ const LEAVE_TIME: Duration = Duration::from_millis(300);
 pub struct Plan {
     /// Where to connect.
     pub server: SocketAddr,
+    /// Where each bot connects instead, if there is a network between.
+    pub doors: Vec<SocketAddr>,
+    /// What they do.
+    pub scenario: Scenario,
     /// How many bots.
     pub players: usize,
     /// Seed of their tempers.
@@ -248,19 +253,16 @@ impl Loop {
 
     fn connect(&mut self, now: Instant) -> Result<()> {
         let number = self.clients.len();
+        let door = self.plan.doors.get(number);
         let link = self
             .wire
-            .connect(now, number)
+            .connect(now, *door.unwrap_or(&self.plan.server), number)
             .context("can't begin a connection")?;
         let slot = link.handle().0;
         self.by_handle.resize(self.by_handle.len().max(slot + 1), 0);
         self.by_handle[slot] = number;
-        self.clients.push(Client::new(
-            now - self.epoch.0,
-            number,
-            self.plan.seed,
-            link,
-        ));
+        self.clients
+            .push(Client::new(now - self.epoch.0, number, &self.plan, link));
         self.settle(number, now);
         Ok(())
     }

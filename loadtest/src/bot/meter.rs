@@ -20,6 +20,10 @@ pub struct Meter {
     states: u64,
     commands: u64,
     unacknowledged: u64,
+    /// Commands whose fate is known.
+    settled: u64,
+    /// Of these, those without effect: a state says that their tick passed without them.
+    missed: u64,
     newest: Option<Tick>,
     /// Commands sent and not acknowledged: their tick and when they were due, in ns of the monotonic clock.
     waiting: VecDeque<(Tick, i64)>,
@@ -33,6 +37,8 @@ impl Default for Meter {
             states: 0,
             commands: 0,
             unacknowledged: 0,
+            settled: 0,
+            missed: 0,
             newest: None,
             waiting: VecDeque::with_capacity(64),
         }
@@ -45,6 +51,7 @@ impl Meter {
         self.arrivals.clear();
         self.ack.clear();
         (self.states, self.commands, self.unacknowledged) = (0, 0, 0);
+        (self.settled, self.missed) = (0, 0);
     }
 
     /// A command for `tick` went out that was due at `due_ns`.
@@ -66,6 +73,7 @@ impl Meter {
                 self.arrivals.push(Arrival { tick, at_us });
             }
         }
+        self.miss(tick, consumed);
         let Some(consumed) = consumed else { return };
         while let Some(&(sent, due_ns)) = self
             .waiting
@@ -73,6 +81,7 @@ impl Meter {
             .filter(|(sent, _)| !sent.is_newer_than(consumed))
         {
             self.waiting.pop_front();
+            self.settled += 1;
             // An older one was overtaken: lost, late, or the server took two in one tick. It never had an effect.
             match sent == consumed {
                 true => {
@@ -84,6 +93,20 @@ impl Meter {
                 false => self.unacknowledged += 1,
             }
         }
+    }
+
+    /// Settles the commands that can have no effect any more: the state of `tick` is there, and the newest that was
+    /// consumed until then is older than they are.
+    fn miss(&mut self, tick: Tick, consumed: Option<Tick>) {
+        let missed = |sent: Tick| {
+            tick.is_newer_than(sent) && consumed.is_none_or(|consumed| sent.is_newer_than(consumed))
+        };
+        let before = self.waiting.len();
+        self.waiting.retain(|&(sent, _)| !missed(sent));
+        let count = (before - self.waiting.len()) as u64;
+        self.settled += count;
+        self.missed += count;
+        self.unacknowledged += count;
     }
 
     /// When states arrived in the window.
@@ -108,6 +131,8 @@ impl Meter {
             states: self.states,
             commands: self.commands,
             unacknowledged: self.unacknowledged,
+            settled: self.settled,
+            missed: self.missed,
             dropped,
         }
     }
@@ -127,6 +152,12 @@ pub struct Totals {
     /// Round trips of commands.
     pub ack: Distribution,
     second_ack: Distribution,
+    /// By how much states moved players from where their clients had predicted them, in µm.
+    pub correction_um: Distribution,
+    /// How far in the past clients show others, in µs.
+    pub interpolation_us: Distribution,
+    /// The most ticks by which what a bot knew of a moving entity was older than the newest state.
+    pub staleness_ticks_max: u32,
     /// Closed seconds.
     pub seconds: Vec<ClientSecond>,
 }
@@ -138,6 +169,9 @@ impl Default for Totals {
             age: Distribution::new(3),
             ack: Distribution::new(3),
             second_ack: Distribution::new(2),
+            correction_um: Distribution::new(2),
+            interpolation_us: Distribution::new(2),
+            staleness_ticks_max: 0,
             seconds: Vec::new(),
         }
     }
@@ -155,6 +189,11 @@ impl Totals {
     /// When the window began, in ns of the monotonic clock; 0 when it hasn't.
     pub fn began_ns(&self) -> i64 {
         self.began_ns.unwrap_or_default()
+    }
+
+    /// What some bot knew of a moving entity was this many ticks old.
+    pub fn stale(&mut self, ticks: u32) {
+        self.staleness_ticks_max = self.staleness_ticks_max.max(ticks);
     }
 
     fn since_began_us(&self, now_ns: i64) -> Option<u32> {
@@ -233,6 +272,27 @@ mod tests {
         assert_eq!(row.input_ack_us.max, 80_000.0);
         assert_eq!(row.unacknowledged, 1, "command 10 was overtaken");
         assert_eq!(row.commands, 4);
+    }
+
+    #[test]
+    fn a_command_is_missed_only_if_a_state_says_so() {
+        let (mut meter, mut all) = (Meter::default(), Totals::default());
+        for tick in 10..16 {
+            meter.sent(Tick(tick), 0);
+        }
+        let settled = |meter: &Meter| {
+            let row = meter.row("b".into(), (0, 0), 1.0, None);
+            (row.settled, row.missed)
+        };
+        // The state that tick 10 made is lost: 10 counts as applied, since 11 was.
+        meter.arrived(Tick(12), Some(Tick(11)), MS, &mut all);
+        assert_eq!(settled(&meter), (2, 0));
+        // Tick 12 passed without its command.
+        meter.arrived(Tick(13), Some(Tick(11)), MS, &mut all);
+        assert_eq!(settled(&meter), (3, 1));
+        // What the server says of later commands while it sends an older state is no miss.
+        meter.arrived(Tick(14), Some(Tick(14)), MS, &mut all);
+        assert_eq!(settled(&meter), (5, 1), "15 is on its way");
     }
 
     #[test]

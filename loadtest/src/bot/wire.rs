@@ -51,7 +51,6 @@ pub struct Wire {
     sockets: Vec<Socket>,
     endpoint: Endpoint,
     config: ClientConfig,
-    server: SocketAddr,
     receive: Vec<u8>,
     transmit: Vec<u8>,
     /// Datagrams that the system didn't take: they are lost, as on a network.
@@ -77,21 +76,20 @@ impl Wire {
             sockets,
             endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), None, false, None),
             config: client_config()?,
-            server,
             receive: vec![0; RECEIVE_BYTES_MAX * BATCH],
             transmit: Vec::with_capacity(RECEIVE_BYTES_MAX),
             unsent: 0,
         })
     }
 
-    /// Begins a connection on one of the sockets.
+    /// Begins a connection to `server`, which is of the family that [`Wire::open`] was given, on one of the sockets.
     ///
     /// # Errors
     /// When the address can't be one of a server.
-    pub fn connect(&mut self, now: Instant, bot: usize) -> Result<Link> {
+    pub fn connect(&mut self, now: Instant, server: SocketAddr, bot: usize) -> Result<Link> {
         let (handle, connection) =
             self.endpoint
-                .connect(now, self.config.clone(), self.server, SERVER_NAME)?;
+                .connect(now, self.config.clone(), server, SERVER_NAME)?;
         Ok(Link {
             connection,
             handle,

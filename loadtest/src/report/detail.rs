@@ -26,6 +26,10 @@ pub struct Detail {
     pub snapshot_age: Buckets,
     /// Round trips of commands, all bots.
     pub input_ack: Buckets,
+    /// By how much players were moved from where their clients had predicted them, in µm, all bots.
+    pub correction: Buckets,
+    /// How far in the past clients showed others, all bots.
+    pub interpolation: Buckets,
     /// The bots by the second.
     pub client_seconds: Vec<ClientSecond>,
     /// The bots one by one.
@@ -130,6 +134,10 @@ pub struct ClientRow {
     pub commands: u64,
     /// Commands never acknowledged.
     pub unacknowledged: u64,
+    /// Commands whose fate is known.
+    pub settled: u64,
+    /// Of these, those without effect: a state said that their tick passed without them.
+    pub missed: u64,
     /// Why the connection ended early; none for a bot that stayed.
     pub dropped: Option<String>,
 }

@@ -38,6 +38,25 @@ fn time(us: f64, write: impl Fn(f64) -> String) -> String {
     }
 }
 
+/// A length given in µm: `120 µm`, `3.4 mm`, `1.2 cm`, `2.1 m`.
+pub fn micrometres(um: f64) -> String {
+    match um.abs() {
+        a if a < 999.5 => format!("{} µm", significant(um)),
+        a if a < 9_995.0 => format!("{} mm", significant(um / 1e3)),
+        a if a < 999_500.0 => format!("{} cm", significant(um / 1e4)),
+        _ => format!("{} m", significant(um / 1e6)),
+    }
+}
+
+/// A share as percent, with as many decimals as it takes to tell it from all: `99.98 %`.
+pub fn share(share: f64) -> String {
+    match share {
+        1.0 => "100 %".into(),
+        share if share > 0.99 => format!("{:.3} %", share * 100.0),
+        share => format!("{} %", significant(share * 100.0)),
+    }
+}
+
 /// An amount of bytes in decimal units: `812 B`, `34.1 kB`, `1.2 MB`.
 pub fn bytes(bytes: f64) -> String {
     match bytes.abs() {
@@ -88,6 +107,13 @@ mod tests {
             (micros_aligned(9.996), "10.0 µs"),
             (micros_aligned(1_200_000.0), "1.20 s"),
             (micros_aligned(128_000.0), "128 ms"),
+            (micrometres(0.0), "0 µm"),
+            (micrometres(3_400.0), "3.4 mm"),
+            (micrometres(12_000.0), "1.2 cm"),
+            (micrometres(2_100_000.0), "2.1 m"),
+            (share(1.0), "100 %"),
+            (share(0.999_893), "99.989 %"),
+            (share(0.25), "25 %"),
             (bytes(812.0), "812 B"),
             (bytes(34_120.0), "34.1 kB"),
             (bytes(999_900.0), "1 MB"),

@@ -9,6 +9,7 @@ pub mod draw;
 pub mod format;
 pub mod page;
 pub mod schema;
+pub(crate) mod sections;
 pub mod targets;
 
 use std::io;

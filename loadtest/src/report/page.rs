@@ -5,12 +5,17 @@ use askama::Template;
 use super::Report;
 use super::charts::{self, Mark};
 use super::detail::{ClientRow, HookErrors};
-use super::format;
+use super::format::{self, micrometres, micros};
 use super::schema::{Percentiles, ReportJson, ZoneReport};
+use super::sections::{self, HostileSection, NetworkSection, WireSection};
 use super::targets::{self, Verdict};
+use crate::args::Scenario;
 
 /// How many of the slowest clients are listed by name.
 const OUTLIERS: usize = 8;
+
+/// As many cards have room beside each other.
+const CARDS_IN_A_ROW_MAX: usize = 6;
 
 /// What the template reads. Text is escaped there; what is drawn is SVG already.
 #[derive(Template)]
@@ -21,10 +26,13 @@ struct Page<'a> {
     length: String,
     ticks_run: String,
     cards: Vec<Card>,
+    /// Cards in a row of a wide window.
+    columns: usize,
     met: usize,
     overhead: String,
     command: &'a str,
     local_server: bool,
+    scenario: &'static str,
     warning: Option<String>,
 
     mosaic: String,
@@ -42,6 +50,11 @@ struct Page<'a> {
     client_timeline: String,
     client_strips: String,
     bandwidth: String,
+    correction: Option<String>,
+    interpolation: Option<String>,
+    network: Option<NetworkSection>,
+    wire: Option<WireSection>,
+    hostile: Option<HostileSection>,
 
     stages: Vec<Row>,
     zones: Vec<Row>,
@@ -74,12 +87,12 @@ pub fn render(report: &Report) -> String {
     let hz = json.run.tick_hz.max(1);
     let cards: Vec<Card> = targets::verdicts(json).into_iter().map(card).collect();
     let budget = Mark {
-        value_us: 1e6 / f64::from(hz),
+        value: 1e6 / f64::from(hz),
         name: "budget",
         limit: true,
     };
     let goal = Mark {
-        value_us: targets::JITTER_P99_US_MAX,
+        value: targets::JITTER_P99_US_MAX,
         name: "goal",
         limit: true,
     };
@@ -89,10 +102,16 @@ pub fn render(report: &Report) -> String {
         length: format::significant(json.run.duration_s),
         ticks_run: format::count(json.tick.run),
         met: cards.iter().filter(|c| c.verdict.met).count(),
+        columns: columns(cards.len()),
         cards,
         overhead: overhead(json),
         command: &detail.conditions.command,
         local_server: detail.conditions.local_server,
+        scenario: match json.run.scenario {
+            Scenario::Match => "",
+            Scenario::Crowd => "all in one place",
+            Scenario::Hostile => "hostile clients beside them",
+        },
         warning: detail.conditions.warning(&json.run),
         mosaic: charts::mosaic(&detail.ticks, hz),
         mosaic_legend: charts::mosaic_legend(hz),
@@ -129,6 +148,19 @@ pub fn render(report: &Report) -> String {
         client_timeline: charts::client_timeline(&detail.client_seconds),
         client_strips: charts::client_strips(&detail.clients),
         bandwidth: charts::bandwidth_timeline(&detail.client_seconds),
+        correction: (!detail.correction.is_empty()).then(|| {
+            let p = json.clients.correction_cm.scaled(1e4);
+            let label = "Corrections of predicted positions";
+            histogram_of(label, &detail.correction, &p, None, micrometres)
+        }),
+        interpolation: (!detail.interpolation.is_empty()).then(|| {
+            let p = json.clients.interpolation_ms.scaled(1e3);
+            let label = "How far in the past others are shown";
+            histogram(label, &detail.interpolation, &p, None)
+        }),
+        network: sections::network(json),
+        wire: sections::wire(json),
+        hostile: sections::hostile(json),
         stages: stages(json),
         zones: json.zones.iter().map(zone).collect(),
         outliers: outliers(&detail.clients),
@@ -145,37 +177,43 @@ pub fn render(report: &Report) -> String {
         .expect("the template calls nothing that can fail")
 }
 
+/// How many cards stand in a row, so that the last row isn't much shorter than the others.
+fn columns(cards: usize) -> usize {
+    let rows = cards.div_ceil(CARDS_IN_A_ROW_MAX).max(1);
+    cards.div_ceil(rows).max(1)
+}
+
 fn card(verdict: Verdict) -> Card {
     // A trace of the meter stays visible at zero, and a limit far exceeded is just full.
     let width = (verdict.share * 100.0).clamp(1.5, 100.0).round() as u32;
     Card { verdict, width }
 }
 
+/// A histogram of times in µs.
 fn histogram(
     label: &str,
     buckets: &[(f64, u64)],
     p: &Percentiles,
     limit: Option<Mark<'_>>,
 ) -> String {
-    let mut marks = vec![
-        Mark {
-            value_us: p.p50,
-            name: "p50",
-            limit: false,
-        },
-        Mark {
-            value_us: p.p99,
-            name: "p99",
-            limit: false,
-        },
-        Mark {
-            value_us: p.p999,
-            name: "p99.9",
-            limit: false,
-        },
-    ];
-    marks.extend(limit);
-    charts::histogram(label, buckets, &marks)
+    histogram_of(label, buckets, p, limit, micros)
+}
+
+fn histogram_of(
+    label: &str,
+    buckets: &[(f64, u64)],
+    p: &Percentiles,
+    limit: Option<Mark<'_>>,
+    show: fn(f64) -> String,
+) -> String {
+    let named = [("p50", p.p50), ("p99", p.p99), ("p99.9", p.p999)];
+    let marks = named.map(|(name, value)| Mark {
+        value,
+        name,
+        limit: false,
+    });
+    let marks: Vec<_> = marks.into_iter().chain(limit).collect();
+    charts::histogram(label, buckets, &marks, show)
 }
 
 /// Share of the mean tick that goes into moving state rather than into gameplay: the price of having zones at all.
@@ -286,6 +324,19 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
             "commands never acknowledged",
             format::count(sum(|c| c.unacknowledged)),
         ),
+        (
+            "commands applied",
+            json.clients
+                .applied_share()
+                .map_or_else(|| "–".into(), format::share),
+        ),
+        (
+            "stalest moving entity",
+            match json.clients.staleness_ticks_max {
+                1 => "1 tick".into(),
+                ticks => format!("{ticks} ticks"),
+            },
+        ),
         ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
         ("trigger held", of_commands(deeds.firing)),
         ("events heard, each bot", per_bot(deeds.events as f64)),
@@ -306,6 +357,10 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
         let of_all = cpu_s / run.duration_s.max(1e-3) / run.cores.max(1) as f64 * 100.0;
         format!("{cpu_s:.1} CPU s ({of_all:.0} % of {} cores)", run.cores)
     };
+    let network = match &report.json.network {
+        Some(network) => sections::network_in_words(network),
+        None => "as it is".into(),
+    };
     vec![
         (
             "processor",
@@ -319,6 +374,7 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
             "mode and map",
             format!("{} on {}", or_unknown(&run.mode), or_unknown(&run.map)),
         ),
+        ("network", network),
         ("seed", run.seed.to_string()),
         ("began", or_unknown(&c.started)),
         (
@@ -330,4 +386,15 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
         ("bots took", share(c.bots_cpu_s)),
         ("priority of the bots", format!("nice +{}", c.bots_nice)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn rows_of_cards_are_about_equally_long() {
+        let rows = [0, 1, 7, 8, 9, 11, 14, 15].map(columns);
+        assert_eq!(rows, [1, 1, 4, 4, 5, 6, 5, 5]);
+    }
 }

@@ -3,7 +3,12 @@
 //! Whoever compares two runs, in CI or by hand, reads this file; so its keys are a contract and a test compares them one
 //! by one. What only the page needs is in [`super::detail`].
 
+use std::collections::BTreeMap;
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
+
+use crate::args::Scenario;
 
 /// Version of the layout; grows when a key changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +44,15 @@ pub struct ReportJson {
     pub zones: Vec<ZoneReport>,
     /// What the bots measured at their end.
     pub clients: ClientsReport,
+    /// How the state was coded for the clients; none from a server that doesn't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<WireReport>,
+    /// The network that was simulated between the bots and the server, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkReport>,
+    /// What hostile clients threw at the server, in the scenario that has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<HostileReport>,
     /// The server process as a whole.
     pub server: ServerReport,
 }
@@ -64,6 +78,9 @@ pub struct Run {
     pub duration_s: f64,
     /// Seed of the match and of the bots.
     pub seed: u64,
+    /// What the bots did.
+    #[serde(default)]
+    pub scenario: Scenario,
     /// Name of the game mode.
     pub mode: String,
     /// Name of the map.
@@ -154,6 +171,7 @@ pub struct ChannelReport {
 
 /// What the bots measured at their end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClientsReport {
     /// Bots that were in the match when the window began.
     pub joined: usize,
@@ -167,6 +185,79 @@ pub struct ClientsReport {
     pub bytes_down_per_s: Percentiles,
     /// Over clients: UDP payload sent per second.
     pub bytes_up_per_s: Percentiles,
+    /// New commands whose fate is known: a state of their tick or of a later one has arrived.
+    pub commands_sent: u64,
+    /// Of these, all but those of which a state says that their tick passed without them. Where that state was lost, the
+    /// command counts as applied; so of the commands without effect, the share of lost states is missed.
+    pub commands_applied: u64,
+    /// By how much a state from the server moved a player from where its client had predicted it, in cm. All 0 as long
+    /// as clients predict nothing.
+    pub correction_cm: Percentiles,
+    /// By how much clients show others in the past to have two states to interpolate between, in ms. All 0 as long as
+    /// clients interpolate nothing.
+    pub interpolation_ms: Percentiles,
+    /// Over moving entities in sight of any bot: the most ticks by which what the bot knew of one was older than the
+    /// newest state.
+    pub staleness_ticks_max: u32,
+}
+
+/// How the state was coded for the clients during the window, as the server tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WireReport {
+    /// Choosing who is told of what, for all clients, per tick, in µs.
+    pub interest_us: Percentiles,
+    /// Coding the state for all clients, per tick, in µs.
+    pub encode_us: Percentiles,
+    /// States that were sent whole rather than as a difference to an acknowledged one, by reason.
+    pub full_snapshots: BTreeMap<String, u64>,
+    /// Bits that one entity took in a datagram.
+    pub bits_per_entity: Percentiles,
+}
+
+/// The network that was simulated between the bots and the server during the window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NetworkReport {
+    /// Shortest round trip without jitter, in ms.
+    pub rtt_ms: f64,
+    /// Each way's delay was drawn from half the round trip ± this, in ms.
+    pub jitter_ms: f64,
+    /// Datagrams lost, in percent, each way.
+    pub loss_percent: f64,
+    /// Datagrams held back until later ones had overtaken them, in percent, each way.
+    pub reorder_percent: f64,
+    /// Rate of each client's link in kbit/s, each way; 0 without a limit.
+    pub rate_kbit: f64,
+    /// What became of the datagrams to the server.
+    pub up: LinkCounts,
+    /// What became of the datagrams to the bots.
+    pub down: LinkCounts,
+    /// By how much datagrams left later than the simulation meant them to, in µs.
+    pub late_us: Percentiles,
+}
+
+/// What became of datagrams in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCounts {
+    /// Arrived.
+    pub forwarded: u64,
+    /// Lost on the way.
+    pub lost: u64,
+    /// Arrived after one that was sent later; part of `forwarded`.
+    pub reordered: u64,
+    /// Dropped since the limited rate had too much to pass already.
+    pub queue_drops: u64,
+}
+
+/// What hostile clients threw at the server, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostileReport {
+    /// How much was thrown, by what it was.
+    pub thrown: BTreeMap<String, u64>,
+    /// How the server ended hostile sessions, by reason.
+    pub ended: BTreeMap<String, u64>,
+    /// By how much the server's counters grew meanwhile, the honest bots' share included; those that did not are left out.
+    pub counted: BTreeMap<String, u64>,
 }
 
 /// The server process during the window.
@@ -178,18 +269,68 @@ pub struct ServerReport {
     pub rss_mib_max: f64,
 }
 
+impl Add for LinkCounts {
+    type Output = LinkCounts;
+
+    fn add(self, other: LinkCounts) -> LinkCounts {
+        LinkCounts {
+            forwarded: self.forwarded + other.forwarded,
+            lost: self.lost + other.lost,
+            reordered: self.reordered + other.reordered,
+            queue_drops: self.queue_drops + other.queue_drops,
+        }
+    }
+}
+
+impl LinkCounts {
+    /// What was counted after `before`.
+    pub fn since(self, before: LinkCounts) -> LinkCounts {
+        LinkCounts {
+            forwarded: self.forwarded - before.forwarded,
+            lost: self.lost - before.lost,
+            reordered: self.reordered - before.reordered,
+            queue_drops: self.queue_drops - before.queue_drops,
+        }
+    }
+}
+
+impl ClientsReport {
+    /// Share of commands that had an effect, 0 to 1; none before any had its fate.
+    pub fn applied_share(&self) -> Option<f64> {
+        (self.commands_sent > 0).then(|| self.commands_applied as f64 / self.commands_sent as f64)
+    }
+}
+
 impl Percentiles {
+    /// Whether anything was measured.
+    pub fn is_empty(&self) -> bool {
+        *self == Percentiles::default()
+    }
+
+    /// All six numbers times `factor`, such as from µs to ms.
+    pub fn scaled(self, factor: f64) -> Percentiles {
+        self.map(|v| v * factor)
+    }
+
+    fn map(self, change: impl Fn(f64) -> f64) -> Percentiles {
+        Percentiles {
+            p50: change(self.p50),
+            p90: change(self.p90),
+            p99: change(self.p99),
+            p999: change(self.p999),
+            max: change(self.max),
+            mean: change(self.mean),
+        }
+    }
+
     /// The same with at most one decimal: a tenth of a microsecond is below what the clock tells.
     pub fn rounded(self) -> Percentiles {
-        let round = |v: f64| (v * 10.0).round() / 10.0;
-        Percentiles {
-            p50: round(self.p50),
-            p90: round(self.p90),
-            p99: round(self.p99),
-            p999: round(self.p999),
-            max: round(self.max),
-            mean: round(self.mean),
-        }
+        self.map(|v| (v * 10.0).round() / 10.0)
+    }
+
+    /// The same with at most three decimals, for units that are not small.
+    pub fn rounded_finely(self) -> Percentiles {
+        self.map(|v| (v * 1e3).round() / 1e3)
     }
 }
 
@@ -201,6 +342,8 @@ impl ReportJson {
             tick,
             zones,
             clients,
+            wire,
+            network,
             server,
             ..
         } = &mut report;
@@ -226,8 +369,16 @@ impl ReportJson {
                 &mut z.gc_us,
             ]
         });
-        for percentiles in ticks.into_iter().chain(of_zones) {
+        let of_wire = wire
+            .iter_mut()
+            .flat_map(|w| [&mut w.interest_us, &mut w.encode_us, &mut w.bits_per_entity]);
+        let of_network = network.iter_mut().map(|n| &mut n.late_us);
+        let rounded = ticks.into_iter().chain(of_zones).chain(of_wire);
+        for percentiles in rounded.chain(of_network) {
             *percentiles = percentiles.rounded();
+        }
+        for percentiles in [&mut clients.correction_cm, &mut clients.interpolation_ms] {
+            *percentiles = percentiles.rounded_finely();
         }
         server.cpu_s = (server.cpu_s * 100.0).round() / 100.0;
         server.rss_mib_max = (server.rss_mib_max * 10.0).round() / 10.0;

@@ -1,7 +1,8 @@
 //! What a run must reach, and whether it did.
 
 use super::format;
-use super::schema::ReportJson;
+use super::schema::{NetworkReport, ReportJson};
+use crate::args::Scenario;
 
 /// How large a share of ticks may be missed.
 pub const MISSED_SHARE_MAX: f64 = 0.001;
@@ -13,6 +14,47 @@ pub const TICK_P99_US_MAX: f64 = 8_000.0;
 pub const JITTER_P99_US_MAX: f64 = 500.0;
 /// Resident memory of the server, in MiB.
 pub const RSS_MIB_MAX: f64 = 300.0;
+
+/// Received by a client of a match, mean over clients, in bytes per second.
+pub const MATCH_DOWN_MAX: f64 = 16.0 * 1024.0;
+/// Received by a client in a crowd, mean over clients, in bytes per second.
+pub const CROWD_DOWN_MAX: f64 = 32.0 * 1024.0;
+/// Interest and encoding of a tick for a crowd, in µs: the 99th percentiles of both, added up.
+pub const CROWD_ENCODE_P99_US_MAX: f64 = 1_500.0;
+/// The bad network that a client must bear: the last three targets hold up to it.
+pub const NETWORK: NetworkLimit = NetworkLimit {
+    rtt_ms: 100.0,
+    jitter_ms: 20.0,
+    loss_percent: 5.0,
+};
+/// Share of commands that have an effect.
+pub const APPLIED_SHARE_MIN: f64 = 0.9999;
+/// 99th percentile of the age of states, without the half of the round trip that nobody can avoid, in µs.
+pub const AGE_P99_US_MAX: f64 = 60_000.0;
+/// 99th percentile of the correction of a predicted position, in cm.
+pub const CORRECTION_P99_CM_MAX: f64 = 5.0;
+
+/// A network as bad as the targets ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkLimit {
+    /// Round trip, in ms.
+    pub rtt_ms: f64,
+    /// Jitter of each way, in ms.
+    pub jitter_ms: f64,
+    /// Datagrams lost each way, in percent.
+    pub loss_percent: f64,
+}
+
+impl NetworkLimit {
+    /// Whether a network is no worse than this.
+    fn covers(&self, network: &NetworkReport) -> bool {
+        network.rtt_ms <= self.rtt_ms
+            && network.jitter_ms <= self.jitter_ms
+            && network.loss_percent <= self.loss_percent
+            && network.reorder_percent == 0.0
+            && network.rate_kbit == 0.0
+    }
+}
 
 /// One target and what the run made of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +73,15 @@ pub struct Verdict {
     pub meaning: &'static str,
 }
 
-/// All targets, in the order in which one wants to read them.
+/// All targets that the run can be judged by, in the order in which one wants to read them.
 pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
+    let mut all = of_every_run(report);
+    all.extend(of_the_wire(report));
+    all.extend(of_a_bad_network(report));
+    all
+}
+
+fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
     let (run, tick, clients) = (&report.run, &report.tick, &report.clients);
     let missing = run.players.saturating_sub(clients.joined);
     let missed_share = if tick.run == 0 {
@@ -54,7 +103,10 @@ pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
             clients.dropped as f64,
             0.0,
             |v| format::count(v as u64),
-            "connections that ended before the run did",
+            match report.run.scenario {
+                Scenario::Hostile => "honest connections that ended before the run did",
+                Scenario::Match | Scenario::Crowd => "connections that ended before the run did",
+            },
         ),
         at_most(
             "ticks missed",
@@ -94,6 +146,73 @@ pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
     ]
 }
 
+/// What the state costs, by what is asked of it.
+fn of_the_wire(report: &ReportJson) -> Vec<Verdict> {
+    let crowd = report.run.scenario == Scenario::Crowd;
+    let limit = if crowd {
+        CROWD_DOWN_MAX
+    } else {
+        MATCH_DOWN_MAX
+    };
+    let down = report.clients.bytes_down_per_s.mean;
+    let down = at_most(
+        "down per client",
+        down,
+        limit,
+        |v| format!("{} KiB/s", format::significant(v / 1024.0)),
+        "received by a client, mean over clients",
+    );
+    let encode = report.wire.as_ref().filter(|_| crowd).map(|wire| {
+        at_most(
+            "encode, p99",
+            wire.interest_us.p99 + wire.encode_us.p99,
+            CROWD_ENCODE_P99_US_MAX,
+            format::micros,
+            "interest and encoding of a tick, all clients",
+        )
+    });
+    encode.into_iter().chain([down]).collect()
+}
+
+/// What clients notice of a network that is no worse than [`NETWORK`].
+fn of_a_bad_network(report: &ReportJson) -> Vec<Verdict> {
+    let clients = &report.clients;
+    let Some(network) = report.network.as_ref().filter(|n| NETWORK.covers(n)) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    if let Some(share) = clients.applied_share() {
+        all.push(Verdict {
+            name: "commands applied",
+            value: format::share(share),
+            limit: format!("≥ {} %", APPLIED_SHARE_MIN * 100.0),
+            share: share / APPLIED_SHARE_MIN,
+            met: share >= APPLIED_SHARE_MIN,
+            meaning: "commands that were there when their tick was",
+        });
+    }
+    if !clients.snapshot_age_us.is_empty() {
+        let one_way_us = network.rtt_ms * 1e3 / 2.0;
+        all.push(at_most(
+            "state age, p99",
+            (clients.snapshot_age_us.p99 - one_way_us).max(0.0),
+            AGE_P99_US_MAX,
+            format::micros,
+            "beyond half the round trip",
+        ));
+    }
+    if !clients.correction_cm.is_empty() {
+        all.push(at_most(
+            "correction, p99",
+            clients.correction_cm.p99,
+            CORRECTION_P99_CM_MAX,
+            |v| format!("{} cm", format::significant(v)),
+            "between a predicted position and the server's",
+        ));
+    }
+    all
+}
+
 fn at_most(
     name: &'static str,
     value: f64,
@@ -127,6 +246,7 @@ fn at_most(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::schema::WireReport;
 
     fn good() -> ReportJson {
         let mut report = ReportJson::default();
@@ -173,6 +293,71 @@ mod tests {
             missed_by(|r| r.server.rss_mib_max = 301.0),
             ["server memory"]
         );
+    }
+
+    #[test]
+    fn a_client_of_a_match_may_receive_half_as_much_as_in_a_crowd() {
+        let down = |scenario, kib: f64| {
+            missed_by(|r| {
+                r.run.scenario = scenario;
+                r.clients.bytes_down_per_s.mean = kib * 1024.0;
+            })
+        };
+        for scenario in [Scenario::Match, Scenario::Hostile] {
+            assert_eq!(down(scenario, 16.0), [""; 0]);
+            assert_eq!(down(scenario, 16.1), ["down per client"]);
+        }
+        assert_eq!(down(Scenario::Crowd, 32.0), [""; 0]);
+        assert_eq!(down(Scenario::Crowd, 32.1), ["down per client"]);
+    }
+
+    #[test]
+    fn encoding_is_judged_in_a_crowd_and_where_the_server_tells_of_it() {
+        let slow = |r: &mut ReportJson| {
+            let mut wire = WireReport::default();
+            (wire.interest_us.p99, wire.encode_us.p99) = (700.0, 801.0);
+            r.wire = Some(wire);
+        };
+        assert_eq!(missed_by(slow), [""; 0], "not in a match");
+        let in_a_crowd = |r: &mut ReportJson| {
+            r.run.scenario = Scenario::Crowd;
+            slow(r);
+        };
+        assert_eq!(missed_by(in_a_crowd), ["encode, p99"]);
+    }
+
+    #[test]
+    fn a_bad_network_has_targets_of_its_own() {
+        let bad = |r: &mut ReportJson| {
+            r.network = Some(NetworkReport {
+                rtt_ms: 100.0,
+                jitter_ms: 20.0,
+                loss_percent: 5.0,
+                ..NetworkReport::default()
+            });
+            (r.clients.commands_sent, r.clients.commands_applied) = (100_000, 99_989);
+            r.clients.snapshot_age_us.p99 = 110_100.0;
+            r.clients.correction_cm.p99 = 5.1;
+        };
+        let names = ["commands applied", "state age, p99", "correction, p99"];
+        assert_eq!(missed_by(bad), names);
+        let good_enough = |r: &mut ReportJson| {
+            bad(r);
+            r.clients.commands_applied = 99_990;
+            r.clients.snapshot_age_us.p99 = 110_000.0;
+            r.clients.correction_cm.p99 = 5.0;
+        };
+        assert_eq!(missed_by(good_enough), [""; 0]);
+        let worse = |r: &mut ReportJson| {
+            bad(r);
+            r.network.as_mut().expect("set").loss_percent = 6.0;
+        };
+        assert_eq!(missed_by(worse), [""; 0], "nobody promised that");
+        let without = |r: &mut ReportJson| {
+            bad(r);
+            r.network = None;
+        };
+        assert_eq!(missed_by(without), [""; 0]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tessera_protocol::Tick;
 
 use crate::report::detail::{HookErrors, Second, Ticks};
-use crate::report::schema::{Run, ServerReport, TickReport, ZoneReport};
+use crate::report::schema::{Run, ServerReport, TickReport, WireReport, ZoneReport};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Far more than any report; a wrong port may answer anything.
@@ -36,7 +36,10 @@ pub struct OpsReport {
     /// Seconds since the last reset.
     #[serde(default)]
     pub series: Vec<Second>,
-    /// Counters by name.
+    /// How the state was coded since the last reset.
+    #[serde(default)]
+    pub wire: Option<WireReport>,
+    /// Counters by name, since the server's start.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
     /// Script errors by line.
@@ -194,6 +197,11 @@ mod tests {
             "something":{"new":true}}"#;
         let report: OpsReport = serde_json::from_str(text).expect("a report");
         assert_eq!(report.tick.start_jitter_us.p50, 1.5);
-        assert_eq!(report.clock, None);
+        assert_eq!((report.clock, report.wire), (None, None));
+        let wire = r#","wire":{"encode_us":{"p99":7.0},"full_snapshots":{"first":3}}}"#;
+        let text = format!("{}{wire}", text.trim_end_matches('}').to_owned() + "}");
+        let report: OpsReport = serde_json::from_str(&text).expect("a report");
+        let wire = report.wire.expect("told");
+        assert_eq!((wire.encode_us.p99, wire.full_snapshots["first"]), (7.0, 3));
     }
 }

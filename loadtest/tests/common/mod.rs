@@ -1,12 +1,15 @@
 //! A made-up run: every part of the report filled, from a fixed seed.
 
+use std::collections::BTreeMap;
+
+use loadtest::args::Scenario;
 use loadtest::report::Report;
 use loadtest::report::detail::{
     ClientRow, ClientSecond, Conditions, Deeds, Detail, HookErrors, Second, Ticks,
 };
 use loadtest::report::schema::{
-    ChannelReport, ClientsReport, Percentiles, ReportJson, Run, SCHEMA, ServerReport, Stages,
-    TickReport, ZoneReport,
+    ChannelReport, ClientsReport, HostileReport, LinkCounts, NetworkReport, Percentiles,
+    ReportJson, Run, SCHEMA, ServerReport, Stages, TickReport, WireReport, ZoneReport,
 };
 
 /// A small generator; the numbers only have to look like a run.
@@ -53,7 +56,7 @@ fn percentiles(values: &mut [f64]) -> Percentiles {
 }
 
 fn buckets(values: &[f64]) -> Vec<(f64, u64)> {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for value in values {
         *counts
             .entry((value.ln() * 40.0).round() as i64)
@@ -63,6 +66,11 @@ fn buckets(values: &[f64]) -> Vec<(f64, u64)> {
         .into_iter()
         .map(|(k, n)| ((k as f64 / 40.0).exp(), n))
         .collect()
+}
+
+fn counts(values: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    let named = values.iter().map(|(name, n)| ((*name).to_owned(), *n));
+    named.collect()
 }
 
 /// A run of 60 s with 100 players in 4 zones that goes well.
@@ -83,6 +91,8 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
     let jitters: Vec<f64> = durations.iter().map(|_| noise.latency(58.0)).collect();
     let ages: Vec<f64> = (0..60_000).map(|_| noise.latency(6_100.0)).collect();
     let acks: Vec<f64> = (0..60_000).map(|_| noise.latency(31_000.0)).collect();
+    let corrections: Vec<f64> = (0..20_000).map(|_| noise.latency(6_000.0)).collect();
+    let pasts: Vec<f64> = (0..20_000).map(|_| noise.latency(42_000.0)).collect();
 
     let stage = |noise: &mut Noise| Stages {
         commands: noise.latency(60.0),
@@ -118,6 +128,8 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
         jitter: buckets(&jitters),
         snapshot_age: buckets(&ages),
         input_ack: buckets(&acks),
+        correction: buckets(&corrections),
+        interpolation: buckets(&pasts),
         client_seconds: (0..seconds)
             .map(|t| ClientSecond {
                 t_s: t as f64,
@@ -125,7 +137,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
                 age_p99_us: noise.latency(11_000.0),
                 ack_p50_us: noise.latency(30_000.0),
                 ack_p99_us: noise.latency(42_000.0),
-                bytes_down: noise.latency(3.6e6) as u64,
+                bytes_down: noise.latency(1.2e6) as u64,
                 bytes_up: noise.latency(0.8e6) as u64,
                 connected: players,
             })
@@ -135,11 +147,13 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
                 name: format!("bot {i:03}"),
                 snapshot_age_us: noise.percentiles(6_000.0),
                 input_ack_us: noise.percentiles(31_000.0),
-                bytes_down_per_s: noise.latency(36_000.0),
+                bytes_down_per_s: noise.latency(12_000.0),
                 bytes_up_per_s: noise.latency(8_000.0),
                 states: 3_822,
                 commands: 3_840,
                 unacknowledged: (noise.unit() * 4.0) as u64,
+                settled: 3_838,
+                missed: u64::from(i % 4 == 0),
                 dropped: (i == 41).then(|| "timed out".to_owned()),
             })
             .collect(),
@@ -219,6 +233,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             tick_hz: hz as u32,
             duration_s: seconds as f64,
             seed: 7,
+            scenario: Scenario::Hostile,
             mode: "royale".into(),
             map: "karst".into(),
         },
@@ -235,9 +250,50 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             dropped: 1,
             snapshot_age_us: percentiles(&mut ages.clone()),
             input_ack_us: percentiles(&mut acks.clone()),
-            bytes_down_per_s: noise.percentiles(36_000.0),
+            bytes_down_per_s: noise.percentiles(12_000.0),
             bytes_up_per_s: noise.percentiles(8_000.0),
+            commands_sent: 383_800,
+            commands_applied: 383_775,
+            correction_cm: percentiles(&mut corrections.clone()).scaled(1e-4),
+            interpolation_ms: percentiles(&mut pasts.clone()).scaled(1e-3),
+            staleness_ticks_max: 9,
         },
+        wire: Some(WireReport {
+            interest_us: noise.percentiles(140.0),
+            encode_us: noise.percentiles(420.0),
+            full_snapshots: counts(&[("first", 100), ("baseline_too_old", 7)]),
+            bits_per_entity: noise.percentiles(38.0),
+        }),
+        network: Some(NetworkReport {
+            rtt_ms: 40.0,
+            jitter_ms: 8.0,
+            loss_percent: 2.0,
+            reorder_percent: 1.0,
+            rate_kbit: 2_000.0,
+            up: LinkCounts {
+                forwarded: 385_000,
+                lost: 7_850,
+                reordered: 3_700,
+                queue_drops: 0,
+            },
+            down: LinkCounts {
+                forwarded: 371_000,
+                lost: 7_600,
+                reordered: 3_600,
+                queue_drops: 12_400,
+            },
+            late_us: noise.percentiles(80.0),
+        }),
+        hostile: Some(HostileReport {
+            thrown: counts(&[
+                ("datagrams: random bytes", 7_530),
+                ("hellos: twice", 44),
+                ("commands: not finite", 3_830),
+                ("handshakes: begun and abandoned", 960),
+            ]),
+            ended: counts(&[("garbage on the control stream", 176), ("bad name", 132)]),
+            counted: counts(&[("datagrams_bad", 9_120), ("commands_not_finite", 3_827)]),
+        }),
         server: ServerReport {
             cpu_s: 52.4,
             rss_mib_max: 143.2,

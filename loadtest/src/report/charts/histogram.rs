@@ -7,8 +7,8 @@ use crate::report::format;
 /// A named vertical line.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {
-    /// Where, in µs.
-    pub value_us: f64,
+    /// Where, in the unit of the values.
+    pub value: f64,
     /// Its name.
     pub name: &'a str,
     /// A limit (values beyond it are drawn as bad) or just a percentile.
@@ -19,8 +19,13 @@ const BINS: usize = 64;
 /// How far the count axis reaches above the highest bar, so that the marks' names have room.
 const HEADROOM: f64 = 12.0;
 
-/// Draws buckets (upper bound in µs, count).
-pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> String {
+/// Draws buckets (upper bound, count); `show` writes their values.
+pub fn histogram(
+    label: &str,
+    buckets: &[(f64, u64)],
+    marks: &[Mark<'_>],
+    show: fn(f64) -> String,
+) -> String {
     let total: u64 = buckets.iter().map(|b| b.1).sum();
     let (low, high) = domain(buckets, marks);
     let bins = rebin(buckets, low, high);
@@ -34,7 +39,7 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
             domain: (low, high),
             log: true,
             ticks: 6,
-            show: format::micros,
+            show,
         },
         Axis {
             domain: (0.6, highest * HEADROOM),
@@ -46,15 +51,15 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
     let limit = marks
         .iter()
         .find(|m| m.limit)
-        .map_or(f64::INFINITY, |m| m.value_us);
+        .map_or(f64::INFINITY, |m| m.value);
     for (i, &count) in bins.iter().enumerate().filter(|(_, c)| **c > 0) {
         let (from, to) = (edge(low, high, i), edge(low, high, i + 1));
         let (x0, x1, y) = (plot.x.at(from), plot.x.at(to), plot.y.at(count as f64));
         let class = if from >= limit { "bar bad" } else { "bar" };
         let title = format!(
             "{} – {}: {} ({} %)",
-            format::micros(from),
-            format::micros(to),
+            show(from),
+            show(to),
             format::count(count),
             format::significant(count as f64 * 100.0 / total as f64)
         );
@@ -64,11 +69,11 @@ pub fn histogram(label: &str, buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> Str
     }
     // From left to right each name a line lower: so none is crossed by another's line.
     let mut marks = marks.to_vec();
-    marks.sort_by(|a, b| a.value_us.total_cmp(&b.value_us));
+    marks.sort_by(|a, b| a.value.total_cmp(&b.value));
     for (row, mark) in marks.iter().enumerate() {
-        let name = format!("{} {}", mark.name, format::micros(mark.value_us));
+        let name = format!("{} {}", mark.name, show(mark.value));
         plot.mark(
-            mark.value_us,
+            mark.value,
             if mark.limit { "limit" } else { "percentile" },
             &name,
             row,
@@ -84,8 +89,8 @@ fn domain(buckets: &[(f64, u64)], marks: &[Mark<'_>]) -> (f64, f64) {
     // A limit that is far off would squeeze the data into a corner; then its absence says enough.
     let limit = marks
         .iter()
-        .filter(|m| m.limit && m.value_us < slowest * 12.0)
-        .map(|m| m.value_us);
+        .filter(|m| m.limit && m.value < slowest * 12.0)
+        .map(|m| m.value);
     let high = limit.fold(slowest, f64::max) * 1.25;
     (low * 0.9, high.max(low * 3.0))
 }
@@ -118,17 +123,22 @@ mod tests {
     #[test]
     fn values_beyond_the_limit_are_drawn_as_bad() {
         let limit = Mark {
-            value_us: 15_625.0,
+            value: 15_625.0,
             name: "budget",
             limit: true,
         };
-        let svg = histogram("t", &[(3_000.0, 100), (18_000.0, 1)], &[limit]);
+        let svg = histogram(
+            "t",
+            &[(3_000.0, 100), (18_000.0, 1)],
+            &[limit],
+            format::micros,
+        );
         assert_eq!(svg.matches("bar bad").count(), 1);
         assert!(svg.contains("budget 15.6 ms"));
     }
 
     #[test]
     fn nothing_measured_still_draws() {
-        assert!(histogram("t", &[], &[]).starts_with("<svg"));
+        assert!(histogram("t", &[], &[], format::micros).starts_with("<svg"));
     }
 }

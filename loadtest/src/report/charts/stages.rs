@@ -1,5 +1,6 @@
 //! Where a tick's time goes.
 
+use super::ranges::ranges;
 use super::{FULL, HALF, seconds};
 use crate::report::detail::Second;
 use crate::report::draw::{Anchor, Axis, Plot, Scale, Svg};
@@ -91,71 +92,7 @@ pub fn stage_ranges(stages: &Stages<Percentiles>) -> String {
         .zip(COLOURS)
         .map(|(&(name, p), class)| (name.to_owned(), p, class))
         .collect();
-    ranges("Distribution of each stage", 34.0, &rows)
-}
-
-/// Rows of distributions on a common logarithmic axis.
-pub(super) fn ranges(label: &str, row_height: f64, rows: &[(String, Percentiles, &str)]) -> String {
-    const LEFT: f64 = 98.0;
-    const RIGHT: f64 = 24.0;
-    let positive = |v: f64| v.max(0.1);
-    let low = rows
-        .iter()
-        .map(|r| positive(r.1.p50))
-        .fold(f64::INFINITY, f64::min);
-    let high = rows.iter().map(|r| positive(r.1.max)).fold(1.0, f64::max);
-    let low = if low.is_finite() {
-        low.min(high / 10.0)
-    } else {
-        0.1
-    };
-    let x = Scale::log((low * 0.7, high * 1.3), (LEFT, HALF - RIGHT));
-    let height = rows.len() as f64 * row_height + 34.0;
-    let mut svg = Svg::new(HALF, height, label);
-    for value in x.ticks(6) {
-        svg.line((x.at(value), 4.0), (x.at(value), height - 28.0), "grid");
-        svg.text(
-            x.at(value),
-            height - 10.0,
-            Anchor::Middle,
-            "tick",
-            &format::micros(value),
-        );
-    }
-    for (i, (name, p, class)) in rows.iter().enumerate() {
-        let y = (i as f64 + 0.5) * row_height + 2.0;
-        let title = format!(
-            "{name}: median {}, p99 {}, p99.9 {}, max {}, mean {}",
-            format::micros(p.p50),
-            format::micros(p.p99),
-            format::micros(p.p999),
-            format::micros(p.max),
-            format::micros(p.mean)
-        );
-        svg.text(LEFT - 12.0, y + 4.0, Anchor::End, "row", name);
-        svg.line(
-            (x.at(positive(p.p50)), y),
-            (x.at(positive(p.max)), y),
-            &format!("whisker {class}"),
-        );
-        let (from, to) = (x.at(positive(p.p50)), x.at(positive(p.p99)));
-        svg.rect(
-            from,
-            y - 6.0,
-            (to - from).max(2.0),
-            12.0,
-            &format!("fill {class}"),
-            &title,
-        );
-        svg.circle(
-            x.at(positive(p.max)),
-            y,
-            3.0,
-            &format!("dot {class}"),
-            &title,
-        );
-    }
-    svg.finish()
+    ranges("Distribution of each stage", 34.0, &rows, format::micros)
 }
 
 /// Mean of each stage by the second, stacked.

@@ -1,7 +1,7 @@
 //! The zones and the channels between them.
 
 use super::HALF;
-use super::stages::ranges;
+use super::ranges::ranges;
 use crate::report::draw::{Anchor, Svg};
 use crate::report::format;
 use crate::report::schema::{ChannelReport, ZoneReport};
@@ -14,7 +14,8 @@ pub fn zone_bars(zones: &[ZoneReport]) -> String {
         .collect();
     // About as high as the matrix beside it.
     let row_height = (240.0 / zones.len().max(1) as f64).clamp(18.0, 60.0);
-    ranges("Python time of each zone per tick", row_height, &rows)
+    let label = "Python time of each zone per tick";
+    ranges(label, row_height, &rows, format::micros)
 }
 
 /// Who sends how much to whom: rows send, columns receive.

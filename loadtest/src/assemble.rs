@@ -1,0 +1,159 @@
+//! Puts together what the server told, what the bots measured and what surrounded them: the report.
+
+use std::collections::BTreeMap;
+
+use crate::args::{Args, NetworkArgs};
+use crate::bot::ages;
+use crate::bot::fleet::Outcome;
+use crate::bot::meter::bandwidth;
+use crate::network::Relayed;
+use crate::report::Report;
+use crate::report::detail::{ClientRow, Conditions, Detail};
+use crate::report::schema::{ClientsReport, HostileReport, NetworkReport, ReportJson, Run, SCHEMA};
+use crate::server::{OpsReport, Timetable};
+
+/// µm in a centimetre.
+const UM_PER_CM: f64 = 10_000.0;
+
+/// All that a run has brought to light.
+#[derive(Debug)]
+pub struct Measured {
+    /// By the server.
+    pub told: OpsReport,
+    /// By the bots.
+    pub outcome: Outcome,
+    /// By the simulated network, if there was one.
+    pub relayed: Option<Relayed>,
+    /// Of the hostile clients, if there were some.
+    pub hostile: Option<HostileReport>,
+    /// Around it.
+    pub conditions: Conditions,
+}
+
+/// The report of a run.
+pub fn assemble(args: &Args, measured: Measured) -> Report {
+    let Measured {
+        told,
+        mut outcome,
+        relayed,
+        hostile,
+        conditions,
+    } = measured;
+    if let Some(timetable) = timetable(args, &told) {
+        ages::settle(&mut outcome, &timetable);
+    }
+    let clients = clients(&outcome);
+    let run = Run {
+        players: args.players.into(),
+        scenario: args.scenario,
+        // A remote server's seed is its own; the bots' is ours in any case.
+        seed: if args.server.is_none() {
+            args.seed
+        } else {
+            told.run.seed
+        },
+        ..told.run
+    };
+    let mut counters = told.counters;
+    counters.extend(outcome.counters);
+    let json = ReportJson {
+        schema: SCHEMA,
+        run,
+        tick: told.tick,
+        zones: told.zones,
+        clients,
+        wire: told.wire,
+        network: relayed.map(|relayed| network(&args.network, relayed)),
+        hostile,
+        server: told.server,
+    };
+    let totals = outcome.totals;
+    let detail = Detail {
+        ticks: told.ticks,
+        seconds: told.series,
+        snapshot_age: totals.age.buckets(),
+        input_ack: totals.ack.buckets(),
+        correction: totals.correction_um.buckets(),
+        interpolation: totals.interpolation_us.buckets(),
+        client_seconds: totals.seconds,
+        clients: outcome.clients,
+        deeds: outcome.deeds,
+        counters,
+        hook_errors: told.hook_errors,
+        conditions,
+        ..Detail::default()
+    };
+    let mut report = Report { json, detail };
+    report.detail.derive_from_ticks(report.json.run.tick_hz);
+    report
+}
+
+fn clients(outcome: &Outcome) -> ClientsReport {
+    let totals = &outcome.totals;
+    let (down, up) = bandwidth(&outcome.clients);
+    let sum = |part: fn(&ClientRow) -> u64| outcome.clients.iter().map(part).sum::<u64>();
+    ClientsReport {
+        joined: outcome.joined,
+        dropped: outcome.dropped,
+        snapshot_age_us: totals.age.percentiles(),
+        input_ack_us: totals.ack.percentiles(),
+        bytes_down_per_s: down,
+        bytes_up_per_s: up,
+        commands_sent: sum(|row| row.settled),
+        commands_applied: sum(|row| row.settled - row.missed),
+        correction_cm: totals.correction_um.percentiles().scaled(1.0 / UM_PER_CM),
+        interpolation_ms: totals.interpolation_us.percentiles().scaled(1e-3),
+        staleness_ticks_max: totals.staleness_ticks_max,
+    }
+}
+
+fn network(asked: &NetworkArgs, relayed: Relayed) -> NetworkReport {
+    NetworkReport {
+        rtt_ms: asked.rtt_ms.unwrap_or(0.0),
+        jitter_ms: asked.jitter_ms.unwrap_or(0.0),
+        loss_percent: asked.loss_percent.unwrap_or(0.0),
+        reorder_percent: asked.reorder_percent.unwrap_or(0.0),
+        rate_kbit: asked.rate_kbit.unwrap_or(0.0),
+        up: relayed.up,
+        down: relayed.down,
+        late_us: relayed.late_us,
+    }
+}
+
+/// When the server's ticks were due, if that can be compared with the bots' times: on one machine it can.
+fn timetable(args: &Args, told: &OpsReport) -> Option<Timetable> {
+    let clock = told.clock.filter(|_| args.is_local())?;
+    Some(Timetable::new(
+        clock,
+        told.run.tick_hz,
+        told.ticks.skips.clone(),
+    ))
+}
+
+/// By how much each counter grew; those that did not are left out.
+pub fn grown(
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
+    let growth = after.iter().map(|(name, now)| {
+        let then = before.get(name).copied().unwrap_or(0);
+        (name.clone(), now.saturating_sub(then))
+    });
+    growth.filter(|(_, by)| *by > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_grew_is_told_of_counters() {
+        let counters = |values: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            let named = values.iter().map(|(name, n)| ((*name).to_owned(), *n));
+            named.collect()
+        };
+        let before = counters(&[("a", 5), ("b", 2)]);
+        let after = counters(&[("a", 5), ("b", 9), ("c", 1)]);
+        assert_eq!(grown(&before, &after), counters(&[("b", 7), ("c", 1)]));
+    }
+}

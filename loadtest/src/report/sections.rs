@@ -1,0 +1,181 @@
+//! Sections of the page that only some runs have: the network, the wire, the hostile clients.
+
+use super::charts;
+use super::format::{self, micros};
+use super::schema::{
+    ClientsReport, HostileReport, NetworkReport, Percentiles, ReportJson, WireReport,
+};
+
+/// A row of a table of two columns.
+pub(super) type Fact = (String, String);
+
+/// The simulated network and what came of it.
+pub(super) struct NetworkSection {
+    pub(super) what: String,
+    pub(super) fates: String,
+    pub(super) counts: Vec<Fact>,
+    pub(super) figures: Vec<Fact>,
+}
+
+/// How the state was coded.
+pub(super) struct WireSection {
+    pub(super) encode: String,
+    pub(super) bits: String,
+    pub(super) figures: Vec<Fact>,
+    pub(super) full: Vec<Fact>,
+}
+
+/// What hostile clients did, and what the server made of it.
+pub(super) struct HostileSection {
+    pub(super) total: String,
+    pub(super) thrown: Vec<Fact>,
+    pub(super) ended: Vec<Fact>,
+    pub(super) counted: Vec<Fact>,
+}
+
+/// A network in half a sentence: `100 ms ± 20 ms each way, 5 % lost`.
+pub(crate) fn network_in_words(network: &NetworkReport) -> String {
+    let mut words = vec![format!("{} ms there and back", network.rtt_ms)];
+    let parts = [
+        (network.jitter_ms, "± ", " ms each way"),
+        (network.loss_percent, "", " % lost"),
+        (network.reorder_percent, "", " % reordered"),
+        (network.rate_kbit, "at most ", " kbit/s"),
+    ];
+    let given = parts.into_iter().filter(|(value, ..)| *value > 0.0);
+    words.extend(given.map(|(value, before, after)| format!("{before}{value}{after}")));
+    words.join(", ")
+}
+
+pub(super) fn network(json: &ReportJson) -> Option<NetworkSection> {
+    let network = json.network.as_ref()?;
+    let row = |name: &str, of: fn(&super::schema::LinkCounts) -> u64| {
+        let (up, down) = (of(&network.up), of(&network.down));
+        let both = format!("{} / {}", format::count(up), format::count(down));
+        (name.to_owned(), both)
+    };
+    Some(NetworkSection {
+        what: network_in_words(network),
+        fates: charts::link_fates(network),
+        counts: vec![
+            row("arrived, up / down", |c| c.forwarded),
+            row("of these overtaken", |c| c.reordered),
+            row("lost", |c| c.lost),
+            row("dropped by a full queue", |c| c.queue_drops),
+        ],
+        figures: figures_under(network, &json.clients),
+    })
+}
+
+/// What clients noticed of the network.
+fn figures_under(network: &NetworkReport, clients: &ClientsReport) -> Vec<Fact> {
+    let two =
+        |p: &Percentiles, show: fn(f64) -> String| format!("{} / {}", show(p.p50), show(p.p99));
+    let mut rows = vec![];
+    let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
+    if !clients.snapshot_age_us.is_empty() {
+        let beyond = |us: f64| micros((us - network.rtt_ms * 500.0).max(0.0));
+        let age = &clients.snapshot_age_us;
+        row("state age, p50 / p99", two(age, micros));
+        row(
+            "beyond half the round trip",
+            format!("{} / {}", beyond(age.p50), beyond(age.p99)),
+        );
+    }
+    row(
+        "command round trip, p50 / p99",
+        two(&clients.input_ack_us, micros),
+    );
+    if let Some(share) = clients.applied_share() {
+        row("commands applied", format::share(share));
+    }
+    if !clients.correction_cm.is_empty() {
+        row("correction, p50 / p99", two(&clients.correction_cm, cm));
+    }
+    if !clients.interpolation_ms.is_empty() {
+        let shown = two(&clients.interpolation_ms, |ms| micros(ms * 1e3));
+        row("interpolation, p50 / p99", shown);
+    }
+    row(
+        "added by the simulation itself, p99",
+        micros(network.late_us.p99),
+    );
+    rows
+}
+
+fn cm(value: f64) -> String {
+    format!("{} cm", format::significant(value))
+}
+
+pub(super) fn wire(json: &ReportJson) -> Option<WireSection> {
+    let wire: &WireReport = json.wire.as_ref()?;
+    let full = wire.full_snapshots.iter();
+    let full = full.filter(|(_, count)| **count > 0);
+    let us = |p: &Percentiles| format!("{} / {} / {}", micros(p.p50), micros(p.p99), micros(p.max));
+    let bits = &wire.bits_per_entity;
+    Some(WireSection {
+        encode: charts::encode_ranges(wire),
+        bits: charts::entity_bits(wire),
+        figures: vec![
+            ("interest, p50 / p99 / max".into(), us(&wire.interest_us)),
+            ("encoding, p50 / p99 / max".into(), us(&wire.encode_us)),
+            (
+                "bits an entity, mean / p99".into(),
+                format!(
+                    "{} / {}",
+                    format::significant(bits.mean),
+                    format::significant(bits.p99)
+                ),
+            ),
+        ],
+        full: full
+            .map(|(why, n)| (in_words(why), format::count(*n)))
+            .collect(),
+    })
+}
+
+pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
+    let hostile: &HostileReport = json.hostile.as_ref()?;
+    let facts = |map: &std::collections::BTreeMap<String, u64>| -> Vec<Fact> {
+        let rows = map.iter();
+        rows.map(|(name, n)| (in_words(name), format::count(*n)))
+            .collect()
+    };
+    Some(HostileSection {
+        total: format::count(hostile.thrown.values().sum()),
+        thrown: facts(&hostile.thrown),
+        ended: facts(&hostile.ended),
+        counted: facts(&hostile.counted),
+    })
+}
+
+/// A counter's name as people write it.
+fn in_words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_told_by_what_is_wrong_with_it() {
+        let mut network = NetworkReport {
+            rtt_ms: 100.0,
+            ..NetworkReport::default()
+        };
+        assert_eq!(network_in_words(&network), "100 ms there and back");
+        (network.jitter_ms, network.loss_percent) = (20.0, 2.5);
+        network.rate_kbit = 512.0;
+        assert_eq!(
+            network_in_words(&network),
+            "100 ms there and back, ± 20 ms each way, 2.5 % lost, at most 512 kbit/s"
+        );
+    }
+
+    #[test]
+    fn sections_are_there_only_for_runs_that_have_them() {
+        let plain = ReportJson::default();
+        assert!(network(&plain).is_none() && wire(&plain).is_none() && hostile(&plain).is_none());
+    }
+}
