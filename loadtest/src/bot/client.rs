@@ -283,6 +283,7 @@ impl Client {
             pitch: intent.pitch,
             buttons: intent.buttons,
             slot: intent.slot,
+            view: 0,
         }
     }
 

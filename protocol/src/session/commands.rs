@@ -30,8 +30,11 @@ pub(super) fn write_commands(
             pitch,
             buttons,
             slot,
+            view,
         } = c;
-        fb::Command::new(tick.0, entity.0, move_x, move_z, yaw, pitch, buttons, slot)
+        fb::Command::new(
+            tick.0, entity.0, move_x, move_z, yaw, pitch, buttons, slot, view,
+        )
     }));
     let args = fb::CommandsArgs {
         state_tick: state_tick.map(|tick| tick.0),
@@ -71,6 +74,7 @@ impl<'a> CommandsRef<'a> {
             pitch: c.pitch(),
             buttons: c.buttons(),
             slot: c.slot(),
+            view: c.view(),
         })
     }
 }

@@ -249,6 +249,7 @@ def register_kind(
     fields: tuple[tuple[str, str, int, object, tuple[object, ...], int], ...],
     hitbox: tuple[float, float, str | None] | None,
     projectile: float | None,
+    walker: tuple[tuple[float, ...], str | None] | None,
     is_match: bool,
     /,
 ) -> None:
@@ -307,6 +308,16 @@ def move(
     `position` is its feet. Ledges up to `step` metres are walked up. Gravity is up to
     you: add it to `velocity` first. Returns its position, its velocity, and whether it
     stands on something.
+    """
+
+def walk(entity: Entity, move_x: float, move_z: float, buttons: int) -> float:
+    """Walks `entity`, whose hook runs, for one tick by the rules of its `Walker`; how
+    fast it landed, in m/s, if it did in this tick, else 0.
+
+    `move_x` (right) and `move_z` (back) are the wish, taken to [-1, 1], in the frame of
+    its `yaw`; of `buttons` JUMP, CROUCH and SPRINT count. Pass what its last `Command`
+    said: its client predicts just that. Changes its ``position`` and ``velocity``, and
+    its fields ``grounded``, ``crouched`` and ``gliding``.
     """
 
 def path(start: Vec3, goal: Vec3, max_nodes: int = 4096) -> tuple[Vec3, ...]:
