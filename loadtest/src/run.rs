@@ -230,6 +230,8 @@ fn assemble(args: &Args, told: OpsReport, mut outcome: Outcome, conditions: Cond
             dropped: outcome.dropped,
             snapshot_age_us: outcome.totals.age.percentiles(),
             input_ack_us: outcome.totals.ack.percentiles(),
+            correction_cm: outcome.totals.correction.percentiles().scaled(0.01),
+            interpolation_ms: outcome.totals.interpolation.percentiles().scaled(0.001),
             bytes_down_per_s: down,
             bytes_up_per_s: up,
         },

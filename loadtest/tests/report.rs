@@ -20,7 +20,7 @@ zones[].handoffs_in zones[].handoffs_out
 zones[].channels[].to zones[].channels[].messages zones[].channels[].bytes zones[].channels[].depth_max
 zones[].channels[].refused
 clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}
-clients.bytes_up_per_s{P}
+clients.bytes_up_per_s{P} clients.correction_cm{P} clients.interpolation_ms{P}
 server.cpu_s server.rss_mib_max
 ";
 const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];

@@ -92,6 +92,8 @@ class Player(Entity):
     wish_x: f32 = field(0.0, to=NOBODY)
     wish_z: f32 = field(0.0, to=NOBODY)
     buttons: u16 = field(0, to=NOBODY)
+    #: How far back in time its shots aim, in ticks; 0 for who has no client.
+    rewind: f32 = field(0.0, to=NOBODY)
 
     # Rules. Moments are ticks; 0: not going on.
     game: ref = field(0, to=NOBODY)
@@ -114,6 +116,7 @@ class Player(Entity):
         self.yaw = cmd.yaw
         self.pitch = cmd.pitch
         self.buttons = cmd.buttons
+        self.rewind = cmd.rewind
         # Slot 0 keeps what is in hand, slot w + 1 is weapon w.
         if cmd.slot and self.alive:
             combat.select(self, cmd.slot - 1, tick())

@@ -1,6 +1,7 @@
 //! What one bot measures during the window, and all of them together.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tessera_protocol::Tick;
 
@@ -126,6 +127,10 @@ pub struct Totals {
     pub age: Distribution,
     /// Round trips of commands.
     pub ack: Distribution,
+    /// Errors of predictions, in 1/100 cm.
+    pub correction: Distribution,
+    /// How far behind the newest state the others are shown, in µs; one a command.
+    pub interpolation: Distribution,
     second_ack: Distribution,
     /// Closed seconds.
     pub seconds: Vec<ClientSecond>,
@@ -137,6 +142,8 @@ impl Default for Totals {
             began_ns: None,
             age: Distribution::new(3),
             ack: Distribution::new(3),
+            correction: Distribution::new(3),
+            interpolation: Distribution::new(3),
             second_ack: Distribution::new(2),
             seconds: Vec::new(),
         }
@@ -159,6 +166,21 @@ impl Totals {
 
     fn since_began_us(&self, now_ns: i64) -> Option<u32> {
         u32::try_from(microseconds(now_ns - self.began_ns?)).ok()
+    }
+
+    /// A bot predicted itself so many metres from where the server then said it was.
+    pub fn corrected(&mut self, error_m: f64) {
+        if self.began_ns.is_some() {
+            self.correction.record((error_m * 1e4).round() as i64);
+        }
+    }
+
+    /// A bot acted on what it was shown with this delay.
+    pub fn interpolated(&mut self, delay: Duration) {
+        if self.began_ns.is_some() {
+            let us = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
+            self.interpolation.record(us);
+        }
     }
 
     /// Closes a second, all but the ages; `bytes` are those received and sent in it.
@@ -233,6 +255,19 @@ mod tests {
         assert_eq!(row.input_ack_us.max, 80_000.0);
         assert_eq!(row.unacknowledged, 1, "command 10 was overtaken");
         assert_eq!(row.commands, 4);
+    }
+
+    #[test]
+    fn corrections_and_delays_count_within_the_window() {
+        let mut all = Totals::default();
+        all.corrected(1.0);
+        all.begin_window(0);
+        all.corrected(0.0251);
+        all.interpolated(Duration::from_micros(31_250));
+        let correction_cm = all.correction.percentiles().scaled(0.01);
+        let interpolation_ms = all.interpolation.percentiles().scaled(0.001);
+        assert_eq!((all.correction.count(), correction_cm.max), (1, 2.51));
+        assert_eq!(interpolation_ms.max, 31.25);
     }
 
     #[test]

@@ -167,6 +167,10 @@ pub struct ClientsReport {
     pub bytes_down_per_s: Percentiles,
     /// Over clients: UDP payload sent per second.
     pub bytes_up_per_s: Percentiles,
+    /// Where a bot predicted itself minus where the server then said it was, rounding on the wire included, in cm.
+    pub correction_cm: Percentiles,
+    /// How far behind the newest state bots see the others, in ms.
+    pub interpolation_ms: Percentiles,
 }
 
 /// The server process during the window.
@@ -179,6 +183,18 @@ pub struct ServerReport {
 }
 
 impl Percentiles {
+    /// The same in another unit, of which one of the present is `factor`.
+    pub fn scaled(self, factor: f64) -> Percentiles {
+        Percentiles {
+            p50: self.p50 * factor,
+            p90: self.p90 * factor,
+            p99: self.p99 * factor,
+            p999: self.p999 * factor,
+            max: self.max * factor,
+            mean: self.mean * factor,
+        }
+    }
+
     /// The same with at most one decimal: a tenth of a microsecond is below what the clock tells.
     pub fn rounded(self) -> Percentiles {
         let round = |v: f64| (v * 10.0).round() / 10.0;
@@ -217,6 +233,8 @@ impl ReportJson {
             &mut clients.input_ack_us,
             &mut clients.bytes_down_per_s,
             &mut clients.bytes_up_per_s,
+            &mut clients.correction_cm,
+            &mut clients.interpolation_ms,
         ];
         let of_zones = zones.iter_mut().flat_map(|z| {
             [

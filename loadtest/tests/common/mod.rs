@@ -237,6 +237,8 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             input_ack_us: percentiles(&mut acks.clone()),
             bytes_down_per_s: noise.percentiles(36_000.0),
             bytes_up_per_s: noise.percentiles(8_000.0),
+            correction_cm: noise.percentiles(0.4),
+            interpolation_ms: noise.percentiles(35.0),
         },
         server: ServerReport {
             cpu_s: 52.4,
