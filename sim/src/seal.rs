@@ -57,6 +57,7 @@ impl SnapshotRing {
             .and_then(|oldest| Arc::try_unwrap(oldest).ok());
         let snapshot = Snapshot::seal(header, &batches, recycled);
         // The zones have let go of it; if one had not, this would copy.
+        debug_assert_eq!(Arc::strong_count(&self.hitboxes), 1);
         Arc::make_mut(&mut self.hitboxes).push(table, &snapshot);
         self.kept.push_back(Arc::new(snapshot));
     }

@@ -93,3 +93,26 @@ impl<'a> Ascending<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_protocol::ids::ZoneId;
+    use tessera_protocol::snapshot::{SnapshotHeader, ZoneBatch};
+
+    #[test]
+    fn a_full_history_uses_its_memory_again() {
+        let batch = ZoneBatch::of(ZoneId(0), &[]);
+        let snapshot = Snapshot::seal(SnapshotHeader::default(), &[&batch], None);
+        let mut history = HitboxHistory::new(64);
+        for _ in 0..17 {
+            history.push(&FieldTable::default(), &snapshot);
+        }
+        let capacity = history.indexes.capacity();
+        for _ in 0..100 {
+            history.push(&FieldTable::default(), &snapshot);
+            assert_eq!(history.indexes.len(), 17, "250 ms and the tick's start");
+        }
+        assert_eq!(history.indexes.capacity(), capacity);
+    }
+}
