@@ -72,6 +72,10 @@ fn three_bots_play_for_two_seconds() {
     // About 128 ticks; how many on a machine that does other things isn't for a test to say.
     assert!(report.tick.run > 0, "{said}");
     assert!(
+        report.clients.interpolation_ms.p50 > 0.0 && report.clients.correction_cm.max > 0.0,
+        "the bots predict and interpolate"
+    );
+    assert!(
         report.clients.input_ack_us.p50 > 0.0,
         "no command was ever acknowledged\n{said}"
     );

@@ -65,6 +65,7 @@ fn kind(name: &str) -> Kind {
         fields,
         hitbox: None,
         projectile: None,
+        walker: None,
         is_match: false,
     }
 }

@@ -1,6 +1,7 @@
 //! What a client wants its player to do in one tick.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
+use std::time::Duration;
 
 use crate::ids::{EntityId, Tick};
 
@@ -20,6 +21,17 @@ pub mod buttons {
     pub const USE: u16 = 32;
     /// All bits that mean something; others are dropped by [`Command::validate`](super::Command::validate).
     pub const ALL: u16 = FIRE | JUMP | RELOAD | CROUCH | SPRINT | USE;
+}
+
+/// Farthest that a shot goes back in time for the client that fired it.
+pub const REWIND_MAX: Duration = Duration::from_millis(250);
+
+/// Steps of [`Command::view`] in a tick.
+const VIEW_STEPS: f64 = 256.0;
+
+/// [`REWIND_MAX`] in ticks.
+pub fn rewind_ticks_max(tick_hz: u32) -> f64 {
+    REWIND_MAX.as_secs_f64() * f64::from(tick_hz)
 }
 
 /// What a client wants in one tick. From the wire it is anything at all: scripts only ever see one
@@ -42,6 +54,9 @@ pub struct Command {
     pub buttons: u16,
     /// The chosen weapon or item slot.
     pub slot: u8,
+    /// How far behind `tick` the client saw the others, in 1/256 ticks: that of tick
+    /// `tick - view / 256` was on its screen. See [`Command::rewind`].
+    pub view: u16,
 }
 
 /// Why a command can't be used.
@@ -53,6 +68,18 @@ pub enum CommandError {
 }
 
 impl Command {
+    /// How far to go back, in ticks, for what the client had on its screen: `view`, but at most
+    /// [`REWIND_MAX`] at this rate of ticks. Whoever asks for more gets that much: else a client
+    /// could shoot at a past in which nobody knew of it.
+    pub fn rewind(&self, tick_hz: u32) -> f64 {
+        (f64::from(self.view) / VIEW_STEPS).min(rewind_ticks_max(tick_hz))
+    }
+
+    /// `rewind` ticks as [`Command::view`], to the nearest step; negative and NaN are 0.
+    pub fn view_of(rewind: f64) -> u16 {
+        (rewind * VIEW_STEPS).round() as u16 // `as` saturates
+    }
+
     /// The nearest command that is in range: the move within the unit disc, yaw wrapped, pitch
     /// clamped, unknown buttons released.
     ///
@@ -120,8 +147,26 @@ mod tests {
             pitch: FRAC_PI_2,
             buttons: buttons::ALL,
             slot: 200,
+            view: 900,
         };
         assert_eq!(good.validate(), Ok(good));
+    }
+
+    #[test]
+    fn nobody_shoots_farther_back_than_250_ms() {
+        let rewind = |view, hz| {
+            Command {
+                view,
+                ..Command::default()
+            }
+            .rewind(hz)
+        };
+        assert_eq!(rewind(Command::view_of(7.25), 64), 7.25);
+        assert_eq!(rewind(u16::MAX, 64), 16.0);
+        assert_eq!(rewind(u16::MAX, 128), 32.0);
+        assert_eq!(Command::view_of(-3.0), 0);
+        assert_eq!(Command::view_of(f64::NAN), 0);
+        assert_eq!(Command::view_of(1e9), u16::MAX);
     }
 
     proptest! {

@@ -6,8 +6,10 @@
 pub mod base;
 mod check;
 mod hash;
+mod walk;
 
 pub use check::{RECORD_LEN_MAX, TableError};
+pub use walk::{WalkRules, Walker};
 
 use crate::ids::KindId;
 
@@ -125,6 +127,8 @@ pub struct Kind {
     pub hitbox: Option<Hitbox>,
     /// Whether and how the engine moves it.
     pub projectile: Option<Projectile>,
+    /// Whether and how it walks where its client steers it, which the client predicts.
+    pub walker: Option<Walker>,
     /// Whether it is the kind that hears of clients joining and leaving.
     pub is_match: bool,
 }

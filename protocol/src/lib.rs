@@ -16,7 +16,8 @@ pub mod value;
 pub use columns::{Column, KindTable, RowError, VarColumn};
 pub use command::{Command, CommandError, buttons};
 pub use fields::{
-    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, base,
+    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, WalkRules,
+    Walker, base,
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 pub use session::{

@@ -91,6 +91,14 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &Kind) -> fmt::Result {
             projectile.gravity
         )?;
     }
+    if let Some(walker) = &kind.walker {
+        let rules = &walker.rules;
+        write!(
+            f,
+            ", walks at {} m/s, predicted by its client",
+            rules.walk_speed
+        )?;
+    }
     let rows: Vec<[String; 5]> = kind.fields.iter().map(describe).collect();
     let heads = ["field", "type", "to", "wire bits", "on the wire"].map(str::to_owned);
     let width = |column: usize| {
@@ -205,6 +213,7 @@ mod tests {
                 when: None,
             }),
             projectile: None,
+            walker: None,
             is_match: false,
         };
         let declarations = Declarations {

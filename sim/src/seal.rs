@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::Tick;
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
-use tessera_python::HitboxIndex;
+use tessera_python::HitboxHistory;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::exchange::Exchange;
@@ -17,17 +17,14 @@ pub const SNAPSHOTS_KEPT: usize = 64;
 /// The last snapshots and what is derived from the newest.
 pub(crate) struct SnapshotRing {
     kept: VecDeque<Arc<Snapshot>>,
-    hitboxes: Arc<HitboxIndex>,
-    /// An index that no zone reads any more, most of the time: the one before `hitboxes`.
-    spare: Arc<HitboxIndex>,
+    hitboxes: Arc<HitboxHistory>,
 }
 
 impl SnapshotRing {
-    pub(crate) fn new() -> SnapshotRing {
+    pub(crate) fn new(tick_hz: u32) -> SnapshotRing {
         SnapshotRing {
             kept: VecDeque::with_capacity(SNAPSHOTS_KEPT),
-            hitboxes: Arc::default(),
-            spare: Arc::default(),
+            hitboxes: Arc::new(HitboxHistory::new(tick_hz)),
         }
     }
 
@@ -59,14 +56,9 @@ impl SnapshotRing {
             .flatten()
             .and_then(|oldest| Arc::try_unwrap(oldest).ok());
         let snapshot = Snapshot::seal(header, &batches, recycled);
-
-        std::mem::swap(&mut self.hitboxes, &mut self.spare);
-        if Arc::get_mut(&mut self.hitboxes).is_none() {
-            self.hitboxes = Arc::default();
-        }
-        Arc::get_mut(&mut self.hitboxes)
-            .expect("nobody else holds it")
-            .rebuild(table, &snapshot);
+        // The zones have let go of it; if one had not, this would copy.
+        debug_assert_eq!(Arc::strong_count(&self.hitboxes), 1);
+        Arc::make_mut(&mut self.hitboxes).push(table, &snapshot);
         self.kept.push_back(Arc::new(snapshot));
     }
 
@@ -75,8 +67,8 @@ impl SnapshotRing {
         self.kept.back().expect("the start seals S_0")
     }
 
-    /// The capsules of the newest snapshot.
-    pub(crate) fn hitboxes(&self) -> &Arc<HitboxIndex> {
+    /// The capsules of the newest snapshot and of those of the last 250 ms.
+    pub(crate) fn hitboxes(&self) -> &Arc<HitboxHistory> {
         &self.hitboxes
     }
 

@@ -80,7 +80,7 @@ impl Simulation {
             zones,
             directory: Arc::default(),
             next_entity: 1,
-            ring: SnapshotRing::new(),
+            ring: SnapshotRing::new(config.tick_hz),
             batches: (0..count).map(|_| Box::default()).collect(),
             match_entity: None,
             owners: Vec::new(),

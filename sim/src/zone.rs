@@ -9,7 +9,7 @@ use tessera_protocol::command::Command;
 use tessera_protocol::fields::{FieldTable, base};
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{HitboxIndex, Inbox, Message, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{HitboxHistory, Inbox, Message, ScriptConfig, ScriptError, ScriptZone};
 
 use crate::barrier::{Birth, Ran};
 use crate::channel::{Batch, Receiver, Record, Sender};
@@ -49,7 +49,7 @@ pub(crate) struct Run {
     /// The tick that the hooks belong to: they read `S_tick` and make `S_tick+1`.
     pub(crate) tick: Tick,
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) hitboxes: Arc<HitboxIndex>,
+    pub(crate) hitboxes: Arc<HitboxHistory>,
     /// Commands for entities of this zone, by ascending id.
     pub(crate) commands: Vec<(EntityId, Command)>,
     /// Messages of the engine itself (joins and leaves).

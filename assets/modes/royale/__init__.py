@@ -3,7 +3,7 @@
 The engine calls `start` once; everything else is in the entities:
 
 - `match.Royale`: rounds, the circle, joining and leaving
-- `player.Player`: a participant played by a client (movement.py, combat.py)
+- `player.Player`: a participant played by a client (combat.py)
 - `bot.Bot`: a participant that plays itself (senses.py, tactics.py, steering.py)
 - `loot.Loot`, `rocket.Rocket`: things on the ground and in the air
 

@@ -127,17 +127,28 @@ def _spread(player: "players.Player", table: Weapon) -> float:
 
 
 def _shoot(player: "players.Player", table: Weapon, spread: float) -> None:
-    """Hitscan: one ray a pellet, and one message to each player that pellets reached."""
+    """Hitscan: one ray a pellet, and one message to each player that pellets reached.
+
+    Others are where the shooter's screen showed them, so aiming at what one sees is right
+    at any latency.
+    """
     origin = eyes(player)
     kind = players.Player
     hurt: dict[int, tuple[float, bool]] = {}
     for _ in range(table.pellets):
         radius = spread * sqrt(player.random())
         direction = scattered(player.yaw, player.pitch, radius, tau * player.random())
-        hit = raycast(origin, direction, table.reach, hit=kind, ignore=player.id)
+        hit = raycast(
+            origin,
+            direction,
+            table.reach,
+            hit=kind,
+            ignore=player.id,
+            rewind=player.rewind,
+        )
         if hit is None or not hit.entity:
             continue
-        damage, head = landed(hit.entity, hit.position.y)
+        damage, head = landed(hit.entity, hit.position.y - hit.base.y)
         if damage:
             before, headed = hurt.get(hit.entity, (0.0, False))
             damage *= falloff(table, hit.distance)
@@ -146,15 +157,14 @@ def _shoot(player: "players.Player", table: Weapon, spread: float) -> None:
         player.send(target, "hit", player.id, damage, player.weapon, head)
 
 
-def landed(target: int, height: float) -> tuple[float, bool]:
-    """Factor of a hit at this height over the map on a player, and whether it's a head shot.
+def landed(target: int, over_feet: float) -> tuple[float, bool]:
+    """Factor of a hit this high over a player's feet, and whether it's a head shot.
 
     The hitbox is that of a standing player, so that a shot over someone on one knee passes.
     """
     view = get(target)
     if view is None:
         return 0.0, False
-    over_feet = height - view.position.y
     if isinstance(view, players.Player) and view.crouched:
         return (1.0, False) if over_feet <= rules.CROUCHED_HEIGHT else (0.0, False)
     return (rules.HEADSHOT, True) if over_feet >= rules.NECK else (1.0, False)

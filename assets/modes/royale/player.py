@@ -12,6 +12,7 @@ from tessera import (
     Entity,
     Range,
     Vec3,
+    Walker,
     f32,
     field,
     find,
@@ -21,9 +22,10 @@ from tessera import (
     u8,
     u16,
     u32,
+    walk,
 )
 
-from . import combat, match, movement, rules
+from . import combat, match, rules
 from .arsenal import (
     AMMO_FOR,
     ARMOUR,
@@ -44,6 +46,21 @@ class Player(Entity):
     """One participant of the match, alive or watching."""
 
     hitbox = Capsule(radius=rules.RADIUS, height=rules.HEIGHT, when="alive")
+    walker = Walker(
+        radius=rules.RADIUS,
+        height=rules.HEIGHT,
+        crouched_height=rules.CROUCHED_HEIGHT,
+        walk_speed=rules.WALK_SPEED,
+        sprint_speed=rules.SPRINT_SPEED,
+        crouch_speed=rules.CROUCH_SPEED,
+        jump_speed=rules.JUMP_SPEED,
+        gravity=rules.GRAVITY,
+        ground_acceleration=rules.GROUND_ACCELERATION,
+        air_acceleration=rules.AIR_ACCELERATION,
+        glide_speed=rules.GLIDE_SPEED,
+        glide_sink=rules.GLIDE_SINK,
+        when="alive",
+    )
 
     # What everyone in sight sees.
     name: str = field("", max=24)
@@ -57,6 +74,7 @@ class Player(Entity):
     kills: u8 = field(0)
 
     # What only its own client knows.
+    grounded: bool = field(False, to=OWNER)
     health: f32 = field(rules.HEALTH_MAX, wire=_HEALTH, to=OWNER)
     armour: f32 = field(0.0, wire=_HEALTH, to=OWNER)
     #: Bit w is set when it has weapon w.
@@ -74,11 +92,12 @@ class Player(Entity):
     wish_x: f32 = field(0.0, to=NOBODY)
     wish_z: f32 = field(0.0, to=NOBODY)
     buttons: u16 = field(0, to=NOBODY)
+    #: How far back in time its shots aim, in ticks; 0 for who has no client.
+    rewind: f32 = field(0.0, to=NOBODY)
 
     # Rules. Moments are ticks; 0: not going on.
     game: ref = field(0, to=NOBODY)
     appeared_at: u32 = field(0, to=NOBODY)
-    grounded: bool = field(False, to=NOBODY)
     bloom: f32 = field(0.0, to=NOBODY)
     shot_at: u32 = field(0, to=NOBODY)
     ready_at: u32 = field(0, to=NOBODY)
@@ -97,6 +116,7 @@ class Player(Entity):
         self.yaw = cmd.yaw
         self.pitch = cmd.pitch
         self.buttons = cmd.buttons
+        self.rewind = cmd.rewind
         # Slot 0 keeps what is in hand, slot w + 1 is weapon w.
         if cmd.slot and self.alive:
             combat.select(self, cmd.slot - 1, tick())
@@ -112,7 +132,7 @@ class Player(Entity):
             return
         if self.buttons or self.reload_until or self.heal_until:
             combat.act(self, now)
-        landing = movement.walk(self, dt)
+        landing = walk(self, self.wish_x, self.wish_z, self.buttons)
         if landing > rules.SAFE_LANDING:
             self._suffer((landing - rules.SAFE_LANDING) * rules.LANDING_DAMAGE, FALL)
         turn = now + self.id

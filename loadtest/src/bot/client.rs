@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
-use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, Welcome};
+use tessera_client::Client as Player;
+use tessera_protocol::session::{ClientEvent, Close, CloseReason, Welcome};
 use tessera_protocol::{Command, EntityId, Tick, buttons};
 use tessera_world::World;
 
@@ -46,7 +47,7 @@ pub struct Client {
     /// A mark for whoever collects clients to look after.
     pub touched: bool,
     name: String,
-    session: ClientSession,
+    player: Player,
     stream: Option<StreamId>,
     /// Bytes for the control stream that it had no room for.
     unwritten: Vec<u8>,
@@ -71,7 +72,7 @@ impl Client {
     pub fn new(now: Duration, number: usize, plan: &Plan, link: Link) -> Client {
         let name = format!("bot {number:03}");
         Client {
-            session: ClientSession::new(now, name.clone()),
+            player: Player::new(now, name.clone()),
             link,
             meter: Meter::default(),
             timeout: None,
@@ -127,7 +128,7 @@ impl Client {
 
     /// Datagrams from the server that made no sense.
     pub fn garbage(&self) -> u64 {
-        self.session.counters().bad_datagrams
+        self.player.session().counters().bad_datagrams
     }
 
     /// Commands that were left out since the clock jumped or the bots were late.
@@ -144,6 +145,11 @@ impl Client {
         }
     }
 
+    /// Gives it the map, on which it predicts itself.
+    pub fn set_map(&mut self, map: Arc<World>) {
+        self.player.set_map(map);
+    }
+
     /// Begins to measure anew.
     pub fn begin_window(&mut self) {
         self.meter.begin_window();
@@ -156,26 +162,28 @@ impl Client {
             match event {
                 Event::Connected => self.stream = self.link.connection.streams().open(Dir::Bi),
                 Event::Stream(StreamEvent::Readable { id }) => self.read(now, id),
-                Event::ConnectionLost { reason } => self.session.handle_closed(close_of(&reason)),
+                Event::ConnectionLost { reason } => self.player.handle_closed(close_of(&reason)),
                 _ => {}
             }
         }
         while let Some(datagram) = self.link.connection.datagrams().recv() {
-            if let Some(header) = self.session.handle_datagram(now, &datagram) {
+            if let Some(header) = self.player.handle_datagram(now, &datagram) {
                 self.meter
                     .arrived(header.tick, header.ack.consumed, now_ns, all);
-                // After its last datagram a tick has told all that it has to tell.
-                if let Some(world) = self.session.world() {
+                if let Some(world) = self.player.session().world() {
                     all.stale(eyes::stalest_ticks(world));
                 }
             }
         }
+        while let Some(error_m) = self.player.poll_correction() {
+            all.corrected(error_m);
+        }
         self.clock_set = now;
-        while let Some(event) = self.session.poll_event() {
+        while let Some(event) = self.player.poll_event() {
             self.hear(event);
         }
         self.write();
-        self.due = self.session.next_timeout();
+        self.due = self.player.next_timeout();
     }
 
     /// Makes the commands that are due. `ns_of` gives a moment on the monotonic clock. Says whether there is something to
@@ -185,27 +193,32 @@ impl Client {
         now: Duration,
         world: Option<&World>,
         ns_of: impl Fn(Duration) -> i64,
+        all: &mut Totals,
     ) -> bool {
-        self.session.handle_timeout(now);
+        self.player.handle_timeout(now);
         let Some(hz) = self.welcome.as_ref().map(|welcome| welcome.tick_hz) else {
-            self.due = self.session.next_timeout();
+            self.due = self.player.next_timeout();
             return false;
         };
-        while let Some(due) = self.session.next_timeout() {
-            let Some(tick) = self.session.poll_command_tick(now) else {
+        while let Some(due) = self.player.next_timeout() {
+            let Some(tick) = self.player.poll_command_tick(now) else {
                 break;
             };
-            let own = self.session.own_entity();
+            let own = self.player.session().own_entity();
             self.note(tick);
             // Nobody to steer: a server that hasn't made the player yet, or a mode without players.
             if own.is_none() {
                 continue;
             }
+            self.player.advance(now);
+            if let Some(delay) = self.player.interpolation_delay() {
+                all.interpolated(delay);
+            }
             let command = self.decide(tick, own, now.as_secs_f64(), hz, world);
-            self.session.send_command(command);
+            self.player.send_command(now, command);
             self.meter.sent(tick, ns_of(due.max(self.clock_set)));
         }
-        let datagram = self.session.poll_datagram();
+        let datagram = self.player.poll_datagram();
         let sends = datagram.is_some();
         if let Some(datagram) = datagram {
             // Refused only while the connection closes; its end is told by an event of its own.
@@ -215,25 +228,25 @@ impl Client {
                 .datagrams()
                 .send(Bytes::from(datagram), true);
         }
-        self.due = self.session.next_timeout();
+        self.due = self.player.next_timeout();
         sends
     }
 
     /// Leaves the match.
     pub fn leave(&mut self, now: Instant) {
-        self.session.close(CloseReason::Left, "the test is over");
+        self.player.close(CloseReason::Left, "the test is over");
         self.close(now);
     }
 
     /// Closes the connection if the session wants that.
     pub fn close(&mut self, now: Instant) {
-        if let Some(close) = self.session.poll_close() {
+        if let Some(close) = self.player.poll_close() {
             self.link.connection.close(
                 now,
                 VarInt::from_u32(close.reason.code()),
                 Bytes::from(close.text),
             );
-            while let Some(event) = self.session.poll_event() {
+            while let Some(event) = self.player.poll_event() {
                 self.hear(event);
             }
         }
@@ -257,14 +270,12 @@ impl Client {
         let think_every = (f64::from(hz) / THINK_HZ).round().max(1.0) as u64;
         self.beat += 1;
         let stood = self.senses.body.map(|body| body.position);
-        if let Some(decoder) = self.session.world() {
-            if self.beat.is_multiple_of(think_every) {
-                self.eyes.look(decoder, &mut self.senses);
-                self.mind.think(&self.senses, world, now_s);
-            } else {
-                self.eyes
-                    .glance(decoder, &mut self.senses, self.mind.target());
-            }
+        if self.beat.is_multiple_of(think_every) {
+            self.eyes.look(&self.player, &mut self.senses);
+            self.mind.think(&self.senses, world, now_s);
+        } else {
+            self.eyes
+                .glance(&self.player, &mut self.senses, self.mind.target());
         }
         if let (Some(from), Some(body)) = (stood, self.senses.body) {
             // A player who is put somewhere else hasn't walked there.
@@ -289,6 +300,7 @@ impl Client {
             pitch: intent.pitch,
             buttons: intent.buttons,
             slot: intent.slot,
+            view: 0, // the client says it itself
         }
     }
 
@@ -318,14 +330,14 @@ impl Client {
         };
         // An error is the stream's end, which is the session's; the close comes by itself.
         while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-            self.session.handle_stream(now, &chunk.bytes);
+            self.player.handle_stream(now, &chunk.bytes);
         }
         let _ = chunks.finalize();
     }
 
     fn write(&mut self) {
         if let Some(id) = self.stream {
-            if let Some(bytes) = self.session.poll_stream() {
+            if let Some(bytes) = self.player.poll_stream() {
                 self.unwritten.extend(bytes);
             }
             if !self.unwritten.is_empty()

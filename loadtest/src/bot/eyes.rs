@@ -1,12 +1,13 @@
-//! From decoded states to what a bot knows.
+//! From what a client shows to what a bot knows.
 //!
 //! Fields are found by name, once, in the table that the server sent. A mode that lacks some of them still gets bots that
 //! walk and turn; they just don't know about what isn't declared.
 
 use glam::DVec3;
-use tessera_protocol::state::{EntityRef, FrameDecoder};
+use tessera_client::Client;
+use tessera_protocol::state::EntityRef;
 use tessera_protocol::value::ValueRef;
-use tessera_protocol::{EntityId, FieldTable, Kind};
+use tessera_protocol::{EntityId, FieldTable, FrameDecoder, Kind};
 
 use super::senses::{Body, Circle, Item, Other, Senses, WEAPONS};
 
@@ -61,17 +62,20 @@ impl Eyes {
     }
 
     /// Takes in everything in sight.
-    pub fn look(&self, decoder: &FrameDecoder, senses: &mut Senses) {
+    pub fn look(&self, client: &Client, senses: &mut Senses) {
         senses.others.clear();
         senses.items.clear();
-        self.feel(decoder, senses);
+        self.feel(client, senses);
+        let Some(decoder) = client.session().world() else {
+            return;
+        };
         let own = senses.body.map_or(EntityId::NONE, |body| body.id);
         for entity in decoder.entities() {
             match self.kinds.get(entity.kind().index()) {
                 Some(Sort::Player(fields))
                     if entity.id() != own && truth(entity, fields.alive).unwrap_or(true) =>
                 {
-                    senses.others.push(other(entity));
+                    senses.others.push(other(client, entity));
                 }
                 Some(Sort::Item { item }) => {
                     let item = number(entity, Some(*item)).unwrap_or(0.0) as u8;
@@ -101,23 +105,33 @@ impl Eyes {
     }
 
     /// Takes in the own body and one other only: what hands and feet need between two looks.
-    pub fn glance(&self, decoder: &FrameDecoder, senses: &mut Senses, at: Option<EntityId>) {
-        self.feel(decoder, senses);
-        let Some(seen) = at.and_then(|id| decoder.get(id)) else {
+    pub fn glance(&self, client: &Client, senses: &mut Senses, at: Option<EntityId>) {
+        self.feel(client, senses);
+        let world = client.session().world();
+        let Some(seen) = at.and_then(|id| world?.get(id)) else {
             return;
         };
         if let Some(known) = senses.others.iter_mut().find(|other| other.id == seen.id()) {
-            *known = other(seen);
+            *known = other(client, seen);
         }
     }
 
-    fn feel(&self, decoder: &FrameDecoder, senses: &mut Senses) {
-        senses.body = decoder
-            .own()
-            .map(|entity| match self.kinds.get(entity.kind().index()) {
+    fn feel(&self, client: &Client, senses: &mut Senses) {
+        let told = client.session().world().and_then(|world| world.own());
+        senses.body = told.map(|entity| {
+            let body = match self.kinds.get(entity.kind().index()) {
                 Some(Sort::Player(fields)) => body(entity, fields),
                 _ => body(entity, &PlayerFields::default()),
-            });
+            };
+            match client.own() {
+                Some(own) => Body {
+                    position: own.position,
+                    velocity: own.velocity,
+                    ..body
+                },
+                None => body,
+            }
+        });
     }
 }
 
@@ -192,11 +206,16 @@ fn body(entity: EntityRef<'_>, fields: &PlayerFields) -> Body {
     }
 }
 
-fn other(entity: EntityRef<'_>) -> Other {
+/// Where the screen shows it, which is a little in the past.
+fn other(client: &Client, entity: EntityRef<'_>) -> Other {
+    let pose = client.pose(entity.id());
     Other {
         id: entity.id(),
-        position: place(entity),
-        velocity: DVec3::from_array(entity.velocity()),
+        position: pose.map_or_else(|| place(entity), |pose| pose.position),
+        velocity: pose.map_or_else(
+            || DVec3::from_array(entity.velocity()),
+            |pose| pose.velocity,
+        ),
     }
 }
 

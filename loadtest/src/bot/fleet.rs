@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -306,7 +307,8 @@ impl Loop {
             let client = &mut self.clients[number];
             if client.due.is_some_and(|due| due <= since) {
                 let ns_of = |moment: Duration| epoch_ns + nanoseconds(moment);
-                let sends = client.act(since, self.terrain.world(), ns_of);
+                let world = self.terrain.world().map(Arc::as_ref);
+                let sends = client.act(since, world, ns_of, &mut self.totals);
                 if sends || client.phase() != Phase::Playing {
                     self.settle(number, now);
                 }
@@ -344,10 +346,13 @@ impl Loop {
         client.timeout = client.link.connection.poll_timeout();
     }
 
-    /// The first one in tells the others the map.
+    /// Everyone gets the map; the first one in says which it is.
     fn welcome(&mut self, number: usize) {
         if let Some(told) = self.clients[number].welcome() {
             self.terrain.learn(&told.map, told.map_hash);
+            if let Some(world) = self.terrain.world() {
+                self.clients[number].set_map(Arc::clone(world));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What one bot measures during the window, and all of them together.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tessera_protocol::Tick;
 
@@ -200,6 +201,21 @@ impl Totals {
         u32::try_from(microseconds(now_ns - self.began_ns?)).ok()
     }
 
+    /// A bot predicted itself so many metres from where the server then said it was.
+    pub fn corrected(&mut self, error_m: f64) {
+        if self.began_ns.is_some() {
+            self.correction_um.record((error_m * 1e6).round() as i64);
+        }
+    }
+
+    /// A bot acted on what it was shown with this delay.
+    pub fn interpolated(&mut self, delay: Duration) {
+        if self.began_ns.is_some() {
+            let us = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
+            self.interpolation_us.record(us);
+        }
+    }
+
     /// Closes a second, all but the ages; `bytes` are those received and sent in it.
     pub fn end_second(&mut self, bytes: (u64, u64), connected: usize) -> ClientSecond {
         let ack = self.second_ack.percentiles();
@@ -293,6 +309,20 @@ mod tests {
         // What the server says of later commands while it sends an older state is no miss.
         meter.arrived(Tick(14), Some(Tick(14)), MS, &mut all);
         assert_eq!(settled(&meter), (5, 1), "15 is on its way");
+    }
+
+    #[test]
+    fn corrections_and_delays_count_within_the_window() {
+        let mut all = Totals::default();
+        all.corrected(1.0);
+        all.begin_window(0);
+        all.corrected(0.0251);
+        all.interpolated(Duration::from_micros(31_250));
+        let correction_cm = all.correction_um.percentiles().scaled(1e-4);
+        let interpolation_ms = all.interpolation_us.percentiles().scaled(1e-3);
+        assert_eq!(all.correction_um.count(), 1);
+        assert!((correction_cm.max - 2.51).abs() < 0.03);
+        assert!((interpolation_ms.max - 31.25).abs() < 0.4);
     }
 
     #[test]

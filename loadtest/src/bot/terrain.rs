@@ -1,12 +1,14 @@
 //! The map, as a game that is installed has it: a file, checked against the hash that the server told.
 
+use std::sync::Arc;
+
 use tessera_server::assets::Assets;
 use tessera_world::World;
 
 /// The map of the match, once its name is known.
 #[derive(Debug, Default)]
 pub struct Terrain {
-    world: Option<World>,
+    world: Option<Arc<World>>,
     tried: bool,
 }
 
@@ -18,13 +20,13 @@ impl Terrain {
             return;
         }
         match load(name, hash) {
-            Ok(world) => self.world = Some(world),
+            Ok(world) => self.world = Some(Arc::new(world)),
             Err(why) => eprintln!("the bots have no map: {why}; they walk straight ahead"),
         }
     }
 
     /// The map, if there is one.
-    pub fn world(&self) -> Option<&World> {
+    pub fn world(&self) -> Option<&Arc<World>> {
         self.world.as_ref()
     }
 }

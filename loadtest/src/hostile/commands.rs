@@ -133,6 +133,7 @@ fn wild(tick: Tick, entity: EntityId) -> Command {
         pitch: -1e9,
         buttons: !buttons::FIRE,
         slot: u8::MAX,
+        view: u16::MAX,
     }
 }
 

@@ -360,6 +360,8 @@ impl ReportJson {
             &mut clients.input_ack_us,
             &mut clients.bytes_down_per_s,
             &mut clients.bytes_up_per_s,
+            &mut clients.correction_cm,
+            &mut clients.interpolation_ms,
         ];
         let of_zones = zones.iter_mut().flat_map(|z| {
             [

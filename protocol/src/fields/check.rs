@@ -51,6 +51,14 @@ pub enum TableError {
         /// Index of the field.
         field: u16,
     },
+    /// It can't walk like this.
+    #[error("{kind}: its walker {problem}")]
+    Walker {
+        /// Name of the kind.
+        kind: String,
+        /// What is wrong, and what is permitted.
+        problem: String,
+    },
     /// A record may not fit a datagram.
     #[error(
         "{kind}: its fields take up to {len} bytes on the wire, at most {RECORD_LEN_MAX} are possible: \
@@ -129,6 +137,12 @@ impl Kind {
                 field,
             });
         }
+        if let Some(problem) = self.walker_fault() {
+            return Err(TableError::Walker {
+                kind: kind(),
+                problem,
+            });
+        }
         let sent = self
             .fields
             .iter()
@@ -138,6 +152,24 @@ impl Kind {
             len if len > RECORD_LEN_MAX => Err(TableError::Record { kind: kind(), len }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Kind {
+    /// Why a client couldn't predict its walk.
+    fn walker_fault(&self) -> Option<String> {
+        let walker = self.walker.as_ref()?;
+        if let Some((name, permitted)) = walker.rules.fault() {
+            return Some(format!("needs a {name} {permitted}"));
+        }
+        let told = |index: u16| {
+            let field = self.fields.get(usize::from(index));
+            field.is_some_and(|f| f.ty == FieldType::Bool && f.audience != Audience::Nobody)
+        };
+        let untold = walker.fields().find(|index| !told(*index))?;
+        Some(format!(
+            "depends on field {untold}, which is not a bool of this kind that its owner is told"
+        ))
     }
 }
 
@@ -203,6 +235,7 @@ mod tests {
             fields,
             hitbox: None,
             projectile: None,
+            walker: None,
             is_match: false,
         };
         let table = FieldTable { kinds: vec![kind] };
@@ -283,6 +316,7 @@ mod tests {
             fields: fields.to_vec(),
             hitbox: None,
             projectile: None,
+            walker: None,
             is_match: false,
         };
         let good = base::fields(1000.0);
@@ -311,5 +345,52 @@ mod tests {
             field: 4,
         };
         assert_eq!(check(vec![hit]), Err(no_bool));
+    }
+
+    #[test]
+    fn a_client_can_predict_what_walks() {
+        let flag = |audience| Field {
+            name: "grounded".to_owned(),
+            ty: FieldType::Bool,
+            quantization: Quantization::Exact,
+            audience,
+        };
+        let check = |audience, radius| {
+            let mut rules = crate::WalkRules::from_values([1.0; 13]);
+            rules.radius = radius;
+            let fields = base::fields(1000.0).into_iter().chain([flag(audience)]);
+            let kind = Kind {
+                name: "A".to_owned(),
+                fields: fields.collect(),
+                hitbox: None,
+                projectile: None,
+                walker: Some(crate::Walker {
+                    rules,
+                    grounded: base::COUNT as u16,
+                    crouched: None,
+                    gliding: None,
+                    when: None,
+                }),
+                is_match: false,
+            };
+            let table = FieldTable { kinds: vec![kind] };
+            table.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(Audience::Owner, 0.4), Ok(()));
+        for (audience, radius, expect) in [
+            (
+                Audience::Nobody,
+                0.4,
+                "A: its walker depends on field 5, which is not a bool of this kind that its owner is told",
+            ),
+            (
+                Audience::Owner,
+                f64::NAN,
+                "A: its walker needs a radius from 0 to 1000",
+            ),
+            (Audience::Owner, 0.0, "A: its walker needs a radius above 0"),
+        ] {
+            assert_eq!(check(audience, radius), Err(expect.to_owned()));
+        }
     }
 }

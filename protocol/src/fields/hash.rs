@@ -2,7 +2,9 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization};
+use super::{
+    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, Walker,
+};
 
 impl FieldTable {
     /// A hash of everything declared. Two builds that agree on it agree on rows, snapshots and
@@ -39,9 +41,32 @@ fn hash_kind(kind: &Kind, out: &mut Vec<u8>) {
             out.extend(gravity.to_le_bytes());
         }
     }
+    match &kind.walker {
+        None => out.push(0),
+        Some(walker) => {
+            out.push(1);
+            hash_walker(walker, out);
+        }
+    }
     out.extend((kind.fields.len() as u32).to_le_bytes());
     for field in &kind.fields {
         hash_field(field, out);
+    }
+}
+
+fn hash_walker(walker: &Walker, out: &mut Vec<u8>) {
+    for (_, value) in walker.rules.named() {
+        out.extend(value.to_le_bytes());
+    }
+    let Walker {
+        rules: _,
+        grounded,
+        crouched,
+        gliding,
+        when,
+    } = *walker;
+    for field in [Some(grounded), crouched, gliding, when] {
+        out.extend(field.map_or(u32::MAX, u32::from).to_le_bytes());
     }
 }
 

@@ -31,8 +31,11 @@ pub(super) fn write_commands(
             pitch,
             buttons,
             slot,
+            view,
         } = c;
-        fb::Command::new(tick.0, entity.0, move_x, move_z, yaw, pitch, buttons, slot)
+        fb::Command::new(
+            tick.0, entity.0, move_x, move_z, yaw, pitch, buttons, slot, view,
+        )
     }));
     let args = fb::CommandsArgs {
         state_tick: state.newest.map(|tick| tick.0),
@@ -80,6 +83,7 @@ impl<'a> CommandsRef<'a> {
             pitch: c.pitch(),
             buttons: c.buttons(),
             slot: c.slot(),
+            view: c.view(),
         })
     }
 }

@@ -3,7 +3,8 @@
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
 use crate::fields::{
-    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization,
+    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, WalkRules,
+    Walker,
 };
 use crate::generated::fields as fb;
 
@@ -46,14 +47,63 @@ fn write_kind<'b>(builder: &mut FlatBufferBuilder<'b>, kind: &Kind) -> WIPOffset
     let projectile = kind.projectile.map(|Projectile { gravity }| {
         fb::Projectile::create(builder, &fb::ProjectileArgs { gravity })
     });
+    let walker = kind
+        .walker
+        .as_ref()
+        .map(|walker| write_walker(builder, walker));
     let args = fb::KindArgs {
         name: Some(builder.create_string(&kind.name)),
         fields: Some(builder.create_vector(&fields)),
         hitbox,
         projectile,
         is_match: kind.is_match,
+        walker,
     };
     fb::Kind::create(builder, &args)
+}
+
+fn write_walker<'b>(
+    builder: &mut FlatBufferBuilder<'b>,
+    walker: &Walker,
+) -> WIPOffset<fb::Walker<'b>> {
+    let WalkRules {
+        radius,
+        height,
+        crouched_height,
+        step,
+        walk_speed,
+        sprint_speed,
+        crouch_speed,
+        jump_speed,
+        gravity,
+        ground_acceleration,
+        air_acceleration,
+        glide_speed,
+        glide_sink,
+    } = walker.rules;
+    let rules = fb::WalkRules::new(
+        radius,
+        height,
+        crouched_height,
+        step,
+        walk_speed,
+        sprint_speed,
+        crouch_speed,
+        jump_speed,
+        gravity,
+        ground_acceleration,
+        air_acceleration,
+        glide_speed,
+        glide_sink,
+    );
+    let args = fb::WalkerArgs {
+        rules: Some(&rules),
+        grounded: walker.grounded,
+        crouched: walker.crouched,
+        gliding: walker.gliding,
+        when: walker.when,
+    };
+    fb::Walker::create(builder, &args)
 }
 
 fn write_field<'b>(builder: &mut FlatBufferBuilder<'b>, field: &Field) -> WIPOffset<fb::Field<'b>> {
@@ -118,8 +168,34 @@ fn read_kind(kind: fb::Kind<'_>) -> Option<Kind> {
         projectile: kind.projectile().map(|p| Projectile {
             gravity: p.gravity(),
         }),
+        walker: kind.walker().map(read_walker),
         is_match: kind.is_match(),
     })
+}
+
+fn read_walker(walker: fb::Walker<'_>) -> Walker {
+    let rules = walker.rules();
+    Walker {
+        rules: WalkRules {
+            radius: rules.radius(),
+            height: rules.height(),
+            crouched_height: rules.crouched_height(),
+            step: rules.step(),
+            walk_speed: rules.walk_speed(),
+            sprint_speed: rules.sprint_speed(),
+            crouch_speed: rules.crouch_speed(),
+            jump_speed: rules.jump_speed(),
+            gravity: rules.gravity(),
+            ground_acceleration: rules.ground_acceleration(),
+            air_acceleration: rules.air_acceleration(),
+            glide_speed: rules.glide_speed(),
+            glide_sink: rules.glide_sink(),
+        },
+        grounded: walker.grounded(),
+        crouched: walker.crouched(),
+        gliding: walker.gliding(),
+        when: walker.when(),
+    }
 }
 
 fn read_field(field: fb::Field<'_>) -> Option<Field> {

@@ -84,6 +84,7 @@ pub(crate) fn kind(name: &str) -> Kind {
         fields,
         hitbox: None,
         projectile: None,
+        walker: None,
         is_match: false,
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn table() -> Arc<FieldTable> {
         fields: base::fields(1000.0).into_iter().chain(more).collect(),
         hitbox: None,
         projectile: None,
+        walker: None,
         is_match,
     };
     let exact = Quantization::Exact;

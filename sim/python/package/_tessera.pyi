@@ -109,6 +109,11 @@ class Command:
         """Where it looks: radians above the horizon in [-π/2, π/2]."""
 
     @property
+    def rewind(self) -> float:
+        """How far back in time its client saw the others, in ticks: at least 0, at most
+        250 ms. For `raycast`, so that what was aimed at is hit."""
+
+    @property
     def buttons(self) -> int:
         """What is pressed: ``if cmd.buttons & FIRE``; FIRE, JUMP, RELOAD, CROUCH,
         SPRINT, USE."""
@@ -136,6 +141,11 @@ class Hit:
     @property
     def entity(self) -> int:
         """Id of the entity that was hit; 0 for the map."""
+
+    @property
+    def base(self) -> Vec3:
+        """Where that entity was when the ray met it, which with `rewind` is the past:
+        the foot of its hitbox. For the map, the point met."""
 
 class Entity:
     """The native base of all entities; derive from `tessera.Entity`."""
@@ -249,6 +259,7 @@ def register_kind(
     fields: tuple[tuple[str, str, int, object, tuple[object, ...], int], ...],
     hitbox: tuple[float, float, str | None] | None,
     projectile: float | None,
+    walker: tuple[tuple[float, ...], str | None] | None,
     is_match: bool,
     /,
 ) -> None:
@@ -283,12 +294,18 @@ def raycast(
     max_distance: float,
     hit: type[Entity] | tuple[type[Entity], ...] | None = None,
     ignore: int = 0,
+    rewind: float = 0.0,
 ) -> Hit | None:
     """The first thing that a ray meets within `max_distance` metres, or None.
 
     Without `hit` that is the map; with a kind or several also the hitboxes of such
     entities, where they were when the tick began, except that of the entity with the id
     `ignore`. `direction` can have any length but zero.
+
+    With `rewind` the hitboxes are where they were so many ticks before, or between two
+    ticks: pass ``cmd.rewind`` for a shot at what the client had on its screen, wherever
+    in the world it is. Only who was there then and is there now is hit; the map doesn't
+    change. More than 250 ms is an error.
     """
 
 def ground(x: float, z: float) -> float:
@@ -307,6 +324,16 @@ def move(
     `position` is its feet. Ledges up to `step` metres are walked up. Gravity is up to
     you: add it to `velocity` first. Returns its position, its velocity, and whether it
     stands on something.
+    """
+
+def walk(entity: Entity, move_x: float, move_z: float, buttons: int) -> float:
+    """Walks `entity`, whose hook runs, for one tick by the rules of its `Walker`; how
+    fast it landed, in m/s, if it did in this tick, else 0.
+
+    `move_x` (right) and `move_z` (back) are the wish, taken to [-1, 1], in the frame of
+    its `yaw`; of `buttons` JUMP, CROUCH and SPRINT count. Pass what its last `Command`
+    said: its client predicts just that. Changes its ``position`` and ``velocity``, and
+    its fields ``grounded``, ``crouched`` and ``gliding``.
     """
 
 def path(start: Vec3, goal: Vec3, max_nodes: int = 4096) -> tuple[Vec3, ...]:

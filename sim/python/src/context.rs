@@ -25,7 +25,7 @@ use crate::population::Population;
 use crate::py::{PyResult, raise};
 use crate::register::Registration;
 use crate::rng::Draws;
-use crate::{HitboxIndex, OptionValue, Outbox, ScriptConfig};
+use crate::{HitboxHistory, OptionValue, Outbox, ScriptConfig};
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(null()) };
@@ -65,8 +65,8 @@ pub(crate) struct Context {
     pub(crate) tick: Cell<Tick>,
     /// `S_t`.
     pub(crate) snapshot: RefCell<Option<Arc<Snapshot>>>,
-    /// Hitboxes of `S_t`.
-    pub(crate) hitboxes: RefCell<Arc<HitboxIndex>>,
+    /// Hitboxes of `S_t` and of the ticks before it, while hooks run.
+    pub(crate) hitboxes: RefCell<Option<Arc<HitboxHistory>>>,
     /// Views of entities that are neither own nor ghosts, for this tick.
     pub(crate) far: RefCell<FarViews>,
     /// Where own entities and ghosts are, for this tick.

@@ -12,18 +12,21 @@ use tessera_world::ray_capsule;
 /// # Invariants
 /// Ids ascend.
 #[derive(Clone, Default, Debug)]
-pub struct HitboxIndex {
+pub(crate) struct HitboxIndex {
     capsules: Vec<Capsule>,
 }
 
 /// One entity's hitbox: a vertical capsule that stands on its position.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Capsule {
-    id: EntityId,
-    kind: KindId,
-    base: DVec3,
-    radius: f64,
-    height: f64,
+pub(crate) struct Capsule {
+    pub(crate) id: EntityId,
+    pub(crate) kind: KindId,
+    /// The entity's position.
+    pub(crate) base: DVec3,
+    /// Metres.
+    pub(crate) radius: f64,
+    /// Metres from the base to the top.
+    pub(crate) height: f64,
 }
 
 /// Where a ray met a hitbox.
@@ -36,6 +39,11 @@ pub(crate) struct BodyHit {
 }
 
 impl BodyHit {
+    /// Where the entity stood that was hit.
+    pub(crate) fn base(&self) -> DVec3 {
+        self.capsule.base
+    }
+
     /// The capsule's outward unit normal at a point of its surface; up where the point is on its axis.
     pub(crate) fn normal(&self, point: DVec3) -> DVec3 {
         let Capsule {
@@ -53,7 +61,7 @@ impl BodyHit {
 
 impl HitboxIndex {
     /// Fills the index anew from a snapshot; keeps its memory.
-    pub fn rebuild(&mut self, table: &FieldTable, snapshot: &Snapshot) {
+    pub(crate) fn rebuild(&mut self, table: &FieldTable, snapshot: &Snapshot) {
         self.capsules.clear();
         for batch in snapshot.batches() {
             let kind = batch.kind();
@@ -77,46 +85,36 @@ impl HitboxIndex {
         self.capsules.sort_unstable_by_key(|capsule| capsule.id);
     }
 
-    /// Number of hitboxes.
-    pub fn len(&self) -> usize {
-        self.capsules.len()
+    /// The capsules, ascending by id.
+    pub(crate) fn capsules(&self) -> &[Capsule] {
+        &self.capsules
     }
+}
 
-    /// Whether there is nothing to hit.
-    pub fn is_empty(&self) -> bool {
-        self.capsules.is_empty()
-    }
+/// A ray, and what it may hit.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Ray {
+    pub(crate) origin: DVec3,
+    /// A unit vector.
+    pub(crate) direction: DVec3,
+    /// Nothing beyond this is hit, metres.
+    pub(crate) max: f64,
+    /// Bit k set where kind k counts.
+    pub(crate) kinds: u64,
+    /// Left out.
+    pub(crate) ignore: EntityId,
+}
 
-    /// The first hitbox that a ray meets within `max` metres, and how far that is. `direction` is a unit
-    /// vector; `kinds` has bit k set where kind k counts; `ignore` is left out. Of equally near ones the
-    /// lowest id.
-    pub fn raycast(
-        &self,
-        origin: DVec3,
-        direction: DVec3,
-        max: f64,
-        kinds: u64,
-        ignore: EntityId,
-    ) -> Option<(EntityId, f64)> {
-        self.cast(origin, direction, max, kinds, ignore)
-            .map(|hit| (hit.id, hit.distance))
-    }
-
-    /// As [`HitboxIndex::raycast`], with what it takes to know the surface there.
-    pub(crate) fn cast(
-        &self,
-        origin: DVec3,
-        direction: DVec3,
-        max: f64,
-        kinds: u64,
-        ignore: EntityId,
-    ) -> Option<BodyHit> {
+impl Ray {
+    /// The first of these capsules that the ray meets. Of equally near ones the lowest id, if ids
+    /// ascend.
+    pub(crate) fn cast(&self, capsules: impl Iterator<Item = Capsule>) -> Option<BodyHit> {
         let mut nearest: Option<BodyHit> = None;
-        for capsule in &self.capsules {
-            let reach = nearest.map_or(max, |hit| hit.distance);
-            if kinds & 1 << capsule.kind.0 == 0
-                || capsule.id == ignore
-                || out_of_reach(capsule, origin, direction, reach)
+        for capsule in capsules {
+            let reach = nearest.map_or(self.max, |hit| hit.distance);
+            if self.kinds & 1 << capsule.kind.0 == 0
+                || capsule.id == self.ignore
+                || out_of_reach(&capsule, self.origin, self.direction, reach)
             {
                 continue;
             }
@@ -126,14 +124,15 @@ impl HitboxIndex {
                 radius,
                 height,
                 ..
-            } = *capsule;
-            if let Some(distance) = ray_capsule(origin, direction, reach, base, radius, height)
+            } = capsule;
+            let met = ray_capsule(self.origin, self.direction, reach, base, radius, height);
+            if let Some(distance) = met
                 && nearest.is_none_or(|hit| distance < hit.distance)
             {
                 nearest = Some(BodyHit {
                     id,
                     distance,
-                    capsule: *capsule,
+                    capsule,
                 });
             }
         }
@@ -172,28 +171,34 @@ mod tests {
 
     #[test]
     fn the_lowest_id_wins_a_tie() {
-        let index = HitboxIndex {
-            capsules: vec![capsule(3, 5.0, 0.0), capsule(7, 5.0, 0.0)],
+        let hit = |ignore, kinds| {
+            let ray = Ray {
+                origin: DVec3::Y,
+                direction: DVec3::X,
+                max: 100.0,
+                kinds,
+                ignore: EntityId(ignore),
+            };
+            let hit = ray.cast([capsule(3, 5.0, 0.0), capsule(7, 5.0, 0.0)].into_iter());
+            hit.map(|hit| hit.id)
         };
-        let hit = |ignore| index.raycast(DVec3::Y, DVec3::X, 100.0, 1, EntityId(ignore));
-        assert_eq!(hit(0).map(|(id, _)| id), Some(EntityId(3)));
-        assert_eq!(hit(3).map(|(id, _)| id), Some(EntityId(7)));
-        assert_eq!(
-            index.raycast(DVec3::Y, DVec3::X, 100.0, 2, EntityId(0)),
-            None,
-            "other kinds"
-        );
+        assert_eq!(hit(0, 1), Some(EntityId(3)));
+        assert_eq!(hit(3, 1), Some(EntityId(7)));
+        assert_eq!(hit(0, 2), None, "other kinds");
     }
 
     #[test]
     fn normals_point_outwards() {
-        let index = HitboxIndex {
-            capsules: vec![capsule(1, 5.0, 0.0)],
-        };
         let all = |origin, direction| {
-            let hit = index
-                .cast(origin, direction, 100.0, 1, EntityId(0))
-                .expect("aimed at it");
+            let ray = Ray {
+                origin,
+                direction,
+                max: 100.0,
+                kinds: 1,
+                ignore: EntityId::NONE,
+            };
+            let hit = ray.cast([capsule(1, 5.0, 0.0)].into_iter());
+            let hit = hit.expect("aimed at it");
             hit.normal(origin + direction * hit.distance)
         };
         assert!(all(DVec3::Y, DVec3::X).distance(-DVec3::X) < 1e-9);

@@ -34,6 +34,7 @@ mod population;
 mod projectile;
 mod py;
 mod register;
+mod rewind;
 mod rng;
 mod runtime;
 mod stats;
@@ -46,8 +47,8 @@ mod zone;
 
 pub use config::{OptionValue, ScriptConfig};
 pub use error::ScriptError;
-pub use hitbox::HitboxIndex;
 pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
+pub use rewind::HitboxHistory;
 pub use runtime::version as python_version;
 pub use stats::{HookError, HookStats};
 pub use zone::ScriptZone;

@@ -4,7 +4,9 @@
 use pyo3_ffi::*;
 use tessera_protocol::base;
 use tessera_protocol::fields::{FIELDS_MAX, KINDS_MAX};
-use tessera_protocol::{Audience, Field, FieldType, Hitbox, Kind, Projectile, Quantization};
+use tessera_protocol::{
+    Audience, Field, FieldType, Hitbox, Kind, Projectile, Quantization, WalkRules, Walker,
+};
 
 use crate::context::{self, Context};
 use crate::native::TypeId;
@@ -24,7 +26,7 @@ const NAME_MAX: usize = 64;
 /// Largest `max` of a `str` or `bytes` field.
 const VAR_MAX: i64 = u16::MAX as i64;
 
-/// `register_kind(cls, fields, hitbox, projectile, is_match)`; see [`crate::native`].
+/// `register_kind(cls, fields, hitbox, projectile, walker, is_match)`; see [`crate::native`].
 pub(crate) unsafe extern "C" fn register_kind(
     _module: *mut PyObject,
     arguments: *mut *mut PyObject,
@@ -40,9 +42,9 @@ pub(crate) unsafe extern "C" fn register_kind(
 }
 
 unsafe fn register(context: &Context, arguments: &[*mut PyObject]) -> PyResult<()> {
-    let &[class, fields, hitbox, projectile, is_match] = arguments else {
+    let &[class, fields, hitbox, projectile, walker, is_match] = arguments else {
         // SAFETY: attached.
-        return Err(unsafe { raise(PyExc_TypeError, "register_kind takes five arguments") });
+        return Err(unsafe { raise(PyExc_TypeError, "register_kind takes six arguments") });
     };
     // SAFETY: attached, arguments are alive for the call, by the caller.
     unsafe {
@@ -57,6 +59,7 @@ unsafe fn register(context: &Context, arguments: &[*mut PyObject]) -> PyResult<(
             fields: base::fields(context.world.size()).to_vec(),
             hitbox: None,
             projectile: None,
+            walker: None,
             is_match: is_match == Py_True(),
         };
         let (mut default_row, mut default_ends) = (Vec::new(), Vec::new());
@@ -82,6 +85,7 @@ unsafe fn register(context: &Context, arguments: &[*mut PyObject]) -> PyResult<(
         }
         kind.hitbox = read_hitbox(&kind, hitbox)?;
         kind.projectile = read_projectile(&kind, projectile)?;
+        kind.walker = read_walker(&kind, walker)?;
         let mut registrations = context.registrations.borrow_mut();
         if kind.is_match
             && let Some(other) = registrations.iter().find(|one| one.kind.is_match)
@@ -331,26 +335,77 @@ unsafe fn read_hitbox(kind: &Kind, hitbox: *mut PyObject) -> PyResult<Option<Hit
                 "{of}.hitbox: height {height} must be at least twice the radius {radius}"
             )));
         }
-        let when = if when == Py_None() {
-            None
-        } else {
-            Some(str_lossy(when))
-        };
-        let when = match when {
-            None => None,
-            Some(when) => match kind.field(&when) {
-                Some(at) if kind.fields[at].ty == FieldType::Bool => Some(at as u16),
-                _ => {
-                    return Err(refuse(&format!(
-                        "{of}.hitbox: when={when:?} must name a bool field of {of}"
-                    )));
-                }
-            },
-        };
+        let when = read_when(kind, "hitbox", when)?;
         Ok(Some(Hitbox {
             radius,
             height,
             when,
+        }))
+    }
+}
+
+/// The index of the `bool` field that something depends on.
+unsafe fn read_when(kind: &Kind, what: &str, when: *mut PyObject) -> PyResult<Option<u16>> {
+    let of = &kind.name;
+    // SAFETY: attached and alive, by the caller.
+    unsafe {
+        if when == Py_None() {
+            return Ok(None);
+        }
+        let when = str_lossy(when);
+        match kind.field(&when) {
+            Some(at) if kind.fields[at].ty == FieldType::Bool => Ok(Some(at as u16)),
+            _ => Err(refuse(&format!(
+                "{of}.{what}: when={when:?} must name a bool field of {of}"
+            ))),
+        }
+    }
+}
+
+unsafe fn read_walker(kind: &Kind, walker: *mut PyObject) -> PyResult<Option<Walker>> {
+    let of = &kind.name;
+    // SAFETY: attached and alive, by the caller.
+    unsafe {
+        if walker == Py_None() {
+            return Ok(None);
+        }
+        let [rules, when] = items(walker, "a walker")?;
+        let values = items::<13>(rules, "the rules of a walker")?;
+        let rules = WalkRules::from_values(values.map(|value| {
+            // What is no number is refused below, by its name.
+            value::float(value).unwrap_or(f64::NAN)
+        }));
+        if let Some((name, permitted)) = rules.fault() {
+            return Err(refuse(&format!("{of}.walker: {name} must be {permitted}")));
+        }
+        let flag = |name: &str| match kind.field(name) {
+            None => Ok(None),
+            Some(at) => {
+                let field = &kind.fields[at];
+                match field.ty == FieldType::Bool && field.audience != Audience::Nobody {
+                    true => Ok(Some(at as u16)),
+                    false => Err(refuse(&format!(
+                        "{of}.{name} must be a bool that its owner is told, for {of}.walker: a client \
+                         predicts its own player with it"
+                    ))),
+                }
+            }
+        };
+        let Some(grounded) = flag("grounded")? else {
+            return Err(refuse(&format!(
+                "{of}.walker needs a field for whether it stands on something: \
+                 grounded: bool = field(False, to=OWNER)"
+            )));
+        };
+        Ok(Some(Walker {
+            rules,
+            grounded,
+            crouched: flag("crouched")?,
+            gliding: flag("gliding")?,
+            when: match read_when(kind, "walker", when)? {
+                None => None,
+                Some(at) => flag(&kind.fields[usize::from(at)].name)?,
+            },
         }))
     }
 }

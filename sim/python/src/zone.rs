@@ -21,7 +21,7 @@ use crate::native::start;
 use crate::population::{self, Population};
 use crate::py::{Owned, PyResult, Raised};
 use crate::view::Members;
-use crate::{HitboxIndex, HookStats, Inbox, Outbox, ScriptConfig, projectile, value};
+use crate::{HitboxHistory, HookStats, Inbox, Outbox, ScriptConfig, projectile, value};
 
 /// Ticks from one collection of the middle generation to the next.
 const MIDDLE_GENERATION_TICKS: u32 = 64;
@@ -159,12 +159,18 @@ impl ScriptZone {
         &self.population.own
     }
 
-    /// Begins tick `tick`, whose hooks see `snapshot` as `S_t`.
-    pub fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, hitboxes: Arc<HitboxIndex>) {
+    /// Begins tick `tick`, whose hooks see `snapshot` as `S_t`; its capsules are the newest of
+    /// `hitboxes`, which are let go of when the hooks have run.
+    pub fn begin_tick(
+        &mut self,
+        tick: Tick,
+        snapshot: Arc<Snapshot>,
+        hitboxes: Arc<HitboxHistory>,
+    ) {
         self.enter();
         self.context.tick.set(tick);
         self.context.snapshot.replace(Some(snapshot));
-        self.context.hitboxes.replace(hitboxes);
+        self.context.hitboxes.replace(Some(hitboxes));
         self.context.grid.borrow_mut().clear();
         let views = self.context.far.borrow_mut().take();
         drop(views);
@@ -299,6 +305,8 @@ impl ScriptZone {
             context.stage(&self.population, || runner.run(inbox, commands));
             projectile::step(context, &self.population, kinds, &self.failed, self.dt);
         }
+        // The simulation adds the next tick's to them.
+        context.hitboxes.take();
         // What hooks looked up is garbage of theirs, and no view that a script keeps.
         let far = context.far.borrow_mut().take();
         drop(far);

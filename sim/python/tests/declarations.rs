@@ -250,6 +250,26 @@ fn mistakes_name_class_field_and_what_is_permitted() {
             "Capsule: radius must be a number, not 'wide'",
         ),
         (
+            "walker = Walker()",
+            "A.walker needs a field for whether it stands on something: grounded: bool = field(False, to=OWNER)",
+        ),
+        (
+            "grounded: bool = field(False, to=NOBODY)\n    walker = Walker()",
+            "A.grounded must be a bool that its owner is told, for A.walker",
+        ),
+        (
+            "grounded: bool = field(False)\n    walker = Walker(when='alive')",
+            "A.walker: when=\"alive\" must name a bool field of A",
+        ),
+        (
+            "grounded: bool = field(False)\n    walker = Walker(walk_speed=-1)",
+            "A.walker: walk_speed must be from 0 to 1000",
+        ),
+        (
+            "walker = Walker(gravity='strong')",
+            "Walker: gravity must be a number, not 'strong'",
+        ),
+        (
             "projectile = True",
             "A.projectile must be a Projectile(...), not True",
         ),

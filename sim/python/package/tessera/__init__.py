@@ -70,6 +70,7 @@ from _tessera import (
     snapshot,
     spawn_points,
     tick,
+    walk,
 )
 from tessera._entity import Entity, Match
 from tessera._fields import (
@@ -81,6 +82,7 @@ from tessera._fields import (
     Capsule,
     Projectile,
     Range,
+    Walker,
     f32,
     f64,
     field,
@@ -118,6 +120,7 @@ __all__ = [
     "Projectile",
     "Range",
     "Vec3",
+    "Walker",
     "World",
     "f32",
     "f64",
@@ -142,4 +145,5 @@ __all__ = [
     "u16",
     "u32",
     "vec3",
+    "walk",
 ]

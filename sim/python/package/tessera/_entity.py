@@ -24,6 +24,7 @@ from tessera._fields import (
     FieldType,
     Projectile,
     Range,
+    Walker,
 )
 
 _PLAIN: dict[object, str] = {
@@ -325,6 +326,9 @@ def _register(cls: EntityType) -> None:
         raise DeclarationError(
             f"{name}.projectile must be a Projectile(...), not {projectile!r}"
         )
+    walker = getattr(cls, "walker", None)
+    if walker is not None and not isinstance(walker, Walker):
+        raise DeclarationError(f"{name}.walker must be a Walker(...), not {walker!r}")
     fields = tuple(
         (
             key,
@@ -341,6 +345,7 @@ def _register(cls: EntityType) -> None:
         fields,
         None if hitbox is None else (hitbox.radius, hitbox.height, hitbox.when),
         None if projectile is None else projectile.gravity,
+        None if walker is None else (walker.rules, walker.when),
         issubclass(cls, Match),
     )
 
@@ -364,6 +369,9 @@ class Entity(_tessera.Entity, metaclass=EntityType):
 
     projectile: ClassVar[Projectile | None] = None
     """Whether the engine moves it, and how."""
+
+    walker: ClassVar[Walker | None] = None
+    """How `tessera.walk` moves it, if it may."""
 
     if not TYPE_CHECKING:
         # Without a Python function to get it: `isinstance` asks for it.

@@ -153,6 +153,66 @@ class Projectile:
         return f"Projectile(gravity={self.gravity})"
 
 
+class Walker:
+    """Lets `tessera.walk` move an entity as its client steers it, and that client
+    predict where it gets to.
+
+    The entity needs a field ``grounded: bool``, which says whether it stands on
+    something; with fields ``crouched: bool`` and ``gliding: bool`` it can also do that.
+    All of them must be told to `OWNER` at least. With ``when="alive"`` it walks, for
+    its client, only while the ``bool`` field ``alive`` is true.
+
+    The body is an upright cylinder of `radius` and `height` metres, or
+    `crouched_height`; ledges up to `step` metres are walked up. Speeds are metres per
+    second: `sprint_speed` counts forwards only, `jump_speed` is where a jump begins,
+    and whoever glides moves at `glide_speed` and falls at `glide_sink` at most.
+    `gravity` and the accelerations, on the ground and in the air, are m/s².
+    """
+
+    __slots__ = ("rules", "when")
+
+    def __init__(
+        self,
+        *,
+        radius: float = 0.4,
+        height: float = 1.8,
+        crouched_height: float = 1.2,
+        step: float = 0.4,
+        walk_speed: float = 4.6,
+        sprint_speed: float = 7.0,
+        crouch_speed: float = 2.2,
+        jump_speed: float = 7.0,
+        gravity: float = 20.0,
+        ground_acceleration: float = 60.0,
+        air_acceleration: float = 9.0,
+        glide_speed: float = 13.0,
+        glide_sink: float = 17.0,
+        when: str | None = None,
+    ) -> None:
+        #: In the order of the engine's `WalkRules`.
+        self.rules = (
+            _number("Walker: radius", radius),
+            _number("Walker: height", height),
+            _number("Walker: crouched_height", crouched_height),
+            _number("Walker: step", step),
+            _number("Walker: walk_speed", walk_speed),
+            _number("Walker: sprint_speed", sprint_speed),
+            _number("Walker: crouch_speed", crouch_speed),
+            _number("Walker: jump_speed", jump_speed),
+            _number("Walker: gravity", gravity),
+            _number("Walker: ground_acceleration", ground_acceleration),
+            _number("Walker: air_acceleration", air_acceleration),
+            _number("Walker: glide_speed", glide_speed),
+            _number("Walker: glide_sink", glide_sink),
+        )
+        self.when = when
+        if when is not None and not isinstance(when, str):
+            raise DeclarationError(f"Walker: when must name a bool field, not {when!r}")
+
+    def __repr__(self) -> str:
+        return f"Walker({', '.join(map(str, self.rules))}, when={self.when!r})"
+
+
 class Field:
     """What `field` returns, until the class turns it into a slot."""
 

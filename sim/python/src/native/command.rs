@@ -23,6 +23,7 @@ struct CommandObject {
     move_z: f64,
     yaw: f64,
     pitch: f64,
+    rewind: f64,
     buttons: u16,
     slot: u8,
 }
@@ -42,7 +43,7 @@ const fn member(
     }
 }
 
-static MEMBERS: Table<[PyMemberDef; 7]> = Table::new([
+static MEMBERS: Table<[PyMemberDef; 8]> = Table::new([
     member(
         c"move_x",
         Py_T_DOUBLE,
@@ -66,6 +67,12 @@ static MEMBERS: Table<[PyMemberDef; 7]> = Table::new([
         Py_T_DOUBLE,
         offset_of!(CommandObject, pitch),
         c"Radians above the horizon, in [-pi/2, pi/2].",
+    ),
+    member(
+        c"rewind",
+        Py_T_DOUBLE,
+        offset_of!(CommandObject, rewind),
+        c"How far back it saw the others, in ticks.",
     ),
     member(
         c"buttons",
@@ -134,6 +141,7 @@ pub(crate) unsafe fn new(context: &Context, command: &Command) -> PyResult<Owned
         (*fields).move_z = command.move_z.into();
         (*fields).yaw = command.yaw.into();
         (*fields).pitch = command.pitch.into();
+        (*fields).rewind = command.rewind(context.tick_hz);
         (*fields).buttons = command.buttons;
         (*fields).slot = command.slot;
         Ok(object)
@@ -149,7 +157,13 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
 unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
     // SAFETY: called by CPython with a command.
     let command = unsafe { &*object.cast::<CommandObject>() };
-    let axes = [command.move_x, command.move_z, command.yaw, command.pitch];
+    let axes = [
+        command.move_x,
+        command.move_z,
+        command.yaw,
+        command.pitch,
+        command.rewind,
+    ];
     let rest = u64::from(command.buttons) << 8 | u64::from(command.slot);
     vec3::hash_bits(axes.iter().map(|axis| axis.to_bits()).chain([rest]))
 }

@@ -4,7 +4,6 @@ use std::ffi::c_void;
 use std::mem::offset_of;
 
 use pyo3_ffi::*;
-use tessera_protocol::ids::EntityId;
 
 use super::{Part, TypeId};
 use crate::context::Context;
@@ -22,6 +21,7 @@ struct HitObject {
     position: *mut PyObject,
     normal: *mut PyObject,
     entity: *mut PyObject,
+    base: *mut PyObject,
 }
 
 const fn member(
@@ -38,7 +38,7 @@ const fn member(
     }
 }
 
-static MEMBERS: Table<[PyMemberDef; 5]> = Table::new([
+static MEMBERS: Table<[PyMemberDef; 6]> = Table::new([
     member(
         c"distance",
         offset_of!(HitObject, distance),
@@ -58,6 +58,11 @@ static MEMBERS: Table<[PyMemberDef; 5]> = Table::new([
         c"entity",
         offset_of!(HitObject, entity),
         c"Id of the entity hit; 0 for the map.",
+    ),
+    member(
+        c"base",
+        offset_of!(HitObject, base),
+        c"Where the entity hit stood then; for the map the point met.",
     ),
     PyMemberDef {
         name: std::ptr::null(),
@@ -105,27 +110,22 @@ unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
     }
 }
 
-/// A new `Hit`.
+/// A new `Hit` of a distance, a position, a normal, an entity's id and a base.
 ///
 /// # Safety
-/// Attached to the interpreter of `context`.
-pub(super) unsafe fn new(
-    context: &Context,
-    distance: Owned,
-    position: Owned,
-    normal: Owned,
-    entity: EntityId,
-) -> PyResult<Owned> {
+/// Attached; the values are of these types.
+pub(super) unsafe fn new(context: &Context, values: [Owned; 5]) -> PyResult<Owned> {
     // SAFETY: attached; the new object is filled before anyone sees it.
     unsafe {
-        let entity = Owned::from_new(PyLong_FromUnsignedLong(entity.0.into()))?;
         let class = context.types.get()[TypeId::Hit as usize];
         let object = Owned::from_new(PyType_GenericAlloc(class, 0))?;
         let hit = object.as_ptr().cast::<HitObject>();
-        (*hit).distance = distance.into_ptr();
-        (*hit).position = position.into_ptr();
-        (*hit).normal = normal.into_ptr();
-        (*hit).entity = entity.into_ptr();
+        let [distance, position, normal, entity, base] = values.map(Owned::into_ptr);
+        (*hit).distance = distance;
+        (*hit).position = position;
+        (*hit).normal = normal;
+        (*hit).entity = entity;
+        (*hit).base = base;
         Ok(object)
     }
 }
@@ -139,6 +139,7 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
             (*hit).position,
             (*hit).normal,
             (*hit).entity,
+            (*hit).base,
         ] {
             Py_XDECREF(value);
         }
@@ -151,11 +152,12 @@ unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
     unsafe {
         let hit = object.cast::<HitObject>();
         PyUnicode_FromFormat(
-            c"Hit(distance=%R, position=%R, normal=%R, entity=%R)".as_ptr(),
+            c"Hit(distance=%R, position=%R, normal=%R, entity=%R, base=%R)".as_ptr(),
             (*hit).distance,
             (*hit).position,
             (*hit).normal,
             (*hit).entity,
+            (*hit).base,
         )
     }
 }
@@ -166,11 +168,12 @@ unsafe extern "C" fn hash(object: *mut PyObject) -> Py_hash_t {
     unsafe {
         let hit = object.cast::<HitObject>();
         let values = PyTuple_Pack(
-            4,
+            5,
             (*hit).distance,
             (*hit).position,
             (*hit).normal,
             (*hit).entity,
+            (*hit).base,
         );
         Owned::from_new(values).map_or(-1, |values| PyObject_Hash(values.as_ptr()))
     }

@@ -24,7 +24,7 @@ static FUNCTIONS: Table<[PyMethodDef; 3]> = Table::new([
         ml_name: c"register_kind".as_ptr(),
         ml_meth: PyMethodDefPointer { PyCFunctionFast: register::register_kind },
         ml_flags: METH_FASTCALL,
-        ml_doc: c"register_kind($module, cls, fields, hitbox, projectile, is_match, /)\n--\n\nDeclare a kind.".as_ptr(),
+        ml_doc: c"register_kind($module, cls, fields, hitbox, projectile, walker, is_match, /)\n--\n\nDeclare a kind.".as_ptr(),
     },
     PyMethodDef::zeroed(),
 ]);

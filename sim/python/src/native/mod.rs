@@ -10,13 +10,14 @@
 //! is every subclass of `Entity` but `Match` itself, calls, right after creating the class,
 //!
 //! ```python
-//! _tessera.register_kind(cls, fields, hitbox, projectile, is_match)
+//! _tessera.register_kind(cls, fields, hitbox, projectile, walker, is_match)
 //! # fields: tuple of (name, type, max, default, quantization, audience): declared ones, inherited first
 //! #   type: "bool" "u8" "u16" "u32" "i32" "f32" "f64" "vec3" "ref" "str" "bytes" "object"
 //! #   max: most bytes of str and bytes, else 0
 //! #   quantization: ("exact",) | ("range", min, max, bits) | ("angle", bits)
 //! #   audience: 0 everyone, 1 owner, 2 nobody
 //! # hitbox: None | (radius, height, when: str | None);  projectile: None | gravity (float)
+//! # walker: None | (rules, when: str | None), rules: 13 floats in the order of `WalkRules`
 //! ```
 //!
 //! which raises `_tessera.DeclarationError` (a `TypeError`) where they don't fit: the exception passes
@@ -46,6 +47,7 @@ mod random;
 mod requests;
 pub(crate) mod start;
 pub(crate) mod terrain;
+mod walk;
 
 /// Types that Rust code looks up: index into [`Types`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +104,7 @@ const PARTS: &[Part] = &[
     hit::PART,
     query::PART,
     terrain::PART,
+    walk::PART,
     log::PART,
 ];
 

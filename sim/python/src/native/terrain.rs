@@ -2,12 +2,14 @@
 
 use glam::DVec3;
 use pyo3_ffi::*;
+use tessera_protocol::command::rewind_ticks_max;
 use tessera_protocol::ids::EntityId;
-use tessera_world::Character;
+use tessera_world::{Character, RayHit};
 
 use super::{Part, TypeId, hit};
 use crate::args::{self, Arguments};
 use crate::context::{self, Context};
+use crate::hitbox::Ray;
 use crate::py::{Owned, PyResult, Table, raise, returned};
 use crate::value::{self, bad_argument};
 use crate::vec3;
@@ -43,7 +45,7 @@ static FUNCTIONS: Table<[PyMethodDef; 9]> = Table::new([
     function(
         c"raycast",
         raycast,
-        c"raycast($module, origin, direction, max_distance, hit=None, ignore=0)\n--\n\nThe first thing a ray meets.",
+        c"raycast($module, origin, direction, max_distance, hit=None, ignore=0, rewind=0.0)\n--\n\nThe first thing a ray meets.",
     ),
     function(c"ground", ground, c"ground($module, x, z)\n--\n\nHeight of the terrain, metres."),
     function(
@@ -130,8 +132,16 @@ unsafe fn tuple(items: impl ExactSizeIterator<Item = PyResult<Owned>>) -> PyResu
 unsafe fn raycast_body(context: &Context, arguments: Arguments<'_>) -> PyResult<Owned> {
     // SAFETY: attached, arguments are alive for the call, by `call`.
     unsafe {
-        let names = ["origin", "direction", "max_distance", "hit", "ignore"];
-        let [origin, direction, max, kinds, ignore] = arguments.bind("raycast", names, 3)?;
+        let names = [
+            "origin",
+            "direction",
+            "max_distance",
+            "hit",
+            "ignore",
+            "rewind",
+        ];
+        let [origin, direction, max, kinds, ignore, rewind] =
+            arguments.bind("raycast", names, 3)?;
         let origin = args::vector("raycast", "origin", origin)?;
         let Some(direction) = args::vector("raycast", "direction", direction)?.try_normalize()
         else {
@@ -149,33 +159,70 @@ unsafe fn raycast_body(context: &Context, arguments: Arguments<'_>) -> PyResult<
             true => 0,
             false => args::family("raycast", "hit", context.kinds()?, kinds)?,
         };
+        let rewind = match rewind.is_null() {
+            true => 0.0,
+            false => rewind_ticks(context, rewind)?,
+        };
         let wall = context.world.raycast(origin, direction, max);
         let reach = wall.map_or(max, |wall| wall.distance);
         let body = match family {
             0 => None,
             kinds => {
                 context.population()?;
-                context
-                    .hitboxes
-                    .borrow()
-                    .cast(origin, direction, reach, kinds, ignore)
+                let ray = Ray {
+                    origin,
+                    direction,
+                    max: reach,
+                    kinds,
+                    ignore,
+                };
+                let hitboxes = context.hitboxes.borrow();
+                hitboxes
+                    .as_ref()
+                    .and_then(|hitboxes| hitboxes.cast(&ray, rewind))
             }
         };
-        let (distance, position, normal, id) = match (body, wall) {
+        let (distance, position, normal, id, base) = match (body, wall) {
             (Some(body), _) => {
                 let position = origin + direction * body.distance;
-                (body.distance, position, body.normal(position), body.id)
+                let normal = body.normal(position);
+                (body.distance, position, normal, body.id, body.base())
             }
-            (None, Some(wall)) => (wall.distance, wall.position, wall.normal, EntityId::NONE),
+            (None, Some(wall)) => {
+                let RayHit {
+                    distance,
+                    position,
+                    normal,
+                } = wall;
+                (distance, position, normal, EntityId::NONE, position)
+            }
             (None, None) => return Ok(Owned::from_borrowed(Py_None())),
         };
-        hit::new(
-            context,
+        let values = [
             Owned::from_new(PyFloat_FromDouble(distance))?,
             vector(context, position)?,
             vector(context, normal)?,
-            id,
-        )
+            Owned::from_new(PyLong_FromUnsignedLong(id.0.into()))?,
+            vector(context, base)?,
+        ];
+        hit::new(context, values)
+    }
+}
+
+/// How far to go back, in ticks: at most what is kept.
+unsafe fn rewind_ticks(context: &Context, rewind: *mut PyObject) -> PyResult<f64> {
+    let most = rewind_ticks_max(context.tick_hz);
+    // SAFETY: attached and alive, by the caller.
+    unsafe {
+        let ticks = args::length("raycast", "rewind", rewind)?;
+        if ticks <= most {
+            return Ok(ticks);
+        }
+        let message = format!(
+            "raycast: a rewind of {ticks} ticks is too far back: at most {most}, which is 250 ms; \
+             Command.rewind never says more"
+        );
+        Err(raise(PyExc_ValueError, &message))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
-use tessera_python::{HitboxIndex, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{HitboxHistory, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
 use tessera_world::World;
 
 pub const HALO_M: f64 = 100.0;
@@ -101,6 +101,7 @@ pub struct Zone {
     pub scripts: ScriptZone,
     pub tick: Tick,
     pub next: u32,
+    pub hitboxes: Arc<HitboxHistory>,
     inbox: Vec<Message>,
 }
 
@@ -112,6 +113,7 @@ impl Zone {
             scripts,
             tick: Tick(0),
             next: 1,
+            hitboxes: Arc::new(HitboxHistory::new(config.tick_hz)),
             inbox: Vec::new(),
         }
     }
@@ -143,10 +145,10 @@ impl Zone {
     /// Begins a tick on a snapshot of the present state.
     pub fn begin(&mut self) {
         let snapshot = self.snapshot();
-        let mut hitboxes = HitboxIndex::default();
-        hitboxes.rebuild(self.scripts.field_table(), &snapshot);
+        let hitboxes = Arc::get_mut(&mut self.hitboxes).expect("zones let go of it");
+        hitboxes.push(self.scripts.field_table(), &snapshot);
         self.scripts
-            .begin_tick(self.tick, snapshot, Arc::new(hitboxes));
+            .begin_tick(self.tick, snapshot, self.hitboxes.clone());
     }
 
     /// A whole tick; returns what the hooks asked for, which has taken effect.
