@@ -5,6 +5,7 @@ mod counters;
 mod door;
 mod endpoint;
 mod entry;
+mod handshakes;
 mod send;
 mod session;
 mod spectate;
@@ -19,7 +20,6 @@ use slotmap::{SlotMap, new_key_type};
 use tessera_protocol::session::{AddressLimiter, Seats};
 use tessera_protocol::state::DATAGRAM_LEN_MAX;
 use tessera_protocol::{ClientId, CloseReason, StateConfig, TokenGate, Welcome};
-use tokio::sync::Semaphore;
 
 use crate::config::{AddressValidation, Config};
 use crate::error::Error;
@@ -34,6 +34,7 @@ pub(crate) use send::{SendRecord, spawn as spawn_sender};
 
 use cert::Identity;
 use door::{Door, Times};
+use handshakes::Handshakes;
 use session::Player;
 use spectate::Gallery;
 
@@ -130,26 +131,30 @@ impl Network {
     /// Takes connections until the endpoint closes. What is turned away here has cost a packet: no
     /// task, no TLS.
     async fn accept(self: Arc<Network>, endpoint: quinn::Endpoint) {
-        let handshakes = Arc::new(Semaphore::new(endpoint::HANDSHAKES_MAX));
+        let handshakes = Arc::new(Handshakes::default());
         let limit = endpoint::ADDRESS_LIMIT;
         let mut addresses = AddressLimiter::new(limit, endpoint::ADDRESSES_MAX);
         while let Some(incoming) = endpoint.accept().await {
-            let going_on = endpoint::HANDSHAKES_MAX - handshakes.available_permits();
-            if self.must_validate(&incoming, going_on) {
+            if self.must_validate(&incoming, handshakes.count()) {
                 self.counters.connections_retried.add(1);
                 // It can, as was just asked.
                 let _ = incoming.retry();
                 continue;
             }
             self.counters.connections.add(1);
-            if !addresses.take(incoming.remote_address().ip(), self.now()) {
+            let address = incoming.remote_address().ip();
+            if !addresses.take(address, self.now()) {
                 self.counters.connections_rate_limited.add(1);
                 incoming.refuse();
                 continue;
             }
-            match handshakes.clone().try_acquire_owned() {
-                Ok(permit) => drop(tokio::spawn(session::run(self.clone(), incoming, permit))),
-                Err(_) => {
+            match handshakes.begin(address) {
+                Some(handshake) => drop(tokio::spawn(session::run(
+                    self.clone(),
+                    incoming,
+                    handshake,
+                ))),
+                None => {
                     self.counters.connections_refused.add(1);
                     incoming.refuse();
                 }

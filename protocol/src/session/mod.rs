@@ -25,7 +25,7 @@ pub use client::{ClientCounters, ClientEvent, ClientSession, JoinRequest};
 pub use close::{Close, CloseReason};
 pub use messages::{EventError, Hello, ServerEvent, SharedEvent, Watch, Welcome};
 pub use name::{NAME_LEN_MAX, NameError, checked_name};
-pub use rate::{AddressLimiter, Bucket, RateLimit};
+pub use rate::{AddressLimiter, Bucket, RateLimit, network_of};
 pub use seats::{Parting, ReconnectSecret, Resumed, Seats, Sitting};
 pub use server::{DATAGRAM_LIMIT, ServerCounters, ServerSession};
 

@@ -46,8 +46,9 @@ impl Bucket {
 
 /// One limit for each address, in bounded memory.
 ///
-/// An IPv6 address counts with all of its /64, which one customer has to himself. While more
-/// addresses are about than the table holds, those without a place share one bucket.
+/// An IPv6 address counts with all of its /64, which one customer has to himself (see
+/// [`network_of`]). While more addresses are about than the table holds, those without a place share
+/// one bucket.
 #[derive(Debug)]
 pub struct AddressLimiter {
     limit: RateLimit,
@@ -102,7 +103,8 @@ impl AddressLimiter {
     }
 }
 
-fn network_of(address: IpAddr) -> IpAddr {
+/// Whom an address stands for: an IPv4 address for itself, an IPv6 address for its /64.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tessera_protocol::token::MATCH_ID_LEN_MAX;
 use tessera_python::OptionValue;
 use thiserror::Error;
 use toml::Spanned;
@@ -18,7 +19,6 @@ use super::{
     PLAYERS, RECONNECT_GRACE_S, SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ, WORKER_THREADS,
 };
 use crate::layout::Layout;
-use tessera_protocol::token::MATCH_ID_LEN_MAX;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
@@ -245,39 +245,33 @@ impl Net {
         )?;
         let most = &mut config.spectators;
         source.integer("net.spectators", self.spectators, SPECTATORS, most)?;
-        let seconds = |key: &str, value, range, into: &mut Duration| {
-            let mut seconds = into.as_secs();
-            source.integer(&format!("net.{key}"), value, range, &mut seconds)?;
-            *into = Duration::from_secs(seconds);
-            Ok::<_, ConfigError>(())
-        };
         for (key, value, range, into) in [
             (
-                "reconnect_grace_s",
+                "net.reconnect_grace_s",
                 self.reconnect_grace_s,
                 RECONNECT_GRACE_S,
                 &mut config.reconnect_grace,
             ),
             (
-                "spectator_delay_s",
+                "net.spectator_delay_s",
                 self.spectator_delay_s,
                 SPECTATOR_DELAY_S,
                 &mut config.spectator_delay,
             ),
             (
-                "idle_timeout_s",
+                "net.idle_timeout_s",
                 self.idle_timeout_s,
                 IDLE_TIMEOUT_S,
                 &mut config.idle_timeout,
             ),
             (
-                "drain_timeout_s",
+                "net.drain_timeout_s",
                 self.drain_timeout_s,
                 DRAIN_TIMEOUT_S,
                 &mut config.drain_timeout,
             ),
         ] {
-            seconds(key, value, range, into)?;
+            source.seconds(key, value, range, into)?;
         }
         if let Some(when) = self.address_validation {
             config.address_validation = match when.as_ref().as_str() {
@@ -303,47 +297,41 @@ fn access(
     key_file: Value<String>,
     match_id: Value<String>,
 ) -> Result<Access, ConfigError> {
-    let required = match &tokens {
-        None => false,
+    let tokens = match tokens {
         Some(tokens) => match tokens.as_ref().as_str() {
-            "off" => false,
-            "required" => true,
+            "off" => None,
+            "required" => Some(tokens.span()),
             _ => {
                 let choices = "\"required\" or \"off\"";
-                return Err(source.no_choice("net.tokens", tokens, choices));
+                return Err(source.no_choice("net.tokens", &tokens, choices));
             }
         },
+        None => None,
     };
-    match (tokens, key_file, match_id) {
-        (Some(tokens), None, _) if required => {
-            let message = "net.tokens = \"required\" needs net.token_key_file: \
-                           `tessera token --new-key FILE` makes one";
-            Err(source.wrong(tokens.span(), message))
-        }
-        (Some(tokens), _, None) if required => {
-            let message =
-                "net.tokens = \"required\" needs net.match_id: the match that tokens are for";
-            Err(source.wrong(tokens.span(), message))
-        }
-        (_, Some(key_file), Some(match_id)) if required => {
-            let len = match_id.as_ref().len();
-            if !(1..=MATCH_ID_LEN_MAX).contains(&len) {
-                let message =
-                    format!("net.match_id has {len} bytes: it can have 1 to {MATCH_ID_LEN_MAX}");
-                return Err(source.wrong(match_id.span(), &message));
-            }
-            Ok(Access::Tokens {
-                key_file: PathBuf::from(key_file.into_inner()),
-                match_id: match_id.into_inner(),
-            })
-        }
-        (_, Some(unused), _) | (_, None, Some(unused)) => {
+    let Some(tokens) = tokens else {
+        let unused = key_file.or(match_id);
+        return unused.map_or(Ok(Access::Open), |unused| {
             let message =
                 "net.token_key_file and net.match_id do nothing without net.tokens = \"required\"";
             Err(source.wrong(unused.span(), message))
-        }
-        (_, None, None) => Ok(Access::Open),
+        });
+    };
+    let needs = |what: &str| {
+        let message = format!("net.tokens = \"required\" needs {what}");
+        source.wrong(tokens.clone(), &message)
+    };
+    let key_file = key_file
+        .ok_or_else(|| needs("net.token_key_file: `tessera token --new-key FILE` makes one"))?;
+    let match_id = match_id.ok_or_else(|| needs("net.match_id: the match that tokens are for"))?;
+    let len = match_id.as_ref().len();
+    if !(1..=MATCH_ID_LEN_MAX).contains(&len) {
+        let message = format!("net.match_id has {len} bytes: it can have 1 to {MATCH_ID_LEN_MAX}");
+        return Err(source.wrong(match_id.span(), &message));
     }
+    Ok(Access::Tokens {
+        key_file: PathBuf::from(key_file.into_inner()),
+        match_id: match_id.into_inner(),
+    })
 }
 
 /// The text that is being read, to say where in it something is wrong.
@@ -396,6 +384,19 @@ impl Source<'_> {
             Ok(number) if range.contains(&number) => *into = number,
             _ => return Err(self.out_of_range(key, &value, &range)),
         }
+        Ok(())
+    }
+
+    fn seconds(
+        &self,
+        key: &str,
+        value: Value<i64>,
+        range: RangeInclusive<u64>,
+        into: &mut Duration,
+    ) -> Result<(), ConfigError> {
+        let mut seconds = into.as_secs();
+        self.integer(key, value, range, &mut seconds)?;
+        *into = Duration::from_secs(seconds);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Counters {
     pub(crate) connections_refused: Counter,
     /// Of these, turned away since their address had begun too many.
     pub(crate) connections_rate_limited: Counter,
-    /// Of these, asked to show first that they receive at their address.
+    /// Before that, asked to show first that they receive at their address.
     pub(crate) connections_retried: Counter,
     /// Of these, never came to a hello: TLS failed, another protocol, no answer.
     pub(crate) handshakes_failed: Counter,

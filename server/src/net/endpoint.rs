@@ -11,6 +11,7 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_s
 use tessera_protocol::session::{ALPN, RateLimit};
 
 use super::cert::{CertificateError, Identity};
+use super::handshakes::HANDSHAKES_MAX;
 use crate::error::Error;
 
 /// Bytes of commands that may wait for a session's task: a client that sends more loses its oldest.
@@ -28,9 +29,6 @@ const PACKETS_PER_ACK: u32 = 10;
 
 /// Room in the socket for a tick's datagrams of all clients, both ways, while the process is late.
 const SOCKET_BUFFER_BYTES: usize = 2 << 20;
-
-/// Connections whose handshake may be going on; beyond, the newest are turned away.
-pub(super) const HANDSHAKES_MAX: usize = 256;
 
 /// While so many are going on, new connections prove their address first. A hundred clients that come
 /// at once get by with little of it; a flood from forged addresses is answered with a packet each.

@@ -9,10 +9,11 @@ use tessera_protocol::session::{HANDSHAKE_TIMEOUT, Sitting};
 use tessera_protocol::{
     ClientId, ClientView, Close, CloseReason, Hello, ServerCounters, ServerSession, Watch,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Network;
+use super::handshakes::Handshake;
 use crate::intake::SharedSession;
 
 /// Bytes read from the control stream at once. After its hello a client has nothing to say there.
@@ -128,11 +129,7 @@ impl Player {
 }
 
 /// Runs one connection from its first packet to its end. `handshake` is held until the client is in.
-pub(super) async fn run(
-    network: Arc<Network>,
-    incoming: Incoming,
-    handshake: OwnedSemaphorePermit,
-) {
+pub(super) async fn run(network: Arc<Network>, incoming: Incoming, handshake: Handshake) {
     let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, incoming).await else {
         network.counters.handshakes_failed.add(1);
         return;
