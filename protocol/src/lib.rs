@@ -10,6 +10,7 @@ pub mod ids;
 pub mod session;
 pub mod snapshot;
 pub mod state;
+pub mod token;
 pub mod value;
 
 pub use columns::{Column, KindTable, RowError, VarColumn};
@@ -19,12 +20,14 @@ pub use fields::{
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 pub use session::{
-    ClientCounters, ClientEvent, ClientSession, Close, CloseReason, EventError, Hello,
-    ServerCounters, ServerEvent, ServerSession, SharedEvent, Welcome, protocol_hash,
+    ClientCounters, ClientEvent, ClientSession, Close, CloseReason, EventError, Hello, JoinRequest,
+    ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedEvent, Watch, Welcome,
+    protocol_hash,
 };
 pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ZoneBatch};
 pub use state::{
-    ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, Packed, StateConfig, StateError,
-    StateHeader,
+    ClientView, CommandAck, EntityRef, FrameDecoder, FrameEncoder, FullReason, Packed, StateAck,
+    StateConfig, StateError, StateHeader,
 };
+pub use token::{SignedToken, Token, TokenGate, TokenKey};
 pub use value::{Value, ValueRef};

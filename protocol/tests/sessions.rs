@@ -4,11 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::link::{CALM, Item, PATIENCE, Session, Weather};
+use common::link::{CALM, Item, PATIENCE, SECRET, Session, Weather};
 use proptest::prelude::*;
+use tessera_protocol::session::{DATAGRAM_LIMIT, IDLE_TIMEOUT};
 use tessera_protocol::{
-    ClientEvent, ClientSession, CloseReason, EntityId, EventError, ServerCounters, ServerEvent,
-    ServerSession, SharedEvent, Tick, Value, protocol_hash,
+    ClientEvent, ClientId, ClientSession, CloseReason, EntityId, EventError, JoinRequest,
+    ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedEvent, SignedToken, Tick,
+    Value, Watch, protocol_hash,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -80,9 +82,9 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0..300_usize,
     ) {
         let mut server = ServerSession::new(Duration::ZERO);
-        server.handle_datagram(&bytes);
-        server.handle_stream(&bytes[..cut.min(bytes.len())]);
-        server.handle_stream(&bytes[cut.min(bytes.len())..]);
+        server.handle_datagram(Duration::ZERO, &bytes);
+        server.handle_stream(Duration::ZERO, &bytes[..cut.min(bytes.len())]);
+        server.handle_stream(Duration::ZERO, &bytes[cut.min(bytes.len())..]);
         prop_assert!(server.poll_hello().is_none());
         prop_assert_eq!(server.counters().stray_datagrams, 1);
         let mut client = ClientSession::new(Duration::ZERO, "Ada");
@@ -92,7 +94,7 @@ proptest! {
 
         let mut session = Session::new(CALM, 64, 1);
         session.run(SECOND / 4);
-        session.server.handle_datagram(&bytes);
+        session.server.handle_datagram(session.now, &bytes);
         session.client.handle_datagram(session.now, &bytes);
         session.client.handle_stream(session.now, &bytes);
         prop_assert_eq!(session.server.counters().bad_datagrams, 1);
@@ -112,7 +114,7 @@ proptest! {
             let at = at.index(datagram.len());
             datagram[at] = byte;
         }
-        session.server.handle_datagram(&datagram);
+        session.server.handle_datagram(session.now, &datagram);
         session.run(SECOND / 4);
     }
 }
@@ -268,7 +270,7 @@ fn refusals_are_typed_on_the_client() {
 fn refusal(name: &str) -> Option<CloseReason> {
     let mut client = ClientSession::new(Duration::ZERO, name);
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&client.poll_stream().expect("a hello"));
+    server.handle_stream(Duration::ZERO, &client.poll_stream().expect("a hello"));
     let hello = server.poll_hello();
     let close = server.poll_close();
     assert_eq!(hello.is_some(), close.is_none());
@@ -301,7 +303,7 @@ fn another_protocol_is_refused_with_both_hashes() {
         .expect("it is in there");
     hello[at] ^= 1;
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&hello);
+    server.handle_stream(Duration::ZERO, &hello);
     assert!(server.poll_hello().is_none());
     let close = server.poll_close().expect("refused");
     assert_eq!(close.reason, CloseReason::ProtocolMismatch);
@@ -342,8 +344,8 @@ fn more_than_a_hello_is_garbage() {
         .poll_stream()
         .expect("a hello");
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&hello);
-    server.handle_stream(&hello);
+    server.handle_stream(Duration::ZERO, &hello);
+    server.handle_stream(Duration::ZERO, &hello);
     assert_eq!(
         server.poll_close().map(|close| close.reason),
         Some(CloseReason::Garbage)
@@ -402,4 +404,178 @@ fn who_does_not_read_is_closed() {
         session.server.poll_close().map(|close| close.reason),
         Some(CloseReason::TooSlow)
     );
+}
+
+#[test]
+fn what_a_client_asks_for_arrives_whole() {
+    for (token, reconnect, watch) in [
+        (None, None, None),
+        (Some(vec![]), None, Some(Watch::Anyone)),
+        (
+            Some((0..147).collect()),
+            Some(ReconnectSecret(*b"0123456789abcdef")),
+            Some(Watch::Client(ClientId(499))),
+        ),
+    ] {
+        let request = JoinRequest {
+            name: "Ada".to_owned(),
+            token: token.map(|bytes: Vec<u8>| SignedToken::from_bytes(bytes)),
+            reconnect,
+            watch,
+        };
+        let mut client = ClientSession::new(Duration::ZERO, request.clone());
+        let mut server = ServerSession::new(Duration::ZERO);
+        server.handle_stream(Duration::ZERO, &client.poll_stream().expect("a hello"));
+        let hello = server.poll_hello().expect("it is whole");
+        let arrived = JoinRequest {
+            name: hello.name,
+            token: hello.token,
+            reconnect: hello.reconnect,
+            watch: hello.watch,
+        };
+        assert_eq!(arrived, request);
+    }
+}
+
+#[test]
+fn a_client_that_floods_is_closed_and_an_honest_burst_is_taken() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND);
+    let before = *session.server.counters();
+    for _ in 0..DATAGRAM_LIMIT.burst - 64 {
+        session.server.handle_datagram(session.now, b"x");
+    }
+    let counters = session.server.counters();
+    assert_eq!(counters.excess_datagrams, 0, "a stall's worth");
+    assert!(counters.bad_datagrams > before.bad_datagrams);
+
+    // Ten thousand a second.
+    let mut sent = 0;
+    while !session.server.is_closed() {
+        session.server.handle_datagram(session.now, b"x");
+        session.now += SECOND / 10_000;
+        sent += 1;
+        assert!(sent < 10_000, "not closed within a second");
+    }
+    assert!(
+        session.server.counters().excess_datagrams > 1000,
+        "not at once"
+    );
+    let close = session.server.poll_close().expect("it is told why");
+    assert_eq!(close.reason, CloseReason::RateLimited);
+}
+
+#[test]
+fn at_twice_the_honest_rate_nothing_is_dropped() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    for n in 0..20 * DATAGRAM_LIMIT.per_s {
+        let now = session.now + SECOND / DATAGRAM_LIMIT.per_s * n;
+        session.server.handle_datagram(now, b"x");
+    }
+    assert_eq!(session.server.counters().excess_datagrams, 0);
+    assert!(!session.server.is_closed());
+}
+
+#[test]
+fn who_falls_silent_in_the_match_is_closed() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(3 * SECOND);
+    let due = session.server.next_timeout().expect("it listens");
+    assert!(
+        due > session.now + IDLE_TIMEOUT - SECOND / 10,
+        "it heard just now"
+    );
+    session
+        .server
+        .handle_datagram(due - SECOND, b"garbage is no sign of life");
+    session.server.handle_timeout(due - Duration::from_nanos(1));
+    assert!(!session.server.is_closed());
+    session.server.handle_timeout(due);
+    let close = session.server.poll_close().expect("it is told why");
+    assert_eq!(close.reason, CloseReason::Idle);
+}
+
+#[test]
+fn a_client_cannot_make_the_server_hold_more_than_a_message() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    // A message of the greatest length that is never finished...
+    session
+        .server
+        .handle_stream(session.now, &1024_u32.to_le_bytes());
+    for _ in 0..1023 {
+        session.server.handle_stream(session.now, b"x");
+    }
+    assert!(!session.server.is_closed());
+    // ...and once it is.
+    session.server.handle_stream(session.now, b"x");
+    let close = session.server.poll_close().expect("it is told why");
+    assert_eq!(close.reason, CloseReason::Garbage);
+}
+
+#[test]
+fn a_spectator_sees_and_steers_nobody() {
+    let request = JoinRequest {
+        watch: Some(Watch::Anyone),
+        ..JoinRequest::from("Ada")
+    };
+    let mut session = Session::of(CALM, 64, 1, request);
+    session.run(2 * SECOND);
+    assert!(session.client.welcome().expect("it is in").spectator);
+    let world = session.client.world().expect("it sees");
+    assert_eq!(world.entities().count(), 2);
+    assert_eq!(session.client.own_entity(), EntityId::NONE);
+    assert_eq!(session.client.seen_through(), session.own);
+    assert_eq!(session.consumed, []);
+    let behind = session
+        .world
+        .tick
+        .wrapping_sub(session.server.state_ack().newest.expect("it is told"));
+    assert!(
+        behind < 4,
+        "the server knows what has arrived, {behind} ticks ago"
+    );
+
+    // One that commands all the same:
+    let entity = session.own;
+    let mut forged = ClientSession::new(session.now, "Ada");
+    forged.handle_stream(session.now, &welcome_bytes());
+    forged.send_command(tessera_protocol::Command {
+        tick: session.world.tick.offset(3),
+        entity,
+        ..Default::default()
+    });
+    let datagram = forged.poll_datagram().expect("a command");
+    session.server.handle_datagram(session.now, &datagram);
+    session.run(SECOND);
+    assert_eq!(session.consumed, []);
+    assert_eq!(session.server.counters().spectator_commands, 1);
+    assert!(
+        !session.server.is_closed(),
+        "it is heard of, so it isn't idle"
+    );
+}
+
+/// What a server says to a player that it lets in.
+fn welcome_bytes() -> Vec<u8> {
+    let mut session = Session::new(CALM, 64, 1);
+    let mut client = ClientSession::new(Duration::ZERO, "Ada");
+    let hello = client.poll_stream().expect("a hello");
+    session.server.handle_stream(Duration::ZERO, &hello);
+    session.server.poll_hello().expect("it is whole");
+    session.server.accept(&session.welcome());
+    session.server.poll_stream().expect("a welcome")
+}
+
+#[test]
+fn the_welcome_tells_how_to_come_back() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.run(SECOND / 10);
+    let welcome = session.client.welcome().expect("it plays");
+    assert_eq!(
+        (welcome.reconnect, welcome.reconnect_grace_s),
+        (Some(SECRET), 2)
+    );
+    assert!(!welcome.resumed && !welcome.spectator);
 }

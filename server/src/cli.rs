@@ -1,4 +1,4 @@
-//! The command line: `tessera serve` (or nothing), `simulate`, `check`.
+//! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -14,7 +14,7 @@ use crate::assets::Assets;
 use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::{check, serve, simulate};
+use crate::{check, keys, serve, simulate};
 
 #[derive(Parser)]
 #[command(
@@ -39,6 +39,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Load a mode and show what it declares, or where it is wrong
     Check(CheckArgs),
+    /// Make a connect token, which lets one player into one match once, or the key that signs them
+    Token(TokenArgs),
 }
 
 /// What decides the match, in any subcommand that runs one.
@@ -124,6 +126,33 @@ struct CheckArgs {
     map: Option<String>,
 }
 
+/// Seconds that a token may let in.
+const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 1..=86_400;
+
+#[derive(Args)]
+struct TokenArgs {
+    /// Make a key in a new file, which only its owner may read, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "match", "name"])]
+    new_key: Option<PathBuf>,
+    /// The key's file, net.token_key_file of the server
+    #[arg(long, value_name = "FILE", required_unless_present = "new_key")]
+    key_file: Option<PathBuf>,
+    /// The match, net.match_id of the server
+    #[arg(
+        long = "match",
+        id = "match",
+        value_name = "ID",
+        required_unless_present = "new_key"
+    )]
+    match_id: Option<String>,
+    /// The player's name
+    #[arg(long, required_unless_present = "new_key")]
+    name: Option<String>,
+    /// How long the token lets in, seconds
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = within(TOKEN_LIFE_S))]
+    expires_in: u64,
+}
+
 /// Where the ops endpoint listens; a type of its own since clap reads `Option<Option<…>>` its own way.
 #[derive(Clone, Copy)]
 struct OpsAddress(Option<SocketAddr>);
@@ -146,6 +175,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
         Command::Serve(args) => args.run(),
         Command::Simulate(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Token(args) => args.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -246,6 +276,22 @@ impl CheckArgs {
         };
         start_log("warn");
         print!("{}", check::run(&config, &assets)?);
+        Ok(())
+    }
+}
+
+impl TokenArgs {
+    fn run(self) -> Result<(), Error> {
+        if let Some(path) = self.new_key {
+            return Ok(keys::create(&path)?);
+        }
+        let (Some(key_file), Some(match_id), Some(name)) =
+            (self.key_file, self.match_id, self.name)
+        else {
+            unreachable!("clap asks for each of them where there is no --new-key");
+        };
+        let key = keys::read(&key_file)?;
+        println!("{}", keys::mint(&key, &match_id, &name, self.expires_in)?);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tessera_python::OptionValue;
@@ -19,12 +20,47 @@ pub const TICK_HZ: RangeInclusive<u32> = 10..=128;
 pub const PLAYERS: RangeInclusive<u16> = 1..=500;
 /// Network worker threads.
 pub const WORKER_THREADS: RangeInclusive<usize> = 1..=64;
+/// KiB a second that a client may be sent.
+pub const CLIENT_KIB_S: RangeInclusive<u32> = 8..=1024;
 /// Metres that a zone sees beyond its border.
 pub const HALO_M: RangeInclusive<f64> = 10.0..=500.0;
 /// Seconds without a packet after which a client counts as gone.
 pub const IDLE_TIMEOUT_S: RangeInclusive<u64> = 2..=120;
 /// Seconds that a stopping server waits for clients to hear of it.
 pub const DRAIN_TIMEOUT_S: RangeInclusive<u64> = 0..=60;
+
+/// Seconds that a client has to come back after its connection was lost.
+pub const RECONNECT_GRACE_S: RangeInclusive<u64> = 0..=300;
+/// Clients that may watch.
+pub const SPECTATORS: RangeInclusive<u16> = 0..=100;
+/// Seconds by which those who watch are behind.
+pub const SPECTATOR_DELAY_S: RangeInclusive<u64> = 0..=30;
+
+/// Whom the server lets in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// Anyone who reaches the port: for development.
+    Open,
+    /// Who brings a token for this match, signed with the key in a file.
+    Tokens {
+        /// The key, as `tessera token --new-key` writes it.
+        key_file: PathBuf,
+        /// The id of the match.
+        match_id: String,
+    },
+}
+
+/// When a client must show that it receives at the address that it sends from, before anything is
+/// kept of it. It costs it one more round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressValidation {
+    /// Each new connection.
+    Always,
+    /// While many connections are being begun.
+    UnderLoad,
+    /// Never.
+    Off,
+}
 
 /// A complete, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,8 +85,21 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Threads of the network runtime, within [`WORKER_THREADS`].
     pub worker_threads: usize,
+    /// KiB a second that one client is sent at most, within [`CLIENT_KIB_S`].
+    pub client_kib_s: u32,
     /// Silence after which a client counts as gone, within [`IDLE_TIMEOUT_S`].
     pub idle_timeout: Duration,
+    /// Whom it lets in.
+    pub access: Access,
+    /// How long a client whose connection was lost may take to come back, within
+    /// [`RECONNECT_GRACE_S`]; zero for not at all.
+    pub reconnect_grace: Duration,
+    /// The most clients that watch, within [`SPECTATORS`].
+    pub spectators: u16,
+    /// How far those who watch are behind, within [`SPECTATOR_DELAY_S`].
+    pub spectator_delay: Duration,
+    /// When new connections prove their address.
+    pub address_validation: AddressValidation,
     /// How long a stopping server waits for clients to hear of it, within [`DRAIN_TIMEOUT_S`].
     pub drain_timeout: Duration,
     /// Where the ops endpoint listens (TCP); `None` for none.
@@ -75,7 +124,13 @@ impl Default for Config {
             halo_m: 120.0,
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
             worker_threads: 2,
+            client_kib_s: 30,
             idle_timeout: Duration::from_secs(10),
+            access: Access::Open,
+            reconnect_grace: Duration::from_secs(20),
+            spectators: 8,
+            spectator_delay: Duration::from_secs(2),
+            address_validation: AddressValidation::UnderLoad,
             drain_timeout: Duration::from_secs(2),
             ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),
             log: "info".into(),

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::assets::AssetError;
 use crate::config::ConfigError;
+use crate::keys::KeyError;
 use crate::net::CertificateError;
 
 /// Why a command could not do what it was asked. The message is for the person who typed it.
@@ -28,6 +29,9 @@ pub enum Error {
     /// The mode does not load, or a zone ended.
     #[error("{}", with_traceback(.0))]
     Sim(#[from] SimError),
+    /// The key of connect tokens.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),

@@ -1,10 +1,15 @@
 //! The way of inputs from the sessions into the tick: who joined, who left, and one command a client.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 use tessera_protocol::{ClientId, CommandAck, EntityId, ServerSession, Tick};
 use tessera_sim::TickInputs;
+
+/// Players that join in one tick; who comes beyond joins in the next ones. The match entity may spawn
+/// 256 entities a tick, which leaves it four for each.
+const JOINS_MAX: usize = 64;
 
 /// A client's session machine. The client's task feeds it, the tick thread takes a command a tick,
 /// the network thread adds events. None of them holds it while it waits for anything, so the tick
@@ -31,12 +36,19 @@ pub(crate) enum RosterChange {
         name: String,
         session: Arc<SharedSession>,
     },
+    /// A client's connection was lost. Its player stays in the match and is sent no commands.
+    Away { client: ClientId },
+    /// A client has come back to its player; its commands come out of this session from now on.
+    Return {
+        client: ClientId,
+        session: Arc<SharedSession>,
+    },
     /// A client is out. Its slot is free again once the tick that hears of this is published.
     Leave { client: ClientId },
 }
 
 /// The sessions' end. Unbounded, and yet bounded: a slot has at most one join and one leave in it,
-/// since it is not given again before its leave was handled.
+/// since it is not given again before its leave was handled, and each coming back took a handshake.
 pub(crate) type RosterSender = Sender<RosterChange>;
 
 /// The tick thread's end: collects what one tick consumes.
@@ -44,9 +56,13 @@ pub(crate) struct Intake {
     roster: Receiver<RosterChange>,
     /// By client.
     clients: Vec<(ClientId, Arc<SharedSession>)>,
+    /// Who joins in the next ticks, in order of coming.
+    waiting: VecDeque<(ClientId, String)>,
     /// Who left in the very tick in which they joined.
     gone_at_once: Vec<ClientId>,
     inputs: TickInputs,
+    /// See [`Intake::left`].
+    left: Vec<ClientId>,
     acks: Vec<(ClientId, CommandAck)>,
 }
 
@@ -56,8 +72,10 @@ impl Intake {
         let intake = Intake {
             roster,
             clients: Vec::new(),
+            waiting: VecDeque::new(),
             gone_at_once: Vec::new(),
             inputs: TickInputs::default(),
+            left: Vec::new(),
             acks: Vec::new(),
         };
         (sender, intake)
@@ -69,10 +87,13 @@ impl Intake {
         self.inputs.leaves.clear();
         self.inputs.commands.clear();
         self.acks.clear();
+        self.left.clear();
         self.inputs.leaves.append(&mut self.gone_at_once);
+        self.join_waiting();
         while let Ok(change) = self.roster.try_recv() {
             self.apply(change);
         }
+        self.left.extend_from_slice(&self.inputs.leaves);
         for (client, session) in &self.clients {
             let owned = owners.binary_search_by_key(client, |(owner, _)| *owner);
             let own = owned.map_or(EntityId::NONE, |at| owners[at].1);
@@ -85,9 +106,10 @@ impl Intake {
         &self.inputs
     }
 
-    /// The clients whose leaving the last collected tick hears of.
-    pub(crate) fn leaves(&self) -> &[ClientId] {
-        &self.inputs.leaves
+    /// The clients whose slots are free after the last collected tick: those whose leaving it hears
+    /// of, and those that left before it heard of their joining.
+    pub(crate) fn left(&self) -> &[ClientId] {
+        &self.left
     }
 
     /// What became of each client's commands up to the last collected tick, by client.
@@ -102,21 +124,51 @@ impl Intake {
                 name,
                 session,
             } => {
-                let at = self.clients.partition_point(|(other, _)| *other < client);
-                self.clients.insert(at, (client, session));
-                self.inputs.joins.push((client, name));
+                self.listen_to(client, session);
+                self.waiting.push_back((client, name));
+                self.join_waiting();
+            }
+            RosterChange::Away { client } => self.listen_no_more(client),
+            RosterChange::Return { client, session } => {
+                self.listen_no_more(client);
+                self.listen_to(client, session);
             }
             RosterChange::Leave { client } => {
-                self.clients.retain(|(other, _)| *other != client);
-                let joined_now = self.inputs.joins.iter().any(|(other, _)| *other == client);
-                match joined_now {
-                    // What a join spawns is there a tick later: a leave that came with it would find
-                    // nobody to take away.
-                    true => self.gone_at_once.push(client),
-                    false => self.inputs.leaves.push(client),
-                }
+                self.listen_no_more(client);
+                self.leave(client);
             }
         }
+    }
+
+    fn join_waiting(&mut self) {
+        let room = JOINS_MAX.saturating_sub(self.inputs.joins.len());
+        let joining = self.waiting.len().min(room);
+        self.inputs.joins.extend(self.waiting.drain(..joining));
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        if let Some(at) = self.waiting.iter().position(|(other, _)| *other == client) {
+            // The match knows nothing of it, and need not.
+            self.waiting.remove(at);
+            self.left.push(client);
+            return;
+        }
+        let joined_now = self.inputs.joins.iter().any(|(other, _)| *other == client);
+        match joined_now {
+            // What a join spawns is there a tick later: a leave that came with it would find
+            // nobody to take away.
+            true => self.gone_at_once.push(client),
+            false => self.inputs.leaves.push(client),
+        }
+    }
+
+    fn listen_to(&mut self, client: ClientId, session: Arc<SharedSession>) {
+        let at = self.clients.partition_point(|(other, _)| *other < client);
+        self.clients.insert(at, (client, session));
+    }
+
+    fn listen_no_more(&mut self, client: ClientId) {
+        self.clients.retain(|(other, _)| *other != client);
     }
 }
 
@@ -138,10 +190,14 @@ mod tests {
             map: "flat".into(),
             map_hash: 0,
             field_table: Arc::new(FieldTable::default()),
+            reconnect: None,
+            reconnect_grace_s: 0,
+            resumed: false,
+            spectator: false,
         };
         let mut near = ClientSession::new(NOW, format!("player {client}"));
         let mut far = ServerSession::new(NOW);
-        far.handle_stream(&near.poll_stream().expect("a hello"));
+        far.handle_stream(NOW, &near.poll_stream().expect("a hello"));
         far.poll_hello().expect("a good hello");
         far.accept(&welcome);
         near.handle_stream(NOW, &far.poll_stream().expect("a welcome"));
@@ -165,7 +221,7 @@ mod tests {
             ..Command::default()
         });
         far.lock()
-            .handle_datagram(&near.poll_datagram().expect("commands"));
+            .handle_datagram(NOW, &near.poll_datagram().expect("commands"));
     }
 
     #[test]
@@ -219,7 +275,7 @@ mod tests {
         sender.send(leave).expect("the intake lives");
         let inputs = intake.collect(Tick(10), &[]);
         assert_eq!((inputs.joins.len(), inputs.leaves.len()), (1, 0));
-        assert!(intake.leaves().is_empty(), "its slot is not free yet");
+        assert!(intake.left().is_empty(), "its slot is not free yet");
         assert_eq!(intake.collect(Tick(11), &[]).leaves, [ClientId(0)]);
         assert!(intake.collect(Tick(12), &[]).leaves.is_empty());
     }
@@ -239,5 +295,69 @@ mod tests {
         assert_eq!(inputs.leaves, [ClientId(0)]);
         assert!(inputs.commands.is_empty());
         assert!(intake.acks().is_empty());
+    }
+
+    #[test]
+    fn who_is_away_is_still_in_the_match_and_commands_again_after_coming_back() {
+        let (sender, mut intake) = Intake::new();
+        let ((mut lost, at_lost), (mut back, at_back)) = (playing(0), playing(0));
+        let owners = [(ClientId(0), EntityId(5))];
+        join(&sender, 0, &at_lost);
+        intake.collect(Tick(10), &owners);
+        let client = ClientId(0);
+        sender
+            .send(RosterChange::Away { client })
+            .expect("it lives");
+        send(&mut lost, &at_lost, 11, 5);
+        let inputs = intake.collect(Tick(11), &owners);
+        assert!(inputs.leaves.is_empty() && inputs.commands.is_empty());
+        let session = at_back.clone();
+        let change = RosterChange::Return { client, session };
+        sender.send(change).expect("it lives");
+        send(&mut back, &at_back, 12, 5);
+        let inputs = intake.collect(Tick(12), &owners);
+        assert!(inputs.joins.is_empty(), "it had joined before");
+        assert_eq!(inputs.commands.len(), 1);
+    }
+
+    #[test]
+    fn who_takes_over_is_heard_instead_of_the_old_connection() {
+        let (sender, mut intake) = Intake::new();
+        let ((mut old, at_old), (mut new, at_new)) = (playing(0), playing(0));
+        join(&sender, 0, &at_old);
+        let change = RosterChange::Return {
+            client: ClientId(0),
+            session: at_new.clone(),
+        };
+        sender.send(change).expect("it lives");
+        send(&mut old, &at_old, 10, 4);
+        send(&mut new, &at_new, 10, 5);
+        let inputs = intake.collect(Tick(10), &[(ClientId(0), EntityId(5))]);
+        let entities: Vec<_> = inputs.commands.iter().map(|(_, c)| c.entity.0).collect();
+        assert_eq!((inputs.joins.len(), entities), (1, vec![5]));
+    }
+
+    #[test]
+    fn a_crowd_joins_over_several_ticks_in_order_of_coming() {
+        let (sender, mut intake) = Intake::new();
+        let (_near, far) = playing(0);
+        let crowd = 2 * JOINS_MAX as u16 + 5;
+        for client in 0..crowd {
+            join(&sender, client, &far);
+        }
+        let last = ClientId(crowd - 1);
+        sender
+            .send(RosterChange::Leave { client: last })
+            .expect("it lives");
+        let mut joined = Vec::new();
+        for (tick, expected) in [(10, JOINS_MAX), (11, JOINS_MAX), (12, 4), (13, 0)] {
+            let inputs = intake.collect(Tick(tick), &[]);
+            assert_eq!(inputs.joins.len(), expected);
+            assert!(inputs.leaves.is_empty(), "it never joined");
+            joined.extend(inputs.joins.iter().map(|(client, _)| client.0));
+            let left: &[ClientId] = if tick == 10 { &[last] } else { &[] };
+            assert_eq!(intake.left(), left, "its slot is free");
+        }
+        assert_eq!(joined, (0..crowd - 1).collect::<Vec<_>>());
     }
 }

@@ -20,6 +20,7 @@ pub mod config;
 mod error;
 mod handover;
 mod intake;
+mod keys;
 mod layout;
 mod net;
 mod ops;
@@ -34,4 +35,5 @@ pub mod stats;
 mod tick;
 
 pub use error::Error;
+pub use keys::KeyError;
 pub use layout::{Layout, LayoutError};

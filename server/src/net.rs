@@ -2,24 +2,26 @@
 
 mod cert;
 mod counters;
+mod door;
 mod endpoint;
+mod entry;
 mod send;
 mod session;
-mod slots;
+mod spectate;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use quinn::VarInt;
+use quinn::{Incoming, VarInt};
 use slotmap::{SlotMap, new_key_type};
+use tessera_protocol::session::{AddressLimiter, Seats};
 use tessera_protocol::state::DATAGRAM_LEN_MAX;
-use tessera_protocol::{ClientId, CloseReason, StateConfig, Tick, Welcome};
+use tessera_protocol::{ClientId, CloseReason, StateConfig, TokenGate, Welcome};
 use tokio::sync::Semaphore;
 
-use crate::config::Config;
+use crate::config::{AddressValidation, Config};
 use crate::error::Error;
 use crate::intake::RosterSender;
 use crate::tick::{Pulse, Ticking};
@@ -27,11 +29,13 @@ use crate::tick::{Pulse, Ticking};
 pub(crate) use cert::CertificateError;
 pub(crate) use counters::Counters;
 pub(crate) use endpoint::bind;
+pub(crate) use entry::Whom;
 pub(crate) use send::{SendRecord, spawn as spawn_sender};
 
 use cert::Identity;
+use door::{Door, Times};
 use session::Player;
-use slots::Slots;
+use spectate::Gallery;
 
 new_key_type! {
     /// A session's place in the table. Keys are never used twice, unlike clients' slots.
@@ -43,20 +47,33 @@ pub(crate) struct Network {
     /// What every client is welcomed with; `client` and `tick` are filled in for each.
     welcome: Welcome,
     state: StateConfig,
+    /// Most bytes a second for one client.
+    rate_max: u32,
     roster: RosterSender,
     pulse: Arc<Pulse>,
     /// All session times are since this.
     began: Instant,
-    slots: Mutex<Slots>,
+    idle_timeout: Duration,
+    reconnect_grace: Duration,
+    spectator_delay: Duration,
+    address_validation: AddressValidation,
+    /// Locked before the tables of players and spectators where both are needed.
+    door: Mutex<Door>,
     players: Mutex<SlotMap<PlayerKey, Arc<Player>>>,
-    /// New clients are refused, with the reason.
-    draining: AtomicBool,
+    spectators: Mutex<SlotMap<PlayerKey, Arc<Player>>>,
     counters: Counters,
     sent: Mutex<SendRecord>,
 }
 
 impl Network {
-    pub(crate) fn new(config: &Config, map_hash: u64, ticking: &Ticking) -> Network {
+    /// `gate` checks the tokens of who comes in; without one, everybody does.
+    pub(crate) fn new(
+        config: &Config,
+        gate: Option<TokenGate>,
+        map_hash: u64,
+        ticking: &Ticking,
+    ) -> Network {
+        let seats = Seats::new(config.players, config.reconnect_grace);
         Network {
             welcome: Welcome {
                 client: ClientId(0),
@@ -66,14 +83,23 @@ impl Network {
                 map: config.map.clone(),
                 map_hash,
                 field_table: ticking.field_table.clone(),
+                reconnect: None,
+                reconnect_grace_s: 0,
+                resumed: false,
+                spectator: false,
             },
             state: StateConfig::default(),
+            rate_max: config.client_kib_s << 10,
             roster: ticking.roster.clone(),
             pulse: ticking.pulse.clone(),
             began: Instant::now(),
-            slots: Mutex::new(Slots::new(config.players)),
+            idle_timeout: config.idle_timeout,
+            reconnect_grace: config.reconnect_grace,
+            spectator_delay: config.spectator_delay,
+            address_validation: config.address_validation,
+            door: Mutex::new(Door::new(gate, seats, config.spectators)),
             players: Mutex::default(),
-            draining: AtomicBool::new(false),
+            spectators: Mutex::default(),
             counters: Counters::default(),
             sent: Mutex::new(SendRecord::new()),
         }
@@ -94,18 +120,33 @@ impl Network {
         ];
         let identity = Identity::generate(hosts, time::OffsetDateTime::now_utc())?;
         let fingerprint = identity.fingerprint();
-        let per_tick = self.state.datagrams_max * DATAGRAM_LEN_MAX;
-        let transport = endpoint::transport(config.idle_timeout, per_tick);
+        let transport = endpoint::transport(config.idle_timeout, DATAGRAM_LEN_MAX);
         let endpoint = endpoint::start(socket, identity, transport)?;
         tokio::spawn(self.clone().accept(endpoint.clone()));
+        tokio::spawn(self.clone().look_after());
         Ok((endpoint, fingerprint))
     }
 
-    /// Takes connections until the endpoint closes.
+    /// Takes connections until the endpoint closes. What is turned away here has cost a packet: no
+    /// task, no TLS.
     async fn accept(self: Arc<Network>, endpoint: quinn::Endpoint) {
         let handshakes = Arc::new(Semaphore::new(endpoint::HANDSHAKES_MAX));
+        let limit = endpoint::ADDRESS_LIMIT;
+        let mut addresses = AddressLimiter::new(limit, endpoint::ADDRESSES_MAX);
         while let Some(incoming) = endpoint.accept().await {
+            let going_on = endpoint::HANDSHAKES_MAX - handshakes.available_permits();
+            if self.must_validate(&incoming, going_on) {
+                self.counters.connections_retried.add(1);
+                // It can, as was just asked.
+                let _ = incoming.retry();
+                continue;
+            }
             self.counters.connections.add(1);
+            if !addresses.take(incoming.remote_address().ip(), self.now()) {
+                self.counters.connections_rate_limited.add(1);
+                incoming.refuse();
+                continue;
+            }
             match handshakes.clone().try_acquire_owned() {
                 Ok(permit) => drop(tokio::spawn(session::run(self.clone(), incoming, permit))),
                 Err(_) => {
@@ -116,9 +157,20 @@ impl Network {
         }
     }
 
-    /// From now on a client that says hello is told that the server is stopping.
+    /// Whether a new connection must first show that it receives at its address, while so many
+    /// handshakes are going on.
+    fn must_validate(&self, incoming: &Incoming, going_on: usize) -> bool {
+        let asked = match self.address_validation {
+            AddressValidation::Always => true,
+            AddressValidation::UnderLoad => going_on >= endpoint::VALIDATED_FROM_HANDSHAKES,
+            AddressValidation::Off => false,
+        };
+        asked && !incoming.remote_address_validated() && incoming.may_retry()
+    }
+
+    /// From now on a new client that says hello is told that the server is stopping.
     pub(crate) fn refuse_new(&self) {
-        self.draining.store(true, Relaxed);
+        self.door().draining = true;
     }
 
     /// Tells all clients why it is over, and waits until they have heard it.
@@ -130,14 +182,13 @@ impl Network {
                 "the match ended by a fault of the server",
             ),
         };
-        let players: Vec<_> = self.players().values().cloned().collect();
-        for player in players {
+        for player in self.everybody() {
             player.close(reason, text);
         }
         // Who has not said hello yet hears it from the endpoint.
         let code = VarInt::from_u32(reason.code());
         let all_told = async {
-            while !self.players().is_empty() {
+            while !self.everybody().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             endpoint.close(code, text.as_bytes());
@@ -154,8 +205,37 @@ impl Network {
         self.players.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spectators(&self) -> MutexGuard<'_, SlotMap<PlayerKey, Arc<Player>>> {
+        let spectators = self.spectators.lock();
+        spectators.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All who play and all who watch.
+    fn everybody(&self) -> Vec<Arc<Player>> {
+        let mut everybody: Vec<_> = self.players().values().cloned().collect();
+        everybody.extend(self.spectators().values().cloned());
+        everybody
+    }
+
+    fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn times(&self) -> Times {
+        let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Times {
+            now: self.now(),
+            unix_s: since_1970.as_secs(),
+        }
+    }
+
+    fn gallery(&self) -> Gallery {
+        let Welcome {
+            field_table,
+            tick_hz,
+            ..
+        } = &self.welcome;
+        Gallery::new(field_table, self.state, self.spectator_delay, *tick_hz)
     }
 
     /// What sending has cost since the last [`Network::reset_sent`].
@@ -171,14 +251,9 @@ impl Network {
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = SendRecord::new();
     }
 
-    fn record_sent(&self, tick: Tick, took_ns: u64) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.record(tick, took_ns);
-    }
-
     /// Everything counted since the start, by name.
     pub(crate) fn counters(&self) -> BTreeMap<&'static str, u64> {
-        let living: Vec<_> = self.players().values().cloned().collect();
+        let living = self.everybody();
         self.counters
             .with(living.iter().map(|player| player.counters()))
     }

@@ -3,6 +3,10 @@
 //! - `GET /health`: 200 while ticks run, 503 while the server drains or its ticks have stopped.
 //! - `GET /report.json`: the [`Report`] since the last reset.
 //! - `POST /report/reset`: begins a new record.
+//! - `POST /drain`: lets nobody new in from now on; who plays goes on, and may come back.
+//! - `POST /kick`: makes clients leave and keeps them out, see [`Kick`]. Says whom it met. It takes JSON
+//!   only, so that no web page can have a browser on this machine send one (a form cannot, and a script
+//!   would have to ask first).
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,12 +17,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tessera_protocol::ClientId;
 use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::error::Error;
-use crate::net::Network;
+use crate::net::{Network, Whom};
 use crate::report::{self, Process, Report, Run};
 use crate::series;
 use crate::tick::{Answer, Asker, Pulse};
@@ -55,6 +60,31 @@ struct Health {
     clients: usize,
 }
 
+/// Whom to kick: the client in a slot, or all who are called so.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kick {
+    client: Option<u16>,
+    name: Option<String>,
+    /// What the client reads.
+    #[serde(default = "kicked_text")]
+    text: String,
+}
+
+fn kicked_text() -> String {
+    "kicked by the operator".to_owned()
+}
+
+/// Who was kicked.
+#[derive(Serialize)]
+struct Kicked {
+    /// The slot; `null` for one who watched.
+    client: Option<u16>,
+    name: String,
+    /// The name stays out of this match.
+    barred: bool,
+}
+
 /// Takes the port, so that a busy one is told before anything else is started.
 pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let listening = |error| Error::listening(address, "TCP", "--ops", error);
@@ -73,6 +103,8 @@ pub(crate) async fn run(
         .route("/health", get(health))
         .route("/report.json", get(report))
         .route("/report/reset", post(reset))
+        .route("/drain", post(drain))
+        .route("/kick", post(kick))
         .with_state(ops);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async {
@@ -115,6 +147,38 @@ async fn reset(State(ops): State<Arc<Ops>>) -> Response {
     }
 }
 
+async fn drain(State(ops): State<Arc<Ops>>) -> Response {
+    tracing::info!("draining by the operator: nobody new comes in");
+    ops.draining.store(true, Relaxed);
+    ops.network.refuse_new();
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn kick(State(ops): State<Arc<Ops>>, Json(kick): Json<Kick>) -> Response {
+    let whom = match (kick.client, kick.name) {
+        (Some(client), None) => Whom::Client(ClientId(client)),
+        (None, Some(name)) => Whom::Name(name),
+        _ => {
+            let say = "say whom: {\"client\": 3} or {\"name\": \"Ada\"}\n";
+            return (StatusCode::UNPROCESSABLE_ENTITY, say).into_response();
+        }
+    };
+    let kicked = ops.network.kick(&whom, &kick.text);
+    if kicked.is_empty() {
+        return (StatusCode::NOT_FOUND, "nobody such is in the match\n").into_response();
+    }
+    let kicked = kicked.into_iter().map(|evicted| {
+        let client = evicted.client.map(|client| client.0);
+        tracing::info!(client, name = evicted.name, "kicked by the operator");
+        Kicked {
+            client,
+            name: evicted.name,
+            barred: evicted.barred,
+        }
+    });
+    Json(kicked.collect::<Vec<_>>()).into_response()
+}
+
 /// The tick thread answers no more: the match is over.
 fn ended() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the match has ended\n").into_response()
@@ -151,6 +215,7 @@ impl Ops {
             },
             tick,
             zones: recorded.zones,
+            wire: sent.wire(),
             server: Process {
                 cpu_s: recorded.cpu_s,
                 rss_mib_max: report::rss_mib_max(),

@@ -18,6 +18,8 @@ pub struct Report {
     pub tick: Ticks,
     /// The zones, in order.
     pub zones: Vec<Zone>,
+    /// The coding of the state for clients.
+    pub wire: Wire,
     /// The process.
     pub server: Process,
     /// Things that happened and should be rare, by name: garbage from peers, commands that came too
@@ -133,6 +135,19 @@ pub struct Channel {
     pub depth_max: u64,
     /// Messages refused by a full channel.
     pub refused: u64,
+}
+
+/// What telling clients of the state took since the last reset.
+#[derive(Clone, Debug, Serialize)]
+pub struct Wire {
+    /// Finding out what all clients have in sight and what presses, a tick.
+    pub interest_us: Percentiles,
+    /// Rounding the state and putting together all clients' datagrams, a tick.
+    pub encode_us: Percentiles,
+    /// Times that a client was told everything anew, by reason.
+    pub full_snapshots: BTreeMap<&'static str, u64>,
+    /// Bits of a record, by the mean of each datagram.
+    pub bits_per_entity: Percentiles,
 }
 
 /// The process since the last reset.

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::Serialize;
+use tessera_protocol::TokenGate;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::assets::Assets;
-use crate::config::Config;
+use crate::config::{Access, Config};
 use crate::error::Error;
 use crate::handover::Handover;
+use crate::keys;
 use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
 use crate::report::{self, Report};
@@ -39,16 +41,20 @@ pub struct Ready {
     pub ops: Option<SocketAddr>,
     /// SHA-256 of the certificate, hexadecimal.
     pub certificate_sha256: String,
+    /// Whether clients need a connect token.
+    pub tokens_required: bool,
 }
 
 /// Runs a server until it is told to stop or its match ends.
 ///
 /// # Errors
-/// A busy port, a mode or map that does not load, a zone that ended by a fault of the engine.
+/// A busy port, a mode, map or token key that does not load, a zone that ended by a fault of the
+/// engine.
 pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), Error> {
     // Ports first: interpreters take their time to start, and a busy port would waste it.
     let socket = net::bind(config.listen)?;
     let ops_listener = config.ops.map(ops::bind).transpose()?;
+    let gate = gate(&config.access)?;
     let handover = Arc::new(Handover::default());
     let (ended_in, ended) = oneshot::channel();
     let simulation = setup::simulation(config, assets)?;
@@ -63,6 +69,7 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     let server = Server {
         config,
         greeting,
+        gate,
         facts,
         map_hash,
         ticking,
@@ -84,6 +91,7 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
 struct Server<'a> {
     config: &'a Config,
     greeting: Greeting,
+    gate: Option<TokenGate>,
     facts: Facts,
     map_hash: u64,
     ticking: Ticking,
@@ -101,7 +109,7 @@ impl Server<'_> {
         let Server {
             config, ticking, ..
         } = self;
-        let network = Arc::new(Network::new(config, self.map_hash, &ticking));
+        let network = Arc::new(Network::new(config, self.gate, self.map_hash, &ticking));
         let (endpoint, certificate_sha256) = network.listen(socket, config)?;
         let sending = net::spawn_sender(network.clone(), self.handover)?;
         let ops = Arc::new(Ops {
@@ -118,10 +126,14 @@ impl Server<'_> {
                 .map(TcpListener::local_addr)
                 .transpose()?,
             certificate_sha256,
+            tokens_required: config.access != Access::Open,
         };
         let (stop_ops, ops_stopped) = oneshot::channel();
         if let Some(listener) = ops_listener {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
+        }
+        if !ready.tokens_required {
+            tracing::info!("tokens are off: whoever reaches the port comes in (development)");
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
         print(&match self.greeting {
@@ -148,6 +160,17 @@ impl Server<'_> {
         }
         drop(stop_ops);
         Ok(ops.report(&answer?))
+    }
+}
+
+/// What checks the tokens of who comes in, if tokens are asked for.
+fn gate(access: &Access) -> Result<Option<TokenGate>, Error> {
+    match access {
+        Access::Open => Ok(None),
+        Access::Tokens { key_file, match_id } => {
+            let key = keys::read(key_file)?;
+            Ok(Some(TokenGate::new(key, match_id)))
+        }
     }
 }
 
@@ -200,12 +223,17 @@ fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
         Some(ops) => format!("http://{ops}/health and http://{ops}/report.json"),
         None => "nowhere: ops.listen is off".to_owned(),
     };
+    let access = match &config.access {
+        Access::Open => "anyone: net.tokens is off, which is for development".to_owned(),
+        Access::Tokens { match_id, .. } => format!("who has a token for match {match_id}"),
+    };
     format!(
         "tessera {version}: {mode} on {map}, seed {seed}
   {zones} zones ({layout}), {hz} ticks a second, up to {players} players, Python {python}
 
   players connect to   {listen}  (QUIC, ALPN tessera/1)
   its certificate has  {certificate}  (SHA-256)
+  it lets in           {access}
   operators look at    {ops}
 
   Next: `cargo run --release -p loadtest -- --server {listen}` lets a hundred bots in.

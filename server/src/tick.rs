@@ -201,7 +201,7 @@ impl Ticker {
                 .into_iter()
                 .map(|event| (tick, event))
                 .collect(),
-            left: self.intake.leaves().to_vec(),
+            left: self.intake.left().to_vec(),
             superseded: 0,
             events_lost: 0,
         });
@@ -235,5 +235,50 @@ impl Pulse {
     /// The newest tick boundary.
     pub(crate) fn tick(&self) -> Tick {
         Tick(self.tick.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets::Assets;
+    use crate::config::Config;
+    use crate::setup;
+
+    /// Calls of [`failing_clock`], by all zones.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    /// A clock of zones' threads that fails once the match is well under way.
+    fn failing_clock() -> u64 {
+        let calls = CALLS.fetch_add(1, Relaxed);
+        assert!(calls < 1000, "the clock was made to fail");
+        u64::from(calls)
+    }
+
+    #[test]
+    fn a_zone_that_panics_ends_the_match_with_an_error_that_names_it() {
+        let assets = Assets::find().expect("the assets are in the repository");
+        let config = Config {
+            mode: "minimal".into(),
+            ..Config::default()
+        };
+        let simulation = SimConfig {
+            cpu_clock: failing_clock,
+            ..setup::simulation(&config, &assets).expect("a good mode")
+        };
+        let handover = Arc::new(Handover::default());
+        let (ended_in, ended) = oneshot::channel();
+        let ticking = Ticking::start(simulation, handover.clone(), ended_in);
+        let ticking = ticking
+            .map_err(|error| error.to_string())
+            .expect("it starts");
+        // The server waits for this; it is told by the end of the thread.
+        assert!(ended.blocking_recv().is_err());
+        // The network thread gets what was published before, and then ends too.
+        let published = std::iter::from_fn(|| handover.take()).count();
+        assert!(published > 0, "the match was under way");
+        let error = ticking.stop().err().expect("it did not end well");
+        assert!(matches!(error, SimError::Zone { .. }), "{error}");
+        assert!(error.to_string().contains("made to fail"), "{error}");
     }
 }

@@ -3,34 +3,10 @@
 mod common;
 
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
 
+use common::folder::Folder;
 use common::server::{Done, tessera};
 use serde_json::Value;
-
-/// A folder of this test's own, removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("tessera-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Folder(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        std::fs::write(&path, text).expect("a file");
-        path.display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 #[track_caller]
 fn refused(done: &Done, says: &[&str]) {
@@ -131,7 +107,7 @@ fn checking_a_broken_mode_names_file_and_line() {
         ),
     ] {
         folder.write(&format!("{mode}/__init__.py"), text);
-        let path = folder.0.join(mode).display().to_string();
+        let path = folder.path(mode);
         let done = tessera(&["check", &path]);
         let place = format!("{mode}/__init__.py:{line}:");
         refused(&done, &[&place, says]);
@@ -190,4 +166,61 @@ fn a_busy_port_says_so_and_what_to_do() {
     let address = tcp.local_addr().expect("an address").to_string();
     let done = tessera(&["--listen", "127.0.0.1:0", "--ops", &address]);
     refused(&done, &[&address, "TCP", "in use", "--ops"]);
+}
+
+#[test]
+fn a_key_is_made_once_and_signs_tokens() {
+    let folder = Folder::new("key");
+    let key = folder.path("match.key");
+    let done = tessera(&["token", "--new-key", &key]);
+    assert!(done.success, "{}", done.stderr);
+    assert_eq!(done.stdout, "", "the key is in the file only");
+    refused(
+        &tessera(&["token", "--new-key", &key]),
+        &[&key, "exists already", "remove it first"],
+    );
+
+    let mint = |name: &str, more: &[&str]| {
+        let args = ["token", "--key-file", &key, "--match", "m", "--name", name];
+        tessera(&[&args[..], more].concat())
+    };
+    let (one, two) = (mint("Ada", &[]), mint("Ada", &["--expires-in", "60"]));
+    assert!(one.success, "{}", one.stderr);
+    assert!(one.stdout.trim().len() > 100 && one.stdout.trim() != two.stdout.trim());
+    refused(&mint("", &[]), &["a name has 1 to 24 bytes, not 0"]);
+    refused(&mint("Ada", &["--expires-in", "0"]), &["1 to 86400"]);
+    refused(
+        &tessera(&["token", "--match", "m"]),
+        &["--key-file", "--name"],
+    );
+}
+
+#[test]
+fn a_key_that_is_none_or_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new("keys");
+    let key = folder.path("match.key");
+    assert!(tessera(&["token", "--new-key", &key]).success);
+    let config = |key: &str| {
+        let tokens = format!("tokens = \"required\"\ntoken_key_file = \"{key}\"\nmatch_id = \"m\"");
+        folder.write("server.toml", &format!("[net]\n{tokens}\n"))
+    };
+    let serve = |key: &str| {
+        let file = config(key);
+        tessera(&["--config", &file, "--listen", "127.0.0.1:0", "--ops", "off"])
+    };
+    refused(&serve("nowhere.key"), &["nowhere.key", "No such file"]);
+    let other = folder.write("other.key", "let me in\n");
+    let permit = |path: &str, mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).expect("it is ours");
+    };
+    permit(&other, 0o600);
+    refused(
+        &serve(&other),
+        &[&other, "64 hexadecimal digits", "--new-key"],
+    );
+    permit(&key, 0o640);
+    refused(&serve(&key), &[&key, "640", "chmod 600"]);
 }

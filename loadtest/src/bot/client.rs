@@ -165,7 +165,7 @@ impl Client {
                 self.meter
                     .arrived(header.tick, header.ack.consumed, now_ns, all);
                 // After its last datagram a tick has told all that it has to tell.
-                if let Some(world) = self.session.world().filter(|_| header.last) {
+                if let Some(world) = self.session.world() {
                     all.stale(eyes::stalest_ticks(world));
                 }
             }

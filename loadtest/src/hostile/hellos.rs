@@ -144,7 +144,7 @@ mod tests {
 
     fn answer(bytes: &[u8]) -> Option<CloseReason> {
         let mut server = ServerSession::new(Duration::ZERO);
-        server.handle_stream(bytes);
+        server.handle_stream(Duration::ZERO, bytes);
         server.poll_close().map(|close| close.reason)
     }
 

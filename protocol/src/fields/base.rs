@@ -16,10 +16,15 @@ pub const OWNER: usize = 4;
 /// Number of base fields.
 pub const COUNT: usize = 5;
 
+/// Steps of positions on the wire, metres.
+pub const POSITION_STEP_M: f64 = 0.002;
+
 /// The base fields for a map whose side is `map_size` metres.
 pub fn fields(map_size: f64) -> [Field; COUNT] {
-    // Positions: a kilometre in 2^17 steps is 8 mm; fliers and debris may leave the map a bit.
+    // Fliers and debris may leave the map a bit.
     let margin = 64.0;
+    let steps = (map_size + 2.0 * margin) / POSITION_STEP_M;
+    let bits = steps.log2().ceil().clamp(1.0, 32.0);
     let everyone = |name: &str, ty, quantization| Field {
         name: name.to_owned(),
         ty,
@@ -28,8 +33,8 @@ pub fn fields(map_size: f64) -> [Field; COUNT] {
     };
     let position = Quantization::Range {
         min: -margin,
-        max: map_size + margin,
-        bits: 17,
+        max: (bits.exp2() - 1.0).mul_add(POSITION_STEP_M, -margin),
+        bits: bits as u8,
     };
     // Steps of 1/32 m/s, and zero is one of them: what lies still is told to lie still.
     let velocity = Quantization::Range {

@@ -268,7 +268,7 @@ mod tests {
                 Bytes { max: 9000 },
                 Exact,
                 Everyone,
-                "Thing: its fields take up to 9018 bytes on the wire, at most 700 are possible: \
+                "Thing: its fields take up to 9019 bytes on the wire, at most 700 are possible: \
                  shorten a str or bytes field, or send it to nobody",
             ),
         ] {

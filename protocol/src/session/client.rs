@@ -9,12 +9,39 @@ use super::close::{Close, CloseReason};
 use super::commands::{COMMANDS_MAX, REDUNDANCY, write_commands};
 use super::framing::Deframer;
 use super::messages::{
-    Hello, SERVER_MESSAGE_LEN_MAX, ServerEvent, ServerMessage, Welcome, read_server, write_hello,
+    Hello, SERVER_MESSAGE_LEN_MAX, ServerEvent, ServerMessage, Watch, Welcome, read_server,
+    write_hello,
 };
+use super::seats::ReconnectSecret;
 use super::{HANDSHAKE_TIMEOUT, protocol_hash};
 use crate::command::Command;
 use crate::ids::{EntityId, Tick};
 use crate::state::{FrameDecoder, StateError, StateHeader};
+use crate::token::SignedToken;
+
+/// What a client asks for when it connects. A name alone asks for a new player.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct JoinRequest {
+    /// How its player wants to be called: at most [`NAME_LEN_MAX`](super::NAME_LEN_MAX) bytes. Where
+    /// the server asks for a token, the name in that counts.
+    pub name: String,
+    /// Its right to come in, where the server asks for one.
+    pub token: Option<SignedToken>,
+    /// The [`Welcome::reconnect`] of an earlier session: it wants the same player again, and needs no
+    /// other token for it.
+    pub reconnect: Option<ReconnectSecret>,
+    /// It wants to watch rather than to play.
+    pub watch: Option<Watch>,
+}
+
+impl<T: Into<String>> From<T> for JoinRequest {
+    fn from(name: T) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
 
 /// What happened to a client.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,7 +61,8 @@ pub struct ClientCounters {
     pub datagrams: u64,
     /// State datagrams that couldn't be read.
     pub bad_datagrams: u64,
-    /// State datagrams so old that they said nothing any more.
+    /// State datagrams so old that they said nothing any more, or started from something that newer
+    /// ones had replaced.
     pub old_datagrams: u64,
     /// State datagrams before the welcome or after the close; reordering makes these.
     pub stray_datagrams: u64,
@@ -79,15 +107,25 @@ struct Playing {
     commands: VecDeque<Command>,
     /// How many of the last commands no datagram has held yet.
     unsent: usize,
+    /// A spectator's datagram is due, which tells what state it has and commands nothing.
+    watching_due: bool,
 }
 
 impl ClientSession {
-    /// A session whose player wants to be called `name`: at most
-    /// [`NAME_LEN_MAX`](super::NAME_LEN_MAX) bytes.
-    pub fn new(now: Duration, name: impl Into<String>) -> Self {
+    /// A session of a client that asks for something: a name is enough, see [`JoinRequest`].
+    pub fn new(now: Duration, request: impl Into<JoinRequest>) -> Self {
+        let JoinRequest {
+            name,
+            token,
+            reconnect,
+            watch,
+        } = request.into();
         let hello = Hello {
             protocol_hash: protocol_hash(),
-            name: name.into(),
+            name,
+            token,
+            reconnect,
+            watch,
         };
         Self {
             phase: Phase::Greeting,
@@ -136,7 +174,7 @@ impl ClientSession {
                 playing.clock.handle_ack(now, header.tick, header.ack);
                 Some(header)
             }
-            Err(StateError::TooOld(_)) => {
+            Err(StateError::TooOld(_) | StateError::NoBaseline(..)) => {
                 self.counters.old_datagrams += 1;
                 None
             }
@@ -176,9 +214,17 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// The next tick that a command is due for, each once, ascending.
+    /// The next tick that a command is due for, each once, ascending. A spectator commands nothing,
+    /// but call it all the same: it says when to tell the server what has arrived.
     pub fn poll_command_tick(&mut self, now: Duration) -> Option<Tick> {
-        self.playing_mut()?.clock.poll(now)
+        let playing = self.playing_mut()?;
+        if !playing.welcome.spectator {
+            return playing.clock.poll(now);
+        }
+        while playing.clock.poll(now).is_some() {
+            playing.watching_due = true;
+        }
+        None
     }
 
     /// Sends a command for a tick that [`poll_command_tick`](Self::poll_command_tick) returned, for
@@ -196,15 +242,18 @@ impl ClientSession {
 
     /// A datagram to send.
     pub fn poll_datagram(&mut self) -> Option<Vec<u8>> {
-        let playing = self.playing_mut().filter(|playing| playing.unsent > 0)?;
+        let playing = self
+            .playing_mut()
+            .filter(|playing| playing.unsent > 0 || playing.watching_due)?;
         let count = (playing.unsent + REDUNDANCY - 1).min(playing.commands.len());
         playing.unsent = 0;
-        let state_tick = playing.world.newest().map(|header| header.tick);
+        playing.watching_due = false;
+        let state = playing.world.ack();
         let commands = playing
             .commands
             .range(playing.commands.len() - count..)
             .copied();
-        Some(write_commands(state_tick, commands))
+        Some(write_commands(state, commands))
     }
 
     /// Bytes to write to the control stream.
@@ -238,6 +287,14 @@ impl ClientSession {
 
     /// The client's player, [`EntityId::NONE`] while it has none.
     pub fn own_entity(&self) -> EntityId {
+        match self.playing() {
+            Some(playing) if !playing.welcome.spectator => self.seen_through(),
+            _ => EntityId::NONE,
+        }
+    }
+
+    /// The player whose surroundings the client is told of: its own, or the one that it watches.
+    pub fn seen_through(&self) -> EntityId {
         let newest = self.world().and_then(FrameDecoder::newest);
         newest.map_or(EntityId::NONE, |header| header.own)
     }
@@ -267,7 +324,7 @@ impl ClientSession {
     }
 
     fn begin(&mut self, now: Duration, welcome: Welcome) {
-        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table)) else {
+        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table), welcome.tick_hz) else {
             return self.close(CloseReason::Garbage, "the field table makes no sense");
         };
         let welcome = Arc::new(welcome);
@@ -279,6 +336,7 @@ impl ClientSession {
             world,
             commands: VecDeque::with_capacity(COMMANDS_MAX),
             unsent: 0,
+            watching_due: false,
         }));
     }
 

@@ -22,8 +22,26 @@ pub enum CloseReason {
     Garbage,
     /// The client doesn't read its control stream.
     TooSlow,
-    /// The operator ended it.
+    /// The operator ended it, and it may not come back.
     Kicked,
+    /// Refused: this server lets in only who brings a token.
+    TokenMissing,
+    /// Refused: the token is not signed with the server's key.
+    TokenBad,
+    /// Refused: the token's time is over.
+    TokenExpired,
+    /// Refused: the token let somebody in before.
+    TokenUsed,
+    /// Refused: the token is for another match.
+    TokenForAnotherMatch,
+    /// Refused: there is no player to come back to, or the time for it is over.
+    SessionUnknown,
+    /// The same client has come back on another connection.
+    TakenOver,
+    /// Nothing was heard of the client in the match for too long.
+    Idle,
+    /// The client sent far too much for too long.
+    RateLimited,
     /// A code that this build doesn't know.
     Other(u32),
     /// The connection was lost: no close arrived.
@@ -43,6 +61,15 @@ impl CloseReason {
             Self::Garbage => 6,
             Self::TooSlow => 7,
             Self::Kicked => 8,
+            Self::TokenMissing => 9,
+            Self::TokenBad => 10,
+            Self::TokenExpired => 11,
+            Self::TokenUsed => 12,
+            Self::TokenForAnotherMatch => 13,
+            Self::SessionUnknown => 14,
+            Self::TakenOver => 15,
+            Self::Idle => 16,
+            Self::RateLimited => 17,
             Self::Other(code) => code,
             Self::Lost => u32::MAX,
         }
@@ -60,6 +87,15 @@ impl CloseReason {
             6 => Self::Garbage,
             7 => Self::TooSlow,
             8 => Self::Kicked,
+            9 => Self::TokenMissing,
+            10 => Self::TokenBad,
+            11 => Self::TokenExpired,
+            12 => Self::TokenUsed,
+            13 => Self::TokenForAnotherMatch,
+            14 => Self::SessionUnknown,
+            15 => Self::TakenOver,
+            16 => Self::Idle,
+            17 => Self::RateLimited,
             u32::MAX => Self::Lost,
             code => Self::Other(code),
         }
@@ -101,7 +137,7 @@ mod tests {
 
     #[test]
     fn codes_name_their_reasons() {
-        for code in (0..20).chain([u32::MAX]) {
+        for code in (0..30).chain([u32::MAX]) {
             assert_eq!(CloseReason::from_code(code).code(), code);
         }
         assert_eq!(CloseReason::from_code(2), CloseReason::ServerFull);

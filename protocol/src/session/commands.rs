@@ -5,6 +5,7 @@ use flatbuffers::FlatBufferBuilder;
 use crate::command::Command;
 use crate::generated::commands as fb;
 use crate::ids::{EntityId, Tick};
+use crate::state::StateAck;
 
 /// Commands in a datagram that earlier ones held already: as many datagrams in a row, less one, can
 /// be lost without the server missing a command that would still be in time.
@@ -16,7 +17,7 @@ pub(super) const COMMANDS_LEN_MAX: usize = 1100;
 
 /// Writes the datagram; commands oldest first.
 pub(super) fn write_commands(
-    state_tick: Option<Tick>,
+    state: StateAck,
     commands: impl ExactSizeIterator<Item = Command> + DoubleEndedIterator,
 ) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::with_capacity(512);
@@ -34,7 +35,10 @@ pub(super) fn write_commands(
         fb::Command::new(tick.0, entity.0, move_x, move_z, yaw, pitch, buttons, slot)
     }));
     let args = fb::CommandsArgs {
-        state_tick: state_tick.map(|tick| tick.0),
+        state_tick: state.newest.map(|tick| tick.0),
+        state_mask: state.mask,
+        state_epoch: state.epoch,
+        state_lost: state.lost,
         commands: Some(commands),
     };
     let datagram = fb::Commands::create(&mut builder, &args);
@@ -55,9 +59,14 @@ impl<'a> CommandsRef<'a> {
         (commands.commands().len() <= COMMANDS_MAX).then_some(Self(commands))
     }
 
-    /// The newest state tick that the client has.
-    pub(super) fn state_tick(&self) -> Option<Tick> {
-        self.0.state_tick().map(Tick)
+    /// Which states the client has.
+    pub(super) fn state(&self) -> StateAck {
+        StateAck {
+            newest: self.0.state_tick().map(Tick),
+            mask: self.0.state_mask(),
+            epoch: self.0.state_epoch(),
+            lost: self.0.state_lost(),
+        }
     }
 
     /// The commands, oldest first if the client is honest.

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
 use super::framing::frame;
+use super::seats::ReconnectSecret;
 use super::table::{read_table, write_table};
 use crate::fields::FieldTable;
 use crate::generated::{events, handshake as fb};
 use crate::ids::{ClientId, EntityId, Tick};
+use crate::token::SignedToken;
 use crate::value::Value;
+
+/// In the place of a client's slot: no slot.
+const NO_CLIENT: u16 = u16::MAX;
 
 /// Most bytes of a client's message.
 pub(super) const CLIENT_MESSAGE_LEN_MAX: u32 = 1024;
@@ -25,12 +30,28 @@ pub struct Hello {
     pub protocol_hash: u64,
     /// How its player wants to be called.
     pub name: String,
+    /// Its right to come in.
+    pub token: Option<SignedToken>,
+    /// It had a player before, and wants it back.
+    pub reconnect: Option<ReconnectSecret>,
+    /// It wants to watch rather than to play.
+    pub watch: Option<Watch>,
+}
+
+/// Whom a client wants to watch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Watch {
+    /// Whoever lives.
+    #[default]
+    Anyone,
+    /// This client's player, or whoever lives where there is none.
+    Client(ClientId),
 }
 
 /// What the server answers to a client that it lets in.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Welcome {
-    /// The client's slot.
+    /// The client's slot; meaningless for a spectator, which has none.
     pub client: ClientId,
     /// The tick that the server is at.
     pub tick: Tick,
@@ -44,6 +65,14 @@ pub struct Welcome {
     pub map_hash: u64,
     /// What the entities' fields are.
     pub field_table: Arc<FieldTable>,
+    /// What brings the client back to its player after its connection was lost, if anything does.
+    pub reconnect: Option<ReconnectSecret>,
+    /// For how many seconds after the loss.
+    pub reconnect_grace_s: u32,
+    /// The client has got back the player that it had before.
+    pub resumed: bool,
+    /// The client watches: it has no player, and state arrives late.
+    pub spectator: bool,
 }
 
 /// What a script told clients.
@@ -105,10 +134,19 @@ pub(super) enum ServerMessage {
 /// The bytes of a hello on the stream.
 pub(super) fn write_hello(hello: &Hello) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
-    let name = Some(builder.create_string(&hello.name));
+    let token = hello.token.as_ref();
     let args = fb::HelloArgs {
         protocol_hash: hello.protocol_hash,
-        name,
+        name: Some(builder.create_string(&hello.name)),
+        token: token.map(|token| builder.create_vector(token.as_bytes())),
+        reconnect: hello
+            .reconnect
+            .map(|secret| builder.create_vector(&secret.0)),
+        spectate: hello.watch.is_some(),
+        watched: match hello.watch {
+            Some(Watch::Client(ClientId(slot))) => slot,
+            Some(Watch::Anyone) | None => NO_CLIENT,
+        },
     };
     let body = fb::Hello::create(&mut builder, &args).as_union_value();
     let args = fb::ClientMessageArgs {
@@ -125,17 +163,37 @@ pub(super) fn read_client(message: &[u8]) -> Option<Hello> {
     let hello = flatbuffers::root::<fb::ClientMessage<'_>>(message)
         .ok()?
         .body_as_hello()?;
+    let watch = match hello.watched() {
+        NO_CLIENT => Watch::Anyone,
+        slot => Watch::Client(ClientId(slot)),
+    };
     Some(Hello {
         protocol_hash: hello.protocol_hash(),
         name: hello.name().to_owned(),
+        token: hello
+            .token()
+            .map(|token| SignedToken::from_bytes(token.bytes())),
+        reconnect: read_secret(hello.reconnect())?,
+        watch: hello.spectate().then_some(watch),
     })
+}
+
+/// Reads a secret that may be absent; `None` where it is there and none.
+fn read_secret(bytes: Option<flatbuffers::Vector<'_, u8>>) -> Option<Option<ReconnectSecret>> {
+    match bytes {
+        None => Some(None),
+        Some(bytes) => Some(Some(ReconnectSecret(bytes.bytes().try_into().ok()?))),
+    }
 }
 
 /// The bytes of a welcome on the stream.
 pub(super) fn write_welcome(welcome: &Welcome) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
     let args = fb::WelcomeArgs {
-        client: welcome.client.0,
+        client: match welcome.spectator {
+            true => NO_CLIENT,
+            false => welcome.client.0,
+        },
         tick: welcome.tick.0,
         tick_hz: welcome.tick_hz,
         mode: Some(builder.create_string(&welcome.mode)),
@@ -143,6 +201,12 @@ pub(super) fn write_welcome(welcome: &Welcome) -> Vec<u8> {
         map_hash: welcome.map_hash,
         field_table: Some(write_table(&mut builder, &welcome.field_table)),
         field_table_hash: welcome.field_table.hash(),
+        reconnect: welcome
+            .reconnect
+            .map(|secret| builder.create_vector(&secret.0)),
+        reconnect_grace_s: welcome.reconnect_grace_s,
+        resumed: welcome.resumed,
+        spectator: welcome.spectator,
     };
     let body = fb::Welcome::create(&mut builder, &args).as_union_value();
     frame(&finish_server(builder, fb::ServerBody::Welcome, body))
@@ -164,6 +228,7 @@ fn read_welcome(welcome: fb::Welcome<'_>) -> Option<Welcome> {
     let field_table = read_table(welcome.field_table())?;
     let same = field_table.hash() == welcome.field_table_hash();
     let ticks = welcome.tick_hz() > 0;
+    let reconnect = read_secret(welcome.reconnect())?;
     (same && ticks && field_table.check().is_ok()).then(|| Welcome {
         client: ClientId(welcome.client()),
         tick: Tick(welcome.tick()),
@@ -172,6 +237,10 @@ fn read_welcome(welcome: fb::Welcome<'_>) -> Option<Welcome> {
         map: welcome.map().to_owned(),
         map_hash: welcome.map_hash(),
         field_table: Arc::new(field_table),
+        reconnect,
+        reconnect_grace_s: welcome.reconnect_grace_s(),
+        resumed: welcome.resumed(),
+        spectator: welcome.spectator(),
     })
 }
 

@@ -14,14 +14,20 @@ mod close;
 mod commands;
 mod framing;
 mod messages;
+mod name;
 mod queue;
+mod rate;
+mod seats;
 mod server;
 mod table;
 
-pub use client::{ClientCounters, ClientEvent, ClientSession};
+pub use client::{ClientCounters, ClientEvent, ClientSession, JoinRequest};
 pub use close::{Close, CloseReason};
-pub use messages::{EventError, Hello, ServerEvent, SharedEvent, Welcome};
-pub use server::{ServerCounters, ServerSession};
+pub use messages::{EventError, Hello, ServerEvent, SharedEvent, Watch, Welcome};
+pub use name::{NAME_LEN_MAX, NameError, checked_name};
+pub use rate::{AddressLimiter, Bucket, RateLimit};
+pub use seats::{Parting, ReconnectSecret, Resumed, Seats, Sitting};
+pub use server::{DATAGRAM_LIMIT, ServerCounters, ServerSession};
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -33,13 +39,13 @@ pub const ALPN: &[u8] = b"tessera/1";
 
 /// Version of what the schemas don't say: state datagrams, framing, meaning. Raise it with each
 /// change to those.
-const WIRE_VERSION: u32 = 1;
-
-/// Most bytes of a client's name, which is UTF-8 without control characters and not blank.
-pub const NAME_LEN_MAX: usize = 24;
+const WIRE_VERSION: u32 = 2;
 
 /// How long either end waits for the other in the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may say nothing in a match, unless the server has it otherwise.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Identifies the protocol: only equal ones can talk.
 pub fn protocol_hash() -> u64 {

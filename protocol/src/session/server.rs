@@ -9,13 +9,28 @@ use super::messages::{
     CLIENT_MESSAGE_LEN_MAX, Hello, SharedEvent, Welcome, read_client, write_welcome,
 };
 use super::queue::{Arrival, CommandQueue};
-use super::{HANDSHAKE_TIMEOUT, NAME_LEN_MAX, protocol_hash};
+use super::rate::{Bucket, RateLimit};
+use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, checked_name, protocol_hash};
 use crate::command::Command;
 use crate::ids::{ClientId, EntityId, Tick};
-use crate::state::CommandAck;
+use crate::state::{CommandAck, StateAck};
 
 /// Most bytes that wait for a client to read its control stream.
 const OUTGOING_LEN_MAX: usize = 4 << 20;
+
+/// Datagrams that are taken of a client; more are dropped. An honest one sends one a tick, 128 a
+/// second at most, and after a stall what piled up meanwhile.
+pub const DATAGRAM_LIMIT: RateLimit = RateLimit {
+    per_s: 256,
+    burst: 512,
+};
+
+/// Datagrams that may be dropped for [`DATAGRAM_LIMIT`] before it is no accident any more: the
+/// session of a client that keeps up twice the limit, or twenty times for half a second, is ended.
+const FLOOD_LIMIT: RateLimit = RateLimit {
+    per_s: 256,
+    burst: 2560,
+};
 
 /// What a client did that an honest one rarely does. Never more than a number: a peer's garbage is
 /// no reason to log or to stop.
@@ -25,6 +40,8 @@ pub struct ServerCounters {
     pub bad_datagrams: u64,
     /// Datagrams outside of a match: before the welcome or after the close.
     pub stray_datagrams: u64,
+    /// Datagrams beyond [`DATAGRAM_LIMIT`].
+    pub excess_datagrams: u64,
     /// Messages on the control stream that made no sense; each ended its session.
     pub bad_messages: u64,
     /// Commands whose tick had passed and that hadn't arrived before.
@@ -37,6 +54,8 @@ pub struct ServerCounters {
     pub foreign: u64,
     /// Commands with a number that is none.
     pub not_finite: u64,
+    /// Commands of a client that only watches.
+    pub spectator_commands: u64,
     /// Ticks that found no command, after the first one.
     pub starved: u64,
     /// Commands that went into a tick.
@@ -50,6 +69,8 @@ pub struct ServerCounters {
 ///    [`handle_datagram`](Self::handle_datagram), times to [`handle_timeout`](Self::handle_timeout).
 /// 3. Once [`poll_hello`](Self::poll_hello) returns a hello: [`accept`](Self::accept) or
 ///    [`close`](Self::close). A hello of another protocol or with a bad name never gets this far.
+///    Whether its token is good is for a [`TokenGate`](crate::TokenGate) to say, and whether it may
+///    have a player back for [`Seats`](super::Seats).
 /// 4. Each tick: [`take_command`](Self::take_command), and after it [`ack`](Self::ack) for the
 ///    state datagrams; [`send_event`](Self::send_event) at any time.
 /// 5. After each of these: write what [`poll_stream`](Self::poll_stream) returns, and close the
@@ -58,6 +79,12 @@ pub struct ServerCounters {
 pub struct ServerSession {
     phase: Phase,
     deadline: Duration,
+    idle_timeout: Duration,
+    /// When the client said anything last.
+    heard: Duration,
+    datagrams: Bucket,
+    /// Datagrams beyond what `datagrams` gave.
+    flood: Bucket,
     incoming: Deframer,
     outgoing: Vec<u8>,
     close: Option<Close>,
@@ -79,18 +106,28 @@ enum Phase {
 #[derive(Debug)]
 struct Playing {
     client: ClientId,
+    spectator: bool,
     queue: CommandQueue,
     ack: CommandAck,
-    /// The newest state that the client says it has.
-    state_tick: Option<Tick>,
+    /// Which states the client says it has.
+    state: StateAck,
 }
 
 impl ServerSession {
-    /// A session with a client that connected just now.
+    /// A session with a client that connected just now; it may be silent for [`IDLE_TIMEOUT`].
     pub fn new(now: Duration) -> Self {
+        Self::with_idle_timeout(now, IDLE_TIMEOUT)
+    }
+
+    /// As [`ServerSession::new`], with another time that the client may be silent in a match.
+    pub fn with_idle_timeout(now: Duration, idle_timeout: Duration) -> Self {
         Self {
             phase: Phase::Greeting,
             deadline: now + HANDSHAKE_TIMEOUT,
+            idle_timeout,
+            heard: now,
+            datagrams: Bucket::default(),
+            flood: Bucket::default(),
             incoming: Deframer::new(CLIENT_MESSAGE_LEN_MAX),
             outgoing: Vec::new(),
             close: None,
@@ -98,11 +135,13 @@ impl ServerSession {
         }
     }
 
-    /// Takes bytes of the control stream.
-    pub fn handle_stream(&mut self, bytes: &[u8]) {
+    /// Takes bytes of the control stream. A client can't make it hold more than two hellos' worth:
+    /// what is longer, or is a second message, ends the session.
+    pub fn handle_stream(&mut self, now: Duration, bytes: &[u8]) {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
+        self.heard = now;
         self.incoming.push(bytes);
         while !matches!(self.phase, Phase::Closed) {
             let hello = match self.incoming.next() {
@@ -121,21 +160,32 @@ impl ServerSession {
     }
 
     /// Takes a datagram.
-    pub fn handle_datagram(&mut self, datagram: &[u8]) {
+    pub fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
         let Phase::Playing(playing) = &mut self.phase else {
             self.counters.stray_datagrams += 1;
             return;
         };
+        if !self.datagrams.take(DATAGRAM_LIMIT, now) {
+            self.counters.excess_datagrams += 1;
+            if !self.flood.take(FLOOD_LIMIT, now) {
+                let most = DATAGRAM_LIMIT.per_s;
+                let text = format!("too many datagrams: at most {most} a second are taken");
+                self.close(CloseReason::RateLimited, text);
+            }
+            return;
+        }
         let Some(commands) = CommandsRef::read(datagram) else {
             self.counters.bad_datagrams += 1;
             return;
         };
-        if let Some(tick) = commands.state_tick()
-            && playing
-                .state_tick
-                .is_none_or(|newest| tick.is_newer_than(newest))
-        {
-            playing.state_tick = Some(tick);
+        self.heard = now;
+        let state = commands.state();
+        if state.is_newer_than(&playing.state) {
+            playing.state = state;
+        }
+        if playing.spectator {
+            self.counters.spectator_commands += commands.commands().count() as u64;
+            return;
         }
         for command in commands.commands() {
             match playing.queue.push(command) {
@@ -149,9 +199,17 @@ impl ServerSession {
 
     /// Ends the session if its time is up.
     pub fn handle_timeout(&mut self, now: Duration) {
-        let greeting = matches!(self.phase, Phase::Greeting);
-        if greeting && now >= self.deadline {
-            self.close(CloseReason::HandshakeTimeout, "no hello arrived in time");
+        if self.next_timeout().is_none_or(|due| now < due) {
+            return;
+        }
+        match self.phase {
+            Phase::Greeting => {
+                self.close(CloseReason::HandshakeTimeout, "no hello arrived in time");
+            }
+            _ => {
+                let text = format!("nothing was heard for {:?}", self.idle_timeout);
+                self.close(CloseReason::Idle, text);
+            }
         }
     }
 
@@ -164,7 +222,11 @@ impl ServerSession {
 
     /// When to call [`ServerSession::handle_timeout`], if ever.
     pub fn next_timeout(&self) -> Option<Duration> {
-        matches!(self.phase, Phase::Greeting).then_some(self.deadline)
+        match self.phase {
+            Phase::Greeting => Some(self.deadline),
+            Phase::Playing(_) => Some(self.heard + self.idle_timeout),
+            Phase::Asked(_) | Phase::Deciding | Phase::Closed => None,
+        }
     }
 
     /// The client's hello, once: accept it or close.
@@ -191,9 +253,10 @@ impl ServerSession {
         self.outgoing.extend(write_welcome(welcome));
         self.phase = Phase::Playing(Playing {
             client: welcome.client,
+            spectator: welcome.spectator,
             queue: CommandQueue::new(welcome.tick),
             ack: CommandAck::default(),
-            state_tick: None,
+            state: StateAck::default(),
         });
     }
 
@@ -261,9 +324,12 @@ impl ServerSession {
             .map_or_else(CommandAck::default, |playing| playing.ack)
     }
 
-    /// The newest state tick that the client says it has.
-    pub fn state_tick(&self) -> Option<Tick> {
-        self.playing()?.state_tick
+    /// Which state datagrams the client says it has, for [`ClientView::handle_ack`].
+    ///
+    /// [`ClientView::handle_ack`]: crate::ClientView::handle_ack
+    pub fn state_ack(&self) -> StateAck {
+        let playing = self.playing();
+        playing.map_or_else(StateAck::default, |playing| playing.state)
     }
 
     /// The client's slot, while it plays.
@@ -297,16 +363,9 @@ impl ServerSession {
             );
             return self.close(CloseReason::ProtocolMismatch, text);
         }
-        hello.name = hello.name.trim().to_owned();
-        if hello.name.is_empty() || hello.name.len() > NAME_LEN_MAX {
-            let text = format!(
-                "a name has 1 to {NAME_LEN_MAX} bytes, not {}",
-                hello.name.len()
-            );
-            return self.close(CloseReason::BadName, text);
-        }
-        if hello.name.chars().any(char::is_control) {
-            return self.close(CloseReason::BadName, "a name has no control characters");
+        match checked_name(&hello.name) {
+            Ok(name) => hello.name = name,
+            Err(error) => return self.close(CloseReason::BadName, error.to_string()),
         }
         self.phase = Phase::Asked(hello);
     }

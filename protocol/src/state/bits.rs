@@ -1,8 +1,16 @@
-//! Bits and varints. Bits fill each byte from the least significant one on.
+//! Bits, varints and Golomb codes. Bits fill each byte from the least significant one on.
+
+/// Bits of a Golomb code; see [`BitWriter::write_golomb`].
+pub(super) const fn golomb_len(value: u32, k: u32) -> usize {
+    let digits = (value as u64 + (1 << k)).ilog2();
+    (2 * digits - k + 1) as usize
+}
 
 /// Writes bits to the end of a buffer.
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
+    /// Length of the buffer before.
+    start: usize,
     /// Bits that are not in the buffer yet; the others are 0.
     pending: u64,
     /// How many of them: below 32 between calls.
@@ -12,10 +20,16 @@ pub(super) struct BitWriter<'a> {
 impl<'a> BitWriter<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self {
+            start: out.len(),
             out,
             pending: 0,
             count: 0,
         }
+    }
+
+    /// Bits written so far.
+    pub(super) fn len(&self) -> usize {
+        (self.out.len() - self.start) * 8 + self.count as usize
     }
 
     /// Writes the low `bits` (at most 32) of `value`, whose others must be 0.
@@ -35,11 +49,6 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    pub(super) fn write_u64(&mut self, value: u64) {
-        self.write(value as u32, 32);
-        self.write((value >> 32) as u32, 32);
-    }
-
     pub(super) fn write_bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<4>();
         words
@@ -55,6 +64,32 @@ impl<'a> BitWriter<'a> {
             value >>= 7;
         }
         self.write(value, 8);
+    }
+
+    /// An exponential Golomb code of order `k`: short for values about `2^k` and below (Teuhola, "A
+    /// Compression Method for Clustered Bit-Vectors", 1978). At most 65 bits.
+    pub(super) fn write_golomb(&mut self, value: u32, k: u32) {
+        let shifted = u64::from(value) + (1 << k);
+        let digits = shifted.ilog2();
+        self.write(0, digits - k);
+        self.write(1, 1);
+        self.write((shifted & ((1 << digits) - 1)) as u32, digits);
+    }
+
+    /// Appends the first `count` bits of `bytes`.
+    pub(super) fn append(&mut self, bytes: &[u8], count: usize) {
+        let (words, rest) = bytes[..count.div_ceil(8)].as_chunks::<4>();
+        let (whole, over) = (count / 32, (count % 32) as u32);
+        for word in &words[..whole.min(words.len())] {
+            self.write(u32::from_le_bytes(*word), 32);
+        }
+        if over > 0 {
+            let mut last = [0; 4];
+            let tail = words.get(whole).map_or(rest, |word| word.as_slice());
+            last[..tail.len()].copy_from_slice(tail);
+            let mask = (1_u64 << over) - 1;
+            self.write((u64::from(u32::from_le_bytes(last)) & mask) as u32, over);
+        }
     }
 
     /// Fills the last byte with zeros.
@@ -97,11 +132,6 @@ impl<'a> BitReader<'a> {
         Some(value as u32)
     }
 
-    pub(super) fn read_u64(&mut self) -> Option<u64> {
-        let low = self.read(32)?;
-        Some(u64::from(low) | u64::from(self.read(32)?) << 32)
-    }
-
     pub(super) fn read_varint(&mut self) -> Option<u32> {
         let mut value = 0_u32;
         for shift in (0..32).step_by(7) {
@@ -118,7 +148,21 @@ impl<'a> BitReader<'a> {
         None
     }
 
+    /// See [`BitWriter::write_golomb`].
+    pub(super) fn read_golomb(&mut self, k: u32) -> Option<u32> {
+        let mut digits = k;
+        while self.read(1)? == 0 {
+            digits += 1;
+            if digits > 32 {
+                return None;
+            }
+        }
+        let shifted = 1 << digits | u64::from(self.read(digits)?);
+        u32::try_from(shifted - (1 << k)).ok()
+    }
+
     /// What follows the byte that was read last.
+    #[cfg(test)]
     pub(super) fn rest(self) -> &'a [u8] {
         self.bytes
     }
@@ -138,6 +182,24 @@ mod tests {
         writer.write(0xffff_ffff, 32);
         writer.finish();
         assert_eq!(out, [0xaa, 0xfb, 0xff, 0xff, 0xff, 0x0f]);
+    }
+
+    #[test]
+    fn golomb_codes_are_short_for_small_values() {
+        let bits = |value, k| {
+            let mut out = Vec::new();
+            let mut writer = BitWriter::new(&mut out);
+            writer.write_golomb(value, k);
+            assert_eq!(writer.len(), golomb_len(value, k));
+            writer.len()
+        };
+        assert_eq!([0, 1, 2].map(|value| bits(value, 0)), [1, 3, 3]);
+        assert_eq!(
+            [0, 7, 8, 23, 24].map(|value| bits(value, 3)),
+            [4, 4, 6, 6, 8]
+        );
+        assert_eq!(bits(u32::MAX, 0), 65);
+        assert_eq!(BitReader::new(&[0; 16]).read_golomb(2), None);
     }
 
     #[test]
@@ -165,16 +227,38 @@ mod tests {
             for &(value, bits) in &items {
                 writer.write(masked(value, bits), bits);
                 writer.write_varint(value);
-                writer.write_u64(u64::from(value) << 9);
+                writer.write_golomb(value, bits / 4);
             }
             writer.finish();
             let mut reader = BitReader::new(&out);
             for &(value, bits) in &items {
                 prop_assert_eq!(reader.read(bits), Some(masked(value, bits)));
                 prop_assert_eq!(reader.read_varint(), Some(value));
-                prop_assert_eq!(reader.read_u64(), Some(u64::from(value) << 9));
+                prop_assert_eq!(reader.read_golomb(bits / 4), Some(value));
             }
             prop_assert_eq!(reader.rest(), &[0; 0]);
+        }
+
+        #[test]
+        fn bits_append_at_any_offset(
+            bytes in prop::collection::vec(any::<u8>(), 0..40), cut in 0..8_usize, offset in 0..40_u32,
+        ) {
+            let count = (bytes.len() * 8).saturating_sub(cut);
+            let mut out = Vec::new();
+            let mut writer = BitWriter::new(&mut out);
+            writer.write(0, 32);
+            writer.write(0, offset.min(32));
+            writer.append(&bytes, count);
+            prop_assert_eq!(writer.len(), 32 + offset.min(32) as usize + count);
+            writer.write(1, 1);
+            writer.finish();
+            let mut reader = BitReader::new(&out);
+            reader.read(32);
+            reader.read(offset.min(32));
+            for bit in 0..count {
+                prop_assert_eq!(reader.read(1), Some(u32::from(bytes[bit / 8] >> (bit % 8) & 1)));
+            }
+            prop_assert_eq!(reader.read(1), Some(1));
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use super::EXPIRY_TICKS;
-use super::datagram::{Input, RecordHeader, StateError, StateHeader};
-use super::entities::{Entities, EntityRef};
-use super::plan::KindPlan;
+use super::bits::BitReader;
+use super::datagram::{
+    ACKED_TICKS, Input, RecordHeader, Start, StateAck, StateError, StateHeader, read_count,
+    read_gone,
+};
+use super::entities::{Entities, Entity, EntityRef};
+use super::plan::{KindPlan, Record};
 use super::value::FieldValue;
 use crate::fields::{FieldTable, TableError};
 use crate::ids::{EntityId, Tick};
 
-/// Ticks between sweeps for entities that have expired.
+/// Ticks between sweeps for entities that are long gone.
 const SWEEP_TICKS: i32 = 16;
 
 /// Reads state datagrams, in whichever order they arrive, into a table of entities.
@@ -20,23 +23,30 @@ pub struct FrameDecoder {
     plans: Vec<KindPlan>,
     entities: Entities,
     newest: Option<StateHeader>,
+    ack: StateAck,
     swept: Tick,
+    /// Scratch: the piece being read, and what was expected of it.
+    record: Record,
+    expected: Record,
 }
 
 impl FrameDecoder {
-    /// A decoder that knows no entity.
+    /// A decoder that knows no entity, of a match of `tick_hz` ticks a second.
     ///
     /// # Errors
     /// Where the table doesn't pass [`FieldTable::check`].
-    pub fn new(table: Arc<FieldTable>) -> Result<Self, TableError> {
+    pub fn new(table: Arc<FieldTable>, tick_hz: u32) -> Result<Self, TableError> {
         table.check()?;
-        let plans = KindPlan::of(&table);
+        let plans = KindPlan::of(&table, tick_hz);
         Ok(Self {
             table,
             plans,
             entities: Entities::default(),
             newest: None,
+            ack: StateAck::default(),
             swept: Tick::default(),
+            record: Record::default(),
+            expected: Record::default(),
         })
     }
 
@@ -48,6 +58,11 @@ impl FrameDecoder {
     /// The header of the newest datagram so far.
     pub fn newest(&self) -> Option<StateHeader> {
         self.newest
+    }
+
+    /// Which datagrams are here: what the server is to know.
+    pub fn ack(&self) -> StateAck {
+        self.ack
     }
 
     /// All entities in sight, ascending by id.
@@ -68,88 +83,169 @@ impl FrameDecoder {
     /// Takes a datagram.
     ///
     /// # Errors
-    /// Where it is garbage or older than what this client remembers.
+    /// Where it is garbage, older than what this client remembers, or a change of something that it
+    /// doesn't have. It is not acknowledged then.
     pub fn handle(&mut self, datagram: &[u8]) -> Result<StateHeader, StateError> {
         let mut input = Input(datagram);
         let header = StateHeader::read(&mut input)?;
-        self.advance(header)?;
-        self.read_gone(header.tick, &mut input)?;
+        self.begin(header)?;
+        let mut bits = BitReader::new(input.0);
+        let entities = &mut self.entities;
+        read_gone(&mut bits, |id| {
+            entities.entry(id, header.tick)?.leave(header.tick);
+            Ok(())
+        })?;
         let mut before = EntityId::NONE;
-        while !input.0.is_empty() {
-            let record = RecordHeader::read(before, &mut input)?;
-            input.0 = self.read_record(header.tick, record, input.0)?;
+        let mut missing = None;
+        for _ in 0..read_count(&mut bits)? {
+            let record = RecordHeader::read(before, header.tick, &mut bits)?;
+            match self.read_record(header.tick, record, &mut bits) {
+                // What follows can be read all the same.
+                Err(error @ StateError::NoBaseline(..)) => missing = Some(error),
+                Err(error @ StateError::Unknown(_)) => {
+                    self.ack.lost = true;
+                    return Err(error);
+                }
+                read => read?,
+            }
             before = record.id;
         }
+        if let Some(error) = missing {
+            return Err(error);
+        }
+        self.ack.note(header.tick);
+        self.move_on(header);
         Ok(header)
     }
 
-    /// Moves on to the datagram's tick, if it is newer.
-    fn advance(&mut self, header: StateHeader) -> Result<(), StateError> {
-        let Some(newest) = self.newest else {
-            (self.newest, self.swept) = (Some(header), header.tick);
+    /// Whether the datagram is to be read. A new epoch empties the table.
+    fn begin(&mut self, header: StateHeader) -> Result<(), StateError> {
+        let ahead = self
+            .newest
+            .map(|newest| header.tick.wrapping_sub(newest.tick));
+        if header.epoch != self.ack.epoch {
+            if ahead.is_some_and(|ahead| ahead <= 0) {
+                return Err(StateError::TooOld(header.tick));
+            }
+            self.entities.clear();
+            self.ack = StateAck {
+                epoch: header.epoch,
+                ..StateAck::default()
+            };
+            self.newest = Some(header);
             return Ok(());
-        };
-        let ahead = header.tick.wrapping_sub(newest.tick);
-        if ahead <= -EXPIRY_TICKS {
+        }
+        let known = self.ack.has(header.tick) == Some(true);
+        if known || ahead.is_some_and(|ahead| ahead < -ACKED_TICKS) {
             return Err(StateError::TooOld(header.tick));
         }
-        if ahead > 0 {
+        Ok(())
+    }
+
+    /// Moves on to the datagram's tick, if it is newer.
+    fn move_on(&mut self, header: StateHeader) {
+        if self
+            .newest
+            .is_none_or(|newest| header.tick.is_newer_than(newest.tick))
+        {
             self.newest = Some(header);
         }
         if header.tick.wrapping_sub(self.swept) >= SWEEP_TICKS {
             self.swept = header.tick;
-            self.entities.forget_unheard(header.tick);
+            self.entities.forget_gone(header.tick);
         }
-        Ok(())
     }
 
-    fn read_gone(&mut self, tick: Tick, input: &mut Input<'_>) -> Result<(), StateError> {
-        let mut before = EntityId::NONE;
-        for _ in 0..input.varint()? {
-            let distance = input.varint()?;
-            let id = input.id_after(before, distance)?;
-            let entity = self.entities.entry(id, tick)?;
-            if tick.is_newer_than(entity.seen) {
-                (entity.seen, entity.present) = (tick, false);
-            }
-            before = id;
-        }
-        Ok(())
-    }
-
-    /// Takes a record whose pieces begin `bytes`; returns what follows them.
-    fn read_record<'a>(
+    /// Takes the pieces that follow a record's header.
+    fn read_record(
         &mut self,
         tick: Tick,
-        record: RecordHeader,
-        bytes: &'a [u8],
-    ) -> Result<&'a [u8], StateError> {
-        let RecordHeader { id, kind, private } = record;
-        let plan = self.plans.get(kind.index());
-        let plan = plan.ok_or(StateError::BadKind(id, kind))?;
-        let entity = self.entities.entry(id, tick)?;
-        if !entity.present {
-            entity.kind = kind;
-            entity.values.clear();
-            entity.values.resize(plan.fields, FieldValue::Unknown);
-        } else if entity.kind != kind {
-            return Err(StateError::BadKind(id, kind));
+        header: RecordHeader,
+        bits: &mut BitReader<'_>,
+    ) -> Result<(), StateError> {
+        let id = header.id;
+        let bad = StateError::BadRecord(id);
+        let (entity, baseline) = match header.public {
+            Start::Whole(kind) => {
+                let entity = self.entities.entry(id, tick)?;
+                let another = !entity.values.is_empty() && entity.kind != kind;
+                if another || kind.index() >= self.plans.len() {
+                    return Err(StateError::BadKind(id, kind));
+                }
+                entity.kind = kind;
+                (entity, None)
+            }
+            Start::Delta(baseline) => {
+                let entity = self.entities.get_mut(id);
+                // Without its kind nothing after it can be read.
+                let entity = entity.filter(|entity| !entity.values.is_empty());
+                (entity.ok_or(StateError::Unknown(id))?, Some(baseline))
+            }
+        };
+        let plan = &self.plans[entity.kind.index()];
+        let (record, expected) = (&mut self.record, &mut self.expected);
+        let mut missing = None;
+        let old = baseline.and_then(|tick| entity.public.at(tick));
+        match baseline {
+            None => plan.public.read_whole(bits, record).ok_or(bad)?,
+            Some(from) => {
+                let age = tick.wrapping_sub(from);
+                if old.is_none() {
+                    missing = Some(from);
+                }
+                let read = plan.public.read_delta(bits, old, age, expected, record);
+                read.ok_or(bad)?;
+            }
         }
-        let mut unused = Vec::new();
-        let values = if entity.seen.is_newer_than(tick) {
-            unused.resize(plan.fields, FieldValue::Unknown); // only its length matters
-            &mut unused
-        } else {
-            (entity.seen, entity.present) = (tick, true);
-            &mut entity.values
+        let newest = !entity.seen.is_newer_than(tick);
+        if missing.is_none() {
+            entity.public.insert(tick, baseline, record);
+            if newest {
+                entity.show(plan, tick);
+                plan.public.show(record, &mut entity.values);
+            }
+        }
+        match header.private {
+            // The server tells an owner of all private fields with the first record.
+            None if baseline.is_none() && newest => {
+                entity.private.clear();
+                plan.private.forget(&mut entity.values);
+            }
+            None => {}
+            Some(baseline) => {
+                let old = baseline.and_then(|tick| entity.private.at(tick));
+                match baseline {
+                    None => plan.private.read_whole(bits, record).ok_or(bad)?,
+                    Some(from) => {
+                        let age = tick.wrapping_sub(from);
+                        if old.is_none() {
+                            missing = Some(from);
+                        }
+                        let read = plan.private.read_delta(bits, old, age, expected, record);
+                        read.ok_or(bad)?;
+                    }
+                }
+                if missing.is_none() {
+                    entity.private.insert(tick, baseline, record);
+                    if newest {
+                        plan.private.show(record, &mut entity.values);
+                    }
+                }
+            }
+        }
+        let Some(missing) = missing else {
+            return Ok(());
         };
-        let rest = plan.public.decode(bytes, values);
-        let rest = if private {
-            rest.and_then(|rest| plan.private.decode(rest, values))
-        } else {
-            plan.private.forget(values); // it may have been the owner before
-            rest
-        };
-        rest.ok_or(StateError::BadRecord(id))
+        // A late datagram may start from what newer ones have made useless: it counts as lost, no more.
+        self.ack.lost |= newest;
+        Err(StateError::NoBaseline(id, missing))
+    }
+}
+
+impl Entity {
+    /// It is in sight as of a tick, with fields that are yet to be filled in.
+    fn show(&mut self, plan: &KindPlan, tick: Tick) {
+        (self.seen, self.present) = (tick, true);
+        self.values.resize(plan.fields, FieldValue::Unknown);
     }
 }

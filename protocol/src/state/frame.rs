@@ -1,22 +1,25 @@
 //! One quantized copy of the state per tick, shared by all clients.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::StateConfig;
-use super::plan::KindPlan;
+use super::bits::BitWriter;
+use super::history::History;
+use super::interest::InterestGrid;
+use super::plan::{KindPlan, Piece, Record};
 use crate::fields::{FieldTable, TableError};
 use crate::ids::{ClientId, EntityId, KindId, Tick};
 use crate::snapshot::{RowRef, Snapshot};
 
-/// Codes each entity once per tick; clients' datagrams are put together from its pieces.
+/// Rounds each entity once per tick; clients' datagrams are put together from its pieces.
 ///
-/// Call [`FrameEncoder::encode`] with each snapshot, then [`FrameEncoder::pack`] for each client;
-/// packing needs no exclusive access, so clients can be packed on several threads.
+/// Call [`FrameEncoder::encode`] with each snapshot, then for each client
+/// [`FrameEncoder::look`] and [`FrameEncoder::pack`].
 #[derive(Debug)]
 pub struct FrameEncoder {
     pub(super) config: StateConfig,
+    pub(super) tick_hz: u32,
     plans: Vec<KindPlan>,
     /// By kind: whether its entities are in everyone's sight, wherever they are.
     always: Vec<bool>,
@@ -26,87 +29,104 @@ pub struct FrameEncoder {
     /// The entities. One keeps its slot while it lives, so that what is known per client and entity
     /// is an array.
     pub(super) slots: Vec<Slot>,
+    /// By slot.
+    told: Vec<Pieces>,
     slot_of: HashMap<EntityId, u32>,
     free: Vec<u32>,
-    /// The pieces of this frame and those of the one before.
-    pub(super) pieces: Vec<u8>,
-    pieces_before: Vec<u8>,
+    pub(super) grid: InterestGrid,
+    /// Pieces coded in this tick, each from a whole byte on.
+    pieces: Vec<u8>,
     /// The players, by client.
     own: Vec<EntityId>,
+    /// Scratch: the entity being rounded, and what a client expects of one.
+    record: Record,
+    expected: Record,
 }
 
-/// One entity, coded.
-#[derive(Clone, Debug)]
+/// What every client has to look at of one entity. Small, since a hundred clients look at hundreds.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// [`EntityId::NONE`] while nobody has the slot.
     pub(super) id: EntityId,
-    pub(super) kind: KindId,
-    pub(super) always: bool,
-    pub(super) owner: Option<ClientId>,
     /// Metres.
     pub(super) position: [f32; 3],
     /// The tick at which the public piece became what it is.
     pub(super) changed: Tick,
-    /// Where the pieces are in [`FrameEncoder::pieces`]; the private one follows the public one.
-    pub(super) public: Range<u32>,
-    pub(super) private_end: u32,
+    pub(super) owner: Option<ClientId>,
+    pub(super) kind: KindId,
+    /// Whether it is in everyone's sight, wherever that is.
+    pub(super) anywhere: bool,
+}
+
+/// The rest of it: what is only looked at to tell it.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// What everyone in sight is told.
+    public: History,
+    /// What only the owner is told; empty while nobody owns it.
+    private: History,
+    /// This tick's public pieces, by baseline.
+    coded: Vec<(Option<Tick>, PieceRef)>,
+}
+
+/// A coded piece: some bits of [`FrameEncoder::pieces`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PieceRef {
+    start: u32,
+    /// How many bits.
+    pub(super) bits: u32,
+    /// The tick of the baseline that it starts from; `None` where it is whole.
+    pub(super) baseline: Option<Tick>,
 }
 
 impl Slot {
     const FREE: Self = Self {
         id: EntityId::NONE,
-        kind: KindId(0),
-        always: false,
-        owner: None,
         position: [0.0; 3],
         changed: Tick(0),
-        public: 0..0,
-        private_end: 0,
+        owner: None,
+        kind: KindId(0),
+        anywhere: false,
     };
-
-    /// Where both pieces are, or only the public one.
-    pub(super) fn pieces(&self, private: bool) -> Range<usize> {
-        let end = if private {
-            self.private_end
-        } else {
-            self.public.end
-        };
-        self.public.start as usize..end as usize
-    }
 }
 
 impl FrameEncoder {
-    /// An encoder for entities of these kinds.
+    /// An encoder for entities of these kinds in a match of `tick_hz` ticks a second.
     ///
     /// # Errors
     /// Where the table doesn't pass [`FieldTable::check`].
-    pub fn new(table: &Arc<FieldTable>, config: StateConfig) -> Result<Self, TableError> {
+    pub fn new(
+        table: &Arc<FieldTable>,
+        tick_hz: u32,
+        config: StateConfig,
+    ) -> Result<Self, TableError> {
         table.check()?;
+        let kinds = table.kinds.iter();
         Ok(Self {
             config,
-            plans: KindPlan::of(table),
-            always: table.kinds.iter().map(|kind| kind.is_match).collect(),
-            player: table
-                .kinds
-                .iter()
-                .map(|kind| kind.projectile.is_none())
-                .collect(),
+            tick_hz,
+            plans: KindPlan::of(table, tick_hz),
+            always: kinds.clone().map(|kind| kind.is_match).collect(),
+            player: kinds.map(|kind| kind.projectile.is_none()).collect(),
             tick: Tick::default(),
             slots: Vec::new(),
+            told: Vec::new(),
             slot_of: HashMap::new(),
             free: Vec::new(),
+            grid: InterestGrid::new(config.forget_m),
             pieces: Vec::new(),
-            pieces_before: Vec::new(),
             own: Vec::new(),
+            record: Record::default(),
+            expected: Record::default(),
         })
     }
 
-    /// Codes all entities of a snapshot.
+    /// Rounds all entities of a snapshot, which is newer than the one before.
     pub fn encode(&mut self, snapshot: &Snapshot) {
         self.tick = snapshot.tick();
-        std::mem::swap(&mut self.pieces, &mut self.pieces_before);
         self.pieces.clear();
         self.own.fill(EntityId::NONE);
+        self.grid.clear();
         for batch in snapshot.batches() {
             // A snapshot of another table would be a fault of the caller; it is not worth a crash.
             if batch.kind().index() < self.plans.len() {
@@ -116,7 +136,7 @@ impl FrameEncoder {
         self.free_the_dead(snapshot);
     }
 
-    /// The tick of the snapshot coded last.
+    /// The tick of the snapshot rounded last.
     pub fn tick(&self) -> Tick {
         self.tick
     }
@@ -136,10 +156,9 @@ impl FrameEncoder {
         self.own.get(client.index()).copied().unwrap_or_default()
     }
 
-    pub(super) fn slot_of(&self, id: EntityId) -> Option<&Slot> {
-        self.slot_of
-            .get(&id)
-            .map(|&slot| &self.slots[slot as usize])
+    /// Where an entity has its slot.
+    pub(super) fn slot_of(&self, id: EntityId) -> Option<u32> {
+        self.slot_of.get(&id).copied()
     }
 
     fn encode_row(&mut self, row: RowRef<'_>) {
@@ -150,30 +169,30 @@ impl FrameEncoder {
         {
             self.note_player(owner, id);
         }
-        let start = self.pieces.len();
-        let plan = &self.plans[kind.index()];
-        plan.public.encode(row, &mut self.pieces);
-        let end = self.pieces.len();
-        if owner.is_some() {
-            plan.private.encode(row, &mut self.pieces);
-        }
-        let public = start as u32..end as u32;
-
         let index = self.slot_for(id);
-        let slot = &mut self.slots[index];
-        let before = slot.pieces(false);
-        let same =
-            slot.id == id && self.pieces_before.get(before) == Some(&self.pieces[start..end]);
+        let slot = &mut self.slots[index as usize];
+        let told = &mut self.told[index as usize];
+        let plan = &self.plans[kind.index()];
+        plan.public.quantize(row, &mut self.record);
+        told.public.note(self.tick, &self.record);
+        if slot.owner != owner {
+            // The next owner has heard nothing of it.
+            told.private.clear();
+        }
+        if owner.is_some() && !plan.private.is_empty() {
+            plan.private.quantize(row, &mut self.record);
+            told.private.note(self.tick, &self.record);
+        }
+        told.coded.clear();
         *slot = Slot {
             id,
-            kind,
-            always: self.always[kind.index()],
-            owner,
             position: row.position().map(|axis| axis as f32),
-            changed: if same { slot.changed } else { self.tick },
-            public,
-            private_end: self.pieces.len() as u32,
+            changed: told.public.newest().map_or(self.tick, |(since, _)| since),
+            owner,
+            kind,
+            anywhere: self.always[kind.index()],
         };
+        self.grid.insert(index, slot.position, slot.anywhere);
     }
 
     fn note_player(&mut self, client: ClientId, id: EntityId) {
@@ -187,15 +206,15 @@ impl FrameEncoder {
     }
 
     /// The slot that an entity has or now gets.
-    fn slot_for(&mut self, id: EntityId) -> usize {
-        let (slots, free) = (&mut self.slots, &mut self.free);
-        let slot = *self.slot_of.entry(id).or_insert_with(|| {
+    fn slot_for(&mut self, id: EntityId) -> u32 {
+        let (slots, told, free) = (&mut self.slots, &mut self.told, &mut self.free);
+        *self.slot_of.entry(id).or_insert_with(|| {
             free.pop().unwrap_or_else(|| {
                 slots.push(Slot::FREE);
+                told.push(Pieces::default());
                 slots.len() as u32 - 1
             })
-        });
-        slot as usize
+        })
     }
 
     /// Frees the slots of entities that the snapshot doesn't have.
@@ -207,8 +226,97 @@ impl FrameEncoder {
             if !slot.id.is_none() && snapshot.find(slot.id).is_none() {
                 self.slot_of.remove(&slot.id);
                 *slot = Slot::FREE;
+                let told = &mut self.told[index];
+                told.public.clear();
+                told.private.clear();
                 self.free.push(index as u32);
             }
         }
+    }
+
+    /// An entity's public piece for whoever has it as of `baseline`. Coded when the first client asks,
+    /// and shared by all that have the same.
+    pub(super) fn public_piece(&mut self, index: u32, baseline: Option<Tick>) -> PieceRef {
+        let told = &mut self.told[index as usize];
+        if let Some((_, piece)) = told.coded.iter().find(|(known, _)| *known == baseline) {
+            return *piece;
+        }
+        let kind = self.slots[index as usize].kind;
+        let coder = Coder {
+            tick: self.tick,
+            pieces: &mut self.pieces,
+            expected: &mut self.expected,
+        };
+        let piece = coder.code(&self.plans[kind.index()].public, &told.public, baseline);
+        told.coded.push((baseline, piece));
+        piece
+    }
+
+    /// An entity's private piece for its owner, if its kind has one.
+    pub(super) fn private_piece(&mut self, index: u32, baseline: Option<Tick>) -> Option<PieceRef> {
+        let told = &self.told[index as usize];
+        told.private.newest()?;
+        let kind = self.slots[index as usize].kind;
+        let coder = Coder {
+            tick: self.tick,
+            pieces: &mut self.pieces,
+            expected: &mut self.expected,
+        };
+        Some(coder.code(&self.plans[kind.index()].private, &told.private, baseline))
+    }
+
+    /// Appends a piece.
+    pub(super) fn append(&self, piece: PieceRef, out: &mut BitWriter<'_>) {
+        out.append(&self.pieces[piece.start as usize..], piece.bits as usize);
+    }
+}
+
+/// What coding a piece needs of the encoder.
+struct Coder<'a> {
+    tick: Tick,
+    pieces: &'a mut Vec<u8>,
+    expected: &'a mut Record,
+}
+
+impl Coder<'_> {
+    /// Codes the newest version as a delta, or as a whole where there is no baseline (any more) or where
+    /// that is shorter.
+    fn code(self, plan: &Piece, history: &History, baseline: Option<Tick>) -> PieceRef {
+        let (_, newest) = history.newest().expect("an entity in a slot has a version");
+        let old = baseline.and_then(|tick| Some((tick, history.at(tick)?)));
+        let delta = old.map(|(from, old)| {
+            let age = self.tick.wrapping_sub(from);
+            let expected = &mut *self.expected;
+            write(self.pieces, Some(from), |out| {
+                plan.write_delta(old, age, newest, expected, out)
+            })
+        });
+        match delta {
+            Some(delta) if delta.bits as usize <= plan.whole_len_min => delta,
+            delta => {
+                let whole = write(self.pieces, None, |out| plan.write_whole(newest, out));
+                delta
+                    .filter(|delta| delta.bits <= whole.bits)
+                    .unwrap_or(whole)
+            }
+        }
+    }
+}
+
+/// Appends a piece to those coded.
+fn write(
+    pieces: &mut Vec<u8>,
+    baseline: Option<Tick>,
+    code: impl FnOnce(&mut BitWriter<'_>),
+) -> PieceRef {
+    let start = pieces.len() as u32;
+    let mut out = BitWriter::new(pieces);
+    code(&mut out);
+    let bits = out.len() as u32;
+    out.finish();
+    PieceRef {
+        start,
+        bits,
+        baseline,
     }
 }

@@ -3,43 +3,46 @@
 //! This is one seam. The server makes a [`FrameEncoder`] and a [`ClientView`] per client, a client
 //! a [`FrameDecoder`]; how the state is coded in between is nobody else's business.
 //!
-//! The coding here is self-contained records: each says all fields of one entity, so that any
-//! datagram can be lost. A record is coded once per tick and copied to whoever is to get it. A
-//! client has a budget of datagrams a tick; records press for room by distance, change and
-//! staleness. The client forgets what it hasn't heard of for [`EXPIRY_TICKS`].
+//! ```text
+//!  snapshot ─▶ frame.rs    each entity rounded once into lanes (quantize.rs, plan.rs),
+//!                          its last 32 versions kept (history.rs)
+//!              interest.rs who may be in sight of whom
+//!  ack ──────▶ view.rs     what this client has: per entity the newest version that arrived
+//!              pack.rs     what presses most and fits its bandwidth; a piece is coded once for
+//!                          all clients that have the same baseline
+//!  datagram ─▶ decode.rs   versions by tick (entities.rs), the baselines of what comes next
+//! ```
+//!
+//! A record says how an entity differs from what the client is known to have of it, or the whole of it
+//! where that is nothing. Nothing is repeated for safety: what is lost is noticed by its absence among
+//! the acknowledged datagrams, and told again as it is by then.
 
 mod bits;
 mod datagram;
 mod decode;
 mod entities;
 mod frame;
+mod history;
+mod interest;
 mod pack;
 mod plan;
 mod quantize;
 mod value;
+mod view;
 
-pub use datagram::{CommandAck, StateError, StateHeader};
+pub use datagram::{CommandAck, StateAck, StateError, StateHeader};
 pub use decode::FrameDecoder;
 pub use entities::EntityRef;
 pub use frame::FrameEncoder;
-pub use pack::{ClientView, Packed};
+pub use pack::Packed;
+pub use view::{ClientView, FullReason};
 
 /// Most bytes of a state datagram: what passes QUIC before it has discovered the path's MTU.
 pub const DATAGRAM_LEN_MAX: usize = 1100;
 
-/// Ticks after which a client forgets an entity that it hasn't heard of.
-pub const EXPIRY_TICKS: i32 = 192;
-/// Ticks after which a record goes before all others, so that no client forgets what it has in
-/// sight: in the ticks left until then, one datagram a tick tells over 4,000 entities of 25 bytes.
-const URGENT_TICKS: i32 = 96;
-/// Ticks after which an entity is told again that has not changed.
-const REFRESH_TICKS: i32 = 64;
-/// Ticks after an entity's last change after which it is told once more.
-const ECHO_TICKS: i32 = 4;
-
-const _: () = assert!(ECHO_TICKS < REFRESH_TICKS);
-const _: () = assert!(REFRESH_TICKS < URGENT_TICKS);
-const _: () = assert!(2 * URGENT_TICKS <= EXPIRY_TICKS);
+/// Ticks after which a record goes before all that are less stale, however near those are: so nothing
+/// in sight starves.
+pub const STALE_TICKS_MAX: i32 = 16;
 
 /// What the server may vary about state on the wire.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -49,8 +52,6 @@ pub struct StateConfig {
     /// Metres beyond which a client is told that an entity it saw is gone; more than `sight_m`, so
     /// that one at the edge doesn't come and go.
     pub forget_m: f32,
-    /// Most datagrams per client and tick, at least 1: the cap on bandwidth.
-    pub datagrams_max: usize,
 }
 
 impl Default for StateConfig {
@@ -58,7 +59,6 @@ impl Default for StateConfig {
         Self {
             sight_m: 400.0,
             forget_m: 440.0,
-            datagrams_max: 1,
         }
     }
 }

@@ -1,324 +1,326 @@
-//! What one client gets of a frame: the most pressing records that fit its datagrams.
+//! What one client gets of a frame: the most pressing records that it has bandwidth for.
 
+use super::bits::BitWriter;
 use super::datagram::{
-    CommandAck, HEADER_LEN_MAX, RecordHeader, StateHeader, ids_len_max, write_ids,
+    CommandAck, HEADER_LEN_MAX, RecordHeader, Start, StateHeader, lists_len_max, write_count,
+    write_gone,
 };
-use super::frame::{FrameEncoder, Slot};
-use super::{DATAGRAM_LEN_MAX, ECHO_TICKS, REFRESH_TICKS, URGENT_TICKS};
+use super::frame::{FrameEncoder, PieceRef, Slot};
+use super::view::{ClientView, FullReason, Known, RESEND_TICKS, SentRecord};
+use super::{DATAGRAM_LEN_MAX, STALE_TICKS_MAX};
 use crate::fields::RECORD_LEN_MAX;
-use crate::ids::{ClientId, EntityId, Tick};
+use crate::ids::{EntityId, Tick};
 
 /// Most entities that one datagram says are gone.
-pub(super) const GONE_PER_DATAGRAM_MAX: usize = 64;
-/// Datagrams in a row that say that an entity is gone: all of them would have to be lost for the
-/// client to find out by its silence only.
-const GONE_REPEATS: u8 = 8;
-/// Least bytes of a record: id, kind and a byte or more of fields.
-const RECORD_LEN_MIN: usize = 3;
-/// Entities count as this many ticks stale before they are told the first time.
-const NEW_STALENESS: f32 = 64.0;
-/// Metres at which a record presses half as much as at the client's own position.
-const HALF_PRESSING_M: f32 = 48.0;
-/// How much an entity presses that has been told as it is, but might not have arrived.
-const ECHO_WEIGHT: f32 = 0.25;
+const GONE_PER_DATAGRAM_MAX: usize = 16;
+/// Ticks of staleness with which an entity comes into sight: it goes before most that are known.
+const NEW_STALENESS_TICKS: i32 = 8;
+/// Metres within which what moves is told every tick.
+const EVERY_TICK_M: f32 = 24.0;
+/// Metres farther for each tick that it may wait longer.
+const METRES_PER_TICK: f32 = 40.0;
+/// The longest that anything waits if there is bandwidth, ticks.
+const INTERVAL_TICKS_MAX: f32 = 8.0;
+/// Bytes that QUIC adds to a datagram: short header, frame header, tag.
+const QUIC_OVERHEAD_LEN: usize = 31;
+/// Bytes that a client may save up for a moment in which much happens.
+const CREDIT_LEN_MAX: f32 = 4.0 * DATAGRAM_LEN_MAX as f32;
+/// Bits that a record's header takes about, ids being close to each other.
+const HEADER_BITS_ABOUT: u32 = 12;
+/// Bits of a record header at most.
+const HEADER_BITS_MAX: usize = 63 + 1 + 63 + 2 + 63;
 
 // Whatever else is in a datagram, any record has room in it.
 const _: () = assert!(
-    HEADER_LEN_MAX + ids_len_max(GONE_PER_DATAGRAM_MAX) + 7 + RECORD_LEN_MAX <= DATAGRAM_LEN_MAX
+    HEADER_LEN_MAX
+        + (lists_len_max(GONE_PER_DATAGRAM_MAX) + HEADER_BITS_MAX).div_ceil(8)
+        + RECORD_LEN_MAX
+        <= DATAGRAM_LEN_MAX
 );
 
-/// What the server remembers of a client's knowledge.
-#[derive(Debug)]
-pub struct ClientView {
-    client: ClientId,
-    /// By slot of the frame.
-    known: Vec<Known>,
-    /// Entities to be told gone, oldest first.
-    gone: Vec<Gone>,
-    /// Where the client's player is, or was last.
-    viewpoint: Option<[f32; 3]>,
-    /// Scratch: what could be told, as priority above slot.
-    candidates: Vec<u64>,
-    /// Scratch: what goes into one datagram, as id above slot.
-    chosen: Vec<u64>,
-    /// Scratch: ids gone, ascending.
-    gone_ids: Vec<EntityId>,
-    /// Scratch: the datagram.
-    datagram: Vec<u8>,
-}
-
-/// What was told of an entity.
+/// A record that goes into the datagram.
 #[derive(Clone, Copy, Debug)]
-struct Known {
-    /// Who, [`EntityId::NONE`] where the client knows nobody of this slot.
+pub(super) struct Chosen {
     id: EntityId,
-    /// The tick of the record sent last.
-    sent: Tick,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Gone {
-    id: EntityId,
-    /// Times left to say so.
-    left: u8,
+    slot: u32,
+    public: PieceRef,
+    private: Option<PieceRef>,
 }
 
 /// What was packed for a client in a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Packed {
-    /// Datagrams.
-    pub datagrams: usize,
-    /// Bytes in them.
+    /// Bytes of the datagram.
     pub bytes: usize,
+    /// Bits of it that are records.
+    pub record_bits: usize,
     /// Entities told.
     pub records: usize,
+    /// Of these, such that the client knows, told as a whole all the same: its version is not kept any
+    /// more, or too different.
+    pub rewritten: usize,
     /// Entities that were to be told but had no room.
     pub waiting: usize,
-}
-
-impl ClientView {
-    /// The view of a client that knows nothing yet.
-    pub fn new(client: ClientId) -> Self {
-        Self {
-            client,
-            known: Vec::new(),
-            gone: Vec::new(),
-            viewpoint: None,
-            candidates: Vec::new(),
-            chosen: Vec::new(),
-            gone_ids: Vec::new(),
-            datagram: Vec::new(),
-        }
-    }
-
-    /// Whether the client is to get the slot's private piece.
-    fn owns(&self, slot: &Slot) -> bool {
-        slot.owner == Some(self.client)
-    }
-
-    /// The client.
-    pub fn client(&self) -> ClientId {
-        self.client
-    }
+    /// Why it begins to tell everything anew, if it does.
+    pub full: Option<FullReason>,
 }
 
 impl FrameEncoder {
-    /// Puts together a client's datagrams of the frame coded last and hands each to `send`: at
-    /// least one, since each carries the acknowledgement.
+    /// Finds out what a client has in sight of the frame encoded last, and what presses to be told.
+    pub fn look(&mut self, view: &mut ClientView) {
+        if let Some(slot) = self.slot_of(self.own_entity(view.client)) {
+            view.viewpoint = Some(self.slots[slot as usize].position);
+        }
+        if view.known.len() < self.slots.len() {
+            view.known.resize(self.slots.len(), Known::NOBODY);
+        }
+        view.candidates.clear();
+        self.look_at_the_known(view);
+        self.look_around(view);
+    }
+
+    /// Puts together a client's datagram and hands it to `send`; after [`FrameEncoder::look`]. There is
+    /// always one, since it carries the acknowledgement.
     pub fn pack(
-        &self,
+        &mut self,
         view: &mut ClientView,
         ack: CommandAck,
-        mut send: impl FnMut(&[u8]),
+        send: impl FnOnce(&[u8]),
     ) -> Packed {
-        let own = self.own_entity(view.client);
-        if let Some(slot) = self.slot_of(own) {
-            view.viewpoint = Some(slot.position);
-        }
-        self.collect(view);
-        self.keep_most_pressing(view);
+        let room = view.earn(self.tick_hz);
         let header = StateHeader {
             tick: self.tick,
+            epoch: view.epoch,
             ack,
-            own,
-            last: false,
+            own: self.own_entity(view.client),
         };
-        let mut packed = Packed::default();
-        let mut next = 0;
-        while packed.datagrams == 0
-            || (next < view.candidates.len() && packed.datagrams < self.config.datagrams_max)
-        {
-            Self::write_head(view, header, packed.datagrams == 0);
-            let taken = self.choose(view, next);
-            self.write_records(view);
-            next += taken;
-            packed.datagrams += 1;
-            if next == view.candidates.len() || packed.datagrams == self.config.datagrams_max {
-                StateHeader::mark_last(&mut view.datagram);
-            }
-            packed.bytes += view.datagram.len();
-            packed.records += taken;
-            send(&view.datagram);
-        }
-        packed.waiting = view.candidates.len() - next;
+        view.datagram.clear();
+        header.write(&mut view.datagram);
+        let mut packed = Packed {
+            full: view.full.take(),
+            ..Packed::default()
+        };
+        let gone = view.gone.len().min(GONE_PER_DATAGRAM_MAX);
+        view.gone[..gone].sort_unstable();
+        let lists = lists_len_max(gone);
+        let room_bits = (room * 8).saturating_sub(view.datagram.len() * 8 + lists);
+        self.choose(view, room_bits, &mut packed);
+        self.write(view, gone, &mut packed);
+        packed.waiting = view.candidates.len() - packed.records;
+        packed.bytes = view.datagram.len();
+        view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
+        send(&view.datagram);
         packed
     }
 
-    /// Notes who is gone and who could be told.
-    fn collect(&self, view: &mut ClientView) {
-        let nobody = Known {
-            id: EntityId::NONE,
-            sent: self.tick,
-        };
-        view.known
-            .resize(self.slots.len().max(view.known.len()), nobody);
-        view.candidates.clear();
-        let client = view.client;
-        for (index, (known, slot)) in view.known.iter_mut().zip(&self.slots).enumerate() {
-            if !known.id.is_none() && known.id != slot.id {
-                view.gone.push(Gone {
-                    id: known.id,
-                    left: GONE_REPEATS,
-                });
-                *known = nobody;
-            }
-            if slot.id.is_none() {
-                continue;
-            }
-            let mine = slot.owner == Some(client);
-            let distance2 = match view.viewpoint {
-                Some(from) if !slot.always => distance2(from, slot.position),
-                _ => 0.0,
-            };
-            let knows = !known.id.is_none();
-            let sight_m = if knows {
-                self.config.forget_m
-            } else {
-                self.config.sight_m
-            };
-            if !mine && distance2 > sight_m * sight_m {
-                if knows {
-                    view.gone.push(Gone {
-                        id: known.id,
-                        left: GONE_REPEATS,
-                    });
-                    *known = nobody;
-                }
-                continue;
-            }
-            if !knows && !view.gone.is_empty() {
-                view.gone.retain(|gone| gone.id != slot.id); // it is back
-            }
-            let priority = if mine {
-                Some(f32::MAX)
-            } else {
-                pressing(self.tick, *known, slot, distance2)
-            };
-            if let Some(priority) = priority {
-                // Positive floats order like their bits.
+    /// Notes who is gone out of sight, and who of the others presses.
+    fn look_at_the_known(&self, view: &mut ClientView) {
+        let mut sight = std::mem::take(&mut view.sight);
+        sight.retain(|&index| {
+            let (slot, known) = (&self.slots[index as usize], &view.known[index as usize]);
+            let distance = view.distance(slot);
+            let mine = slot.owner == Some(view.client);
+            if slot.id == known.id && (mine || distance <= self.config.forget_m) {
+                let priority = pressing(self.tick, known, slot, mine, distance);
                 view.candidates
-                    .push(u64::from(priority.to_bits()) << 32 | index as u64);
+                    .extend(priority.map(|priority| candidate(priority, index)));
+                return true;
             }
-        }
+            view.gone.push(known.id);
+            view.known[index as usize] = Known::NOBODY;
+            false
+        });
+        view.sight = sight;
     }
 
-    /// Orders the candidates by priority, those that have a chance of room at least.
-    fn keep_most_pressing(&self, view: &mut ClientView) {
-        let room = self.config.datagrams_max * (DATAGRAM_LEN_MAX / RECORD_LEN_MIN);
-        if view.candidates.len() > room {
-            view.candidates
-                .select_nth_unstable_by(room, |a, b| b.cmp(a));
-        }
-        let sorted = room.min(view.candidates.len());
-        view.candidates[..sorted].sort_unstable_by(|a, b| b.cmp(a));
-    }
-
-    /// Begins a datagram; the first of a tick also says who is gone.
-    fn write_head(view: &mut ClientView, header: StateHeader, first: bool) {
-        view.gone_ids.clear();
-        if first {
-            for gone in view.gone.iter_mut().take(GONE_PER_DATAGRAM_MAX) {
-                gone.left -= 1;
-                view.gone_ids.push(gone.id);
+    /// Notes who has come into sight: they all press.
+    fn look_around(&mut self, view: &mut ClientView) {
+        for &index in self.grid.around(view.viewpoint) {
+            let slot = &self.slots[index as usize];
+            if view.known[index as usize].id == slot.id {
+                continue;
             }
-            view.gone.retain(|gone| gone.left > 0);
-            view.gone_ids.sort_unstable();
-        }
-        view.datagram.clear();
-        header.write(&mut view.datagram);
-        write_ids(&view.gone_ids, &mut view.datagram);
-    }
-
-    /// Fills `chosen` with the next candidates that fit the datagram; returns how many.
-    fn choose(&self, view: &mut ClientView, next: usize) -> usize {
-        let room = DATAGRAM_LEN_MAX - view.datagram.len();
-        view.chosen.clear();
-        // Ids are short once they are sorted, but until then each may be long: what that leaves is
-        // filled again.
-        let mut used = 0;
-        loop {
-            let before = view.chosen.len();
-            for candidate in &view.candidates[next + before..] {
-                let index = *candidate as u32;
-                let slot = &self.slots[index as usize];
-                used += RecordHeader::len_max(slot.id) + slot.pieces(view.owns(slot)).len();
-                if used > room {
-                    break;
-                }
-                view.chosen
-                    .push(u64::from(slot.id.0) << 32 | u64::from(index));
+            let mine = slot.owner == Some(view.client);
+            let distance = view.distance(slot);
+            if !mine && distance > self.config.sight_m {
+                continue;
             }
-            if view.chosen.len() == before {
-                return before;
-            }
-            view.chosen.sort_unstable();
-            used = self
-                .chosen(view)
-                .map(|(before, slot)| {
-                    RecordHeader::len(before, slot.id) + slot.pieces(view.owns(slot)).len()
-                })
-                .sum();
-        }
-    }
-
-    /// Writes the records of what was chosen.
-    fn write_records(&self, view: &mut ClientView) {
-        let mut out = std::mem::take(&mut view.datagram);
-        for (before, slot) in self.chosen(view) {
-            let private = view.owns(slot);
-            RecordHeader {
+            view.gone.retain(|id| *id != slot.id); // it is back
+            let known = Known {
                 id: slot.id,
-                kind: slot.kind,
-                private,
-            }
-            .write(before, &mut out);
-            out.extend_from_slice(&self.pieces[slot.pieces(private)]);
-        }
-        assert!(out.len() <= DATAGRAM_LEN_MAX, "{} bytes", out.len());
-        view.datagram = out;
-        for chosen in &view.chosen {
-            let index = *chosen as u32 as usize;
-            view.known[index] = Known {
-                id: self.slots[index].id,
-                sent: self.tick,
+                since: self.tick,
+                sent: self.tick.offset(-NEW_STALENESS_TICKS),
+                ..Known::NOBODY
             };
+            let priority = pressing(self.tick, &known, slot, mine, distance);
+            view.candidates
+                .extend(priority.map(|priority| candidate(priority, index)));
+            view.known[index as usize] = known;
+            view.sight.push(index);
         }
     }
 
-    /// The slots that were chosen, ascending by id, each with the id before.
-    fn chosen(&self, view: &ClientView) -> impl Iterator<Item = (EntityId, &Slot)> {
-        let slots = view
-            .chosen
-            .iter()
-            .map(|chosen| &self.slots[*chosen as u32 as usize]);
-        slots.scan(EntityId::NONE, |before, slot| {
-            Some((std::mem::replace(before, slot.id), slot))
-        })
+    /// Takes the most pressing candidates, as many as there is room for, and codes them.
+    fn choose(&mut self, view: &mut ClientView, room_bits: usize, packed: &mut Packed) {
+        view.chosen.clear();
+        view.candidates.sort_unstable_by(|a, b| b.cmp(a));
+        let mut used = 0;
+        for &candidate in &view.candidates {
+            let index = candidate as u32;
+            let slot = &self.slots[index as usize];
+            let (id, mine) = (slot.id, slot.owner == Some(view.client));
+            let known = view.known[index as usize];
+            let public = self.public_piece(index, known.baseline);
+            let private = match mine {
+                true => self.private_piece(index, known.private),
+                false => None,
+            };
+            let bits = public.bits + private.map_or(0, |piece| piece.bits) + HEADER_BITS_ABOUT;
+            used += bits as usize;
+            if used > room_bits && !view.chosen.is_empty() {
+                break;
+            }
+            let rewritten = known.baseline.is_some() && public.baseline.is_none();
+            packed.rewritten += usize::from(rewritten);
+            view.chosen.push(Chosen {
+                id,
+                slot: index,
+                public,
+                private,
+            });
+        }
+        view.chosen.sort_unstable_by_key(|chosen| chosen.id);
+        self.drop_what_does_not_fit(view);
+        packed.records = view.chosen.len();
+    }
+
+    /// The estimate of the headers may have been too low.
+    fn drop_what_does_not_fit(&self, view: &mut ClientView) {
+        let lists = lists_len_max(view.gone.len().min(GONE_PER_DATAGRAM_MAX));
+        let mut room = (DATAGRAM_LEN_MAX - view.datagram.len()) * 8 - lists;
+        let mut before = EntityId::NONE;
+        let mut fitting = 0;
+        for chosen in &view.chosen {
+            let header = self.record_header(chosen);
+            let private = chosen.private.map_or(0, |piece| piece.bits);
+            let bits = header.len(before, self.tick) + (chosen.public.bits + private) as usize;
+            if bits > room {
+                break;
+            }
+            room -= bits;
+            before = chosen.id;
+            fitting += 1;
+        }
+        view.chosen.truncate(fitting);
+    }
+
+    fn record_header(&self, chosen: &Chosen) -> RecordHeader {
+        let kind = self.slots[chosen.slot as usize].kind;
+        RecordHeader {
+            id: chosen.id,
+            public: chosen
+                .public
+                .baseline
+                .map_or(Start::Whole(kind), Start::Delta),
+            private: chosen.private.map(|piece| piece.baseline),
+        }
+    }
+
+    /// Writes the lists and records, and notes what was sent.
+    fn write(&self, view: &mut ClientView, gone: usize, packed: &mut Packed) {
+        let mut datagram = std::mem::take(&mut view.datagram);
+        let mut out = BitWriter::new(&mut datagram);
+        write_gone(&view.gone[..gone], &mut out);
+        write_count(view.chosen.len(), &mut out);
+        let lists = out.len();
+        let mut before = EntityId::NONE;
+        for chosen in &view.chosen {
+            let header = self.record_header(chosen);
+            header.write(before, self.tick, &mut out);
+            self.append(chosen.public, &mut out);
+            if let Some(private) = chosen.private {
+                self.append(private, &mut out);
+            }
+            before = chosen.id;
+        }
+        packed.record_bits = out.len() - lists;
+        out.finish();
+        assert!(datagram.len() <= DATAGRAM_LEN_MAX, "{}", datagram.len());
+        view.datagram = datagram;
+        let tick = self.tick;
+        view.note_sent(|sent, view| {
+            sent.tick = tick;
+            sent.gone.extend_from_slice(&view.gone[..gone]);
+            for chosen in &view.chosen {
+                let known = &mut view.known[chosen.slot as usize];
+                (known.sent, known.told) = (tick, true);
+                sent.records.push(SentRecord {
+                    slot: chosen.slot,
+                    id: chosen.id,
+                    private: chosen.private.is_some(),
+                });
+            }
+        });
     }
 }
 
-/// How much an entity presses to be told, if at all: the longer ago and the nearer, the more.
+impl ClientView {
+    /// Metres from the client's eyes; none to what is in everyone's sight.
+    fn distance(&self, slot: &Slot) -> f32 {
+        match self.viewpoint {
+            Some(from) if !slot.anywhere => {
+                let [x, y, z] = [0, 1, 2].map(|axis| from[axis] - slot.position[axis]);
+                (x * x + y * y + z * z).sqrt()
+            }
+            Some(_) => 0.0,
+            None if slot.anywhere => 0.0,
+            None => f32::INFINITY,
+        }
+    }
+
+    /// Adds a tick's worth of bandwidth; gives how many bytes the datagram may take. (A header and one
+    /// record are sent in any case.)
+    fn earn(&mut self, tick_hz: u32) -> usize {
+        let earned = self.rate as f32 / tick_hz as f32;
+        self.credit = (self.credit + earned).min(CREDIT_LEN_MAX.max(earned));
+        let affordable = (self.credit - QUIC_OVERHEAD_LEN as f32).max(0.0) as usize;
+        affordable.min(DATAGRAM_LEN_MAX)
+    }
+}
+
+/// Something that presses, so that the greater number presses more: positive floats order like their
+/// bits.
+fn candidate(priority: f32, slot: u32) -> u64 {
+    u64::from(priority.to_bits()) << 32 | u64::from(slot)
+}
+
+/// How much an entity presses to be told, if at all: ticks since the last record, over the ticks that
+/// are bearable at its distance.
 ///
 /// A priority accumulator (Fiedler, "State Synchronization", 2015) without a sum to keep: weights
 /// change slowly, so weight × ticks since the last record comes to the same.
-fn pressing(tick: Tick, known: Known, slot: &Slot, distance2: f32) -> Option<f32> {
-    let near = || 1.0 / (1.0 + distance2.sqrt() / HALF_PRESSING_M);
-    if known.id.is_none() {
-        return Some(NEW_STALENESS * near());
+fn pressing(tick: Tick, known: &Known, slot: &Slot, mine: bool, distance: f32) -> Option<f32> {
+    if mine {
+        // Each datagram tells the client where its player is, so that it can check its prediction.
+        return Some(f32::MAX);
     }
     let stale = tick.wrapping_sub(known.sent);
-    // There are no acknowledgements here: what changes last is told again a little later.
-    match known.sent.wrapping_sub(slot.changed) {
-        ECHO_TICKS.. if stale < REFRESH_TICKS => None,
-        // Above any that is not urgent, the longest unheard first.
-        _ if stale >= URGENT_TICKS => Some(1e6 + stale as f32),
-        0.. => Some(stale as f32 * near() * ECHO_WEIGHT),
-        _ => Some(stale as f32 * near()),
+    let changed = slot.changed.is_newer_than(known.sent);
+    if known.told && !changed {
+        // It has arrived, or is on its way unless it has been for too long.
+        let arrived = |baseline| !slot.changed.is_newer_than(baseline);
+        if known.baseline.is_some_and(arrived) || stale < RESEND_TICKS {
+            return None;
+        }
     }
-}
-
-/// Square metres.
-fn distance2(a: [f32; 3], b: [f32; 3]) -> f32 {
-    let [x, y, z] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-    x * x + y * y + z * z
+    let bearable = 1.0 + (distance - EVERY_TICK_M).max(0.0) / METRES_PER_TICK;
+    let priority = stale as f32 / bearable.min(INTERVAL_TICKS_MAX);
+    if known.told && priority < 1.0 {
+        None
+    } else if stale >= STALE_TICKS_MAX {
+        // Above any that is not urgent, the longest unheard first.
+        Some(1e6 + stale as f32)
+    } else {
+        Some(priority)
+    }
 }

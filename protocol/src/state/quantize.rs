@@ -1,4 +1,7 @@
-//! One field to bits and back.
+//! One field to quantized lanes, lanes to bits, and back.
+//!
+//! A lane is 32 bits of a rounded value: a component of a vector, half a double, an integer. Lanes are
+//! what states are compared by, and what a delta is the difference of.
 
 use std::f64::consts::{PI, TAU};
 
@@ -6,6 +9,11 @@ use super::bits::{BitReader, BitWriter};
 use super::value::FieldValue;
 use crate::fields::{Field, FieldType, Quantization};
 use crate::value::ValueRef;
+
+/// Orders of the Golomb codes of differences: what values usually change by.
+const RANGE_ORDER: u32 = 3;
+const ANGLE_ORDER: u32 = 5;
+const INTEGER_ORDER: u32 = 2;
 
 /// How one field goes over the wire, with what can be computed ahead.
 #[derive(Clone, Copy, Debug)]
@@ -17,16 +25,41 @@ pub(super) struct FieldCoder {
 #[derive(Clone, Copy, Debug)]
 enum Rounding {
     Exact,
-    Range {
-        min: f64,
-        max: f64,
-        bits: u32,
-        steps: f64,
-    },
-    Angle {
-        bits: u32,
-        steps: f64,
-    },
+    Range(Range),
+    Angle { bits: u32, steps: f64 },
+}
+
+/// Values between two ends in equal steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    min: f64,
+    max: f64,
+    bits: u32,
+    /// Steps from `min` to `max`. Both ends are values, so there is one step less than values.
+    steps: f64,
+}
+
+impl Range {
+    /// The step nearest to a value; NaN becomes the least. Adding a half and cutting rounds.
+    fn step(self, value: f64) -> u32 {
+        let step = (value.max(self.min).min(self.max) - self.min) / self.width() * self.steps;
+        (step + 0.5) as u32
+    }
+
+    /// The value of a step.
+    pub(super) fn value(self, step: u32) -> f64 {
+        self.min + f64::from(step) / self.steps * self.width()
+    }
+
+    /// The step that lies `distance` after another, within the range.
+    pub(super) fn shifted(self, step: u32, distance: f64) -> u32 {
+        let steps = (distance / self.width() * self.steps + 0.5).floor();
+        (f64::from(step) + steps).clamp(0.0, self.steps) as u32
+    }
+
+    fn width(self) -> f64 {
+        self.max - self.min
+    }
 }
 
 impl FieldCoder {
@@ -35,15 +68,12 @@ impl FieldCoder {
         let steps = |bits: u8| f64::from(bits).exp2();
         let rounding = match field.quantization {
             Quantization::Exact => Rounding::Exact,
-            Quantization::Range { min, max, bits } => {
-                // Both ends are values, so there is one step less than there are values.
-                Rounding::Range {
-                    min,
-                    max,
-                    bits: bits.into(),
-                    steps: steps(bits) - 1.0,
-                }
-            }
+            Quantization::Range { min, max, bits } => Rounding::Range(Range {
+                min,
+                max,
+                bits: bits.into(),
+                steps: steps(bits) - 1.0,
+            }),
             Quantization::Angle { bits } => Rounding::Angle {
                 bits: bits.into(),
                 steps: steps(bits),
@@ -55,47 +85,188 @@ impl FieldCoder {
         }
     }
 
-    pub(super) fn encode(&self, value: ValueRef<'_>, out: &mut BitWriter<'_>) {
-        match (self.rounding, value) {
-            (Rounding::Exact, value) => encode_exact(value, out),
-            (rounding, ValueRef::Vec3(axes)) => {
-                axes.iter().for_each(|&axis| rounding.encode(axis, out));
-            }
-            (rounding, value) => rounding.encode(number(value), out),
+    /// The range of a vector's components, if they are rounded to one.
+    pub(super) fn vector_range(&self) -> Option<Range> {
+        match (self.ty, self.rounding) {
+            (FieldType::Vec3, Rounding::Range(range)) => Some(range),
+            _ => None,
         }
     }
 
-    /// Overwrites `value`, reusing its memory; `None` where the bits don't make a value.
-    pub(super) fn decode(&self, bits: &mut BitReader<'_>, value: &mut FieldValue) -> Option<()> {
-        match (self.rounding, self.ty) {
-            (Rounding::Exact, ty) => return decode_exact(ty, bits, value),
-            (rounding, FieldType::Vec3) => {
-                let mut axes = [0.0; 3];
-                for axis in &mut axes {
-                    *axis = rounding.decode(bits)?;
-                }
-                *value = FieldValue::Vec3(axes);
+    /// How many lanes it has. A text's one lane is its length; its bytes are apart.
+    pub(super) fn lanes(&self) -> usize {
+        match (self.ty, self.rounding) {
+            (FieldType::F64, Rounding::Exact) => 2,
+            (FieldType::Vec3, Rounding::Exact) => 6,
+            (FieldType::Vec3, _) => 3,
+            _ => 1,
+        }
+    }
+
+    /// Most bytes of a text; `None` for fields of lanes only.
+    pub(super) fn var_max(&self) -> Option<u16> {
+        match self.ty {
+            FieldType::Str { max } | FieldType::Bytes { max } => Some(max),
+            _ => None,
+        }
+    }
+
+    /// Bits of the shortest value, as a whole.
+    pub(super) fn whole_len_min(&self) -> usize {
+        let each = match (self.rounding, self.ty) {
+            (Rounding::Range(Range { bits, .. }) | Rounding::Angle { bits, .. }, _) => {
+                bits as usize
             }
-            (rounding, ty) => *value = typed(ty, rounding.decode(bits)?),
+            (_, FieldType::Bool) => 1,
+            (_, FieldType::F32 | FieldType::F64 | FieldType::Vec3) => 32,
+            _ => 8,
+        };
+        each * self.lanes()
+    }
+
+    /// Appends the lanes of a value.
+    pub(super) fn quantize(&self, value: ValueRef<'_>, lanes: &mut Vec<u32>) {
+        match (self.rounding, value) {
+            (Rounding::Exact, value) => quantize_exact(value, lanes),
+            (rounding, ValueRef::Vec3(axes)) => {
+                lanes.extend(axes.iter().map(|&axis| rounding.quantize(axis)));
+            }
+            (rounding, value) => lanes.push(rounding.quantize(number(value))),
+        }
+    }
+
+    /// Lanes as they are.
+    pub(super) fn write_whole(&self, lanes: &[u32], out: &mut BitWriter<'_>) {
+        for &lane in lanes {
+            match (self.rounding, self.ty) {
+                (Rounding::Range(Range { bits, .. }) | Rounding::Angle { bits, .. }, _) => {
+                    out.write(lane, bits);
+                }
+                (_, FieldType::Bool) => out.write(lane, 1),
+                (_, FieldType::U8) => out.write(lane, 8),
+                (_, FieldType::F32 | FieldType::F64 | FieldType::Vec3) => out.write(lane, 32),
+                (_, FieldType::I32) => out.write_varint(zigzag(lane)),
+                _ => out.write_varint(lane),
+            }
+        }
+    }
+
+    /// Appends lanes read; `None` where the bits end or make a value that the field can't have.
+    pub(super) fn read_whole(&self, bits: &mut BitReader<'_>, lanes: &mut Vec<u32>) -> Option<()> {
+        for _ in 0..self.lanes() {
+            let lane = match (self.rounding, self.ty) {
+                (Rounding::Range(Range { bits: n, .. }) | Rounding::Angle { bits: n, .. }, _) => {
+                    bits.read(n)?
+                }
+                (_, FieldType::Bool) => bits.read(1)?,
+                (_, FieldType::U8) => bits.read(8)?,
+                (_, FieldType::F32 | FieldType::F64 | FieldType::Vec3) => bits.read(32)?,
+                (_, FieldType::I32) => unzigzag(bits.read_varint()?),
+                _ => bits.read_varint()?,
+            };
+            lanes.push(lane);
+        }
+        self.can_be(&lanes[lanes.len() - self.lanes()..])
+            .then_some(())
+    }
+
+    /// Lanes as differences from older ones. Written only where some lane differs.
+    pub(super) fn write_delta(&self, old: &[u32], new: &[u32], out: &mut BitWriter<'_>) {
+        for (&old, &new) in old.iter().zip(new) {
+            let difference = new.wrapping_sub(old);
+            match (self.rounding, self.ty) {
+                (Rounding::Range(_), _) => out.write_golomb(zigzag(difference), RANGE_ORDER),
+                (Rounding::Angle { bits, .. }, _) => {
+                    // The shorter way around.
+                    let unused = 32 - bits;
+                    let turn = (difference << unused).cast_signed() >> unused;
+                    out.write_golomb(zigzag(turn.cast_unsigned()), ANGLE_ORDER);
+                }
+                (_, FieldType::Bool) => {} // it is the other one
+                (_, FieldType::U8 | FieldType::U16 | FieldType::U32 | FieldType::I32) => {
+                    out.write_golomb(zigzag(difference), INTEGER_ORDER);
+                }
+                (_, FieldType::F32 | FieldType::F64 | FieldType::Vec3) => out.write(new, 32),
+                _ => out.write_varint(new),
+            }
+        }
+    }
+
+    /// Appends lanes read as differences; `None` where the bits end. Whether they
+    /// [can be](Self::can_be) is for the caller to ask, who may not know the older ones.
+    pub(super) fn read_delta(
+        &self,
+        old: &[u32],
+        bits: &mut BitReader<'_>,
+        lanes: &mut Vec<u32>,
+    ) -> Option<()> {
+        for &old in old {
+            let lane = match (self.rounding, self.ty) {
+                (Rounding::Range(_), _) => {
+                    old.wrapping_add(unzigzag(bits.read_golomb(RANGE_ORDER)?))
+                }
+                (Rounding::Angle { bits: n, .. }, _) => {
+                    let turn = unzigzag(bits.read_golomb(ANGLE_ORDER)?);
+                    old.wrapping_add(turn) & (u32::MAX >> (32 - n))
+                }
+                (_, FieldType::Bool) => old ^ 1,
+                (_, FieldType::U8 | FieldType::U16 | FieldType::U32 | FieldType::I32) => {
+                    old.wrapping_add(unzigzag(bits.read_golomb(INTEGER_ORDER)?))
+                }
+                (_, FieldType::F32 | FieldType::F64 | FieldType::Vec3) => bits.read(32)?,
+                _ => bits.read_varint()?,
+            };
+            lanes.push(lane);
         }
         Some(())
+    }
+
+    /// Whether this field can have these lanes.
+    pub(super) fn can_be(&self, lanes: &[u32]) -> bool {
+        let max = match (self.rounding, self.ty) {
+            (Rounding::Range(Range { bits, .. }), _) => u32::MAX >> (32 - bits),
+            (_, FieldType::U8) => u8::MAX.into(),
+            (_, FieldType::U16) => u16::MAX.into(),
+            (_, FieldType::Str { max } | FieldType::Bytes { max }) => max.into(),
+            _ => u32::MAX,
+        };
+        lanes.iter().all(|lane| *lane <= max)
+    }
+
+    /// What lanes stand for; of a text, `bytes`.
+    pub(super) fn value(&self, lanes: &[u32], bytes: &[u8], value: &mut FieldValue) {
+        let double =
+            |low: usize| f64::from_bits(u64::from(lanes[low]) | u64::from(lanes[low + 1]) << 32);
+        *value = match (self.rounding, self.ty) {
+            (Rounding::Exact, ty) => match ty {
+                FieldType::Bool => FieldValue::Bool(lanes[0] == 1),
+                FieldType::U8 => FieldValue::U8(lanes[0] as u8),
+                FieldType::U16 => FieldValue::U16(lanes[0] as u16),
+                FieldType::U32 => FieldValue::U32(lanes[0]),
+                FieldType::I32 => FieldValue::I32(lanes[0].cast_signed()),
+                FieldType::Entity => FieldValue::Entity(lanes[0]),
+                FieldType::F32 => FieldValue::F32(f32::from_bits(lanes[0])),
+                FieldType::F64 => FieldValue::F64(double(0)),
+                FieldType::Vec3 => FieldValue::Vec3([double(0), double(2), double(4)]),
+                FieldType::Str { .. } | FieldType::Bytes { .. } => {
+                    value.clear_var().extend_from_slice(bytes);
+                    return;
+                }
+                FieldType::Object => FieldValue::Unknown, // never sent
+            },
+            (rounding, FieldType::Vec3) => {
+                FieldValue::Vec3([0, 1, 2].map(|axis| rounding.value(lanes[axis])))
+            }
+            (rounding, ty) => typed(ty, rounding.value(lanes[0])),
+        };
     }
 }
 
 impl Rounding {
-    fn encode(self, value: f64, out: &mut BitWriter<'_>) {
+    fn quantize(self, value: f64) -> u32 {
         match self {
             Self::Exact => unreachable!("coded by type"),
-            // `max` before `min`: NaN becomes the least value. Adding a half and cutting rounds.
-            Self::Range {
-                min,
-                max,
-                bits,
-                steps,
-            } => {
-                let step = (value.max(min).min(max) - min) / (max - min) * steps;
-                out.write((step + 0.5) as u32, bits);
-            }
+            Self::Range(range) => range.step(value),
             Self::Angle { bits, steps } => {
                 let turns = (value + PI) / TAU;
                 let turns = if (0.0..1.0).contains(&turns) {
@@ -105,71 +276,47 @@ impl Rounding {
                 };
                 // The last half step is nearest to the first value; NaN becomes 0.
                 let step = (turns * steps + 0.5) as u64 & ((1 << bits) - 1);
-                out.write(step as u32, bits);
+                step as u32
             }
         }
     }
 
-    fn decode(self, input: &mut BitReader<'_>) -> Option<f64> {
-        Some(match self {
+    fn value(self, lane: u32) -> f64 {
+        match self {
             Self::Exact => unreachable!("coded by type"),
-            Self::Range {
-                min,
-                max,
-                bits,
-                steps,
-            } => min + f64::from(input.read(bits)?) / steps * (max - min),
-            Self::Angle { bits, steps } => f64::from(input.read(bits)?) / steps * TAU - PI,
-        })
-    }
-}
-
-fn encode_exact(value: ValueRef<'_>, out: &mut BitWriter<'_>) {
-    match value {
-        ValueRef::Bool(v) => out.write(v.into(), 1),
-        ValueRef::U8(v) => out.write(v.into(), 8),
-        ValueRef::U16(v) => out.write_varint(v.into()),
-        ValueRef::U32(v) | ValueRef::Entity(v) => out.write_varint(v),
-        ValueRef::I32(v) => out.write_varint((v << 1 ^ v >> 31).cast_unsigned()), // zigzag
-        ValueRef::F32(v) => out.write(v.to_bits(), 32),
-        ValueRef::F64(v) => out.write_u64(v.to_bits()),
-        ValueRef::Vec3(v) => v.iter().for_each(|axis| out.write_u64(axis.to_bits())),
-        ValueRef::Var(v) => {
-            out.write_varint(v.len() as u32);
-            out.write_bytes(v);
+            Self::Range(range) => range.value(lane),
+            Self::Angle { steps, .. } => f64::from(lane) / steps * TAU - PI,
         }
     }
 }
 
-fn decode_exact(ty: FieldType, bits: &mut BitReader<'_>, value: &mut FieldValue) -> Option<()> {
-    let mut double = || Some(f64::from_bits(bits.read_u64()?));
-    *value = match ty {
-        FieldType::F64 => FieldValue::F64(double()?),
-        FieldType::Vec3 => FieldValue::Vec3([double()?, double()?, double()?]),
-        FieldType::Bool => FieldValue::Bool(bits.read(1)? == 1),
-        FieldType::U8 => FieldValue::U8(bits.read(8)? as u8),
-        FieldType::U16 => FieldValue::U16(bits.read_varint()?.try_into().ok()?),
-        FieldType::U32 => FieldValue::U32(bits.read_varint()?),
-        FieldType::Entity => FieldValue::Entity(bits.read_varint()?),
-        FieldType::I32 => {
-            let zigzag = bits.read_varint()?;
-            FieldValue::I32((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
-        }
-        FieldType::F32 => FieldValue::F32(f32::from_bits(bits.read(32)?)),
-        FieldType::Str { max } | FieldType::Bytes { max } => {
-            return decode_var(max, bits, value.clear_var());
-        }
-        FieldType::Object => return None, // never sent
+fn quantize_exact(value: ValueRef<'_>, lanes: &mut Vec<u32>) {
+    let mut double = |value: f64| {
+        let bits = value.to_bits();
+        lanes.extend([bits as u32, (bits >> 32) as u32]);
     };
-    Some(())
+    let lane = match value {
+        ValueRef::F64(v) => return double(v),
+        ValueRef::Vec3(v) => return v.into_iter().for_each(double),
+        ValueRef::Bool(v) => v.into(),
+        ValueRef::U8(v) => v.into(),
+        ValueRef::U16(v) => v.into(),
+        ValueRef::U32(v) | ValueRef::Entity(v) => v,
+        ValueRef::I32(v) => v.cast_unsigned(),
+        ValueRef::F32(v) => v.to_bits(),
+        ValueRef::Var(v) => v.len() as u32,
+    };
+    lanes.push(lane);
 }
 
-fn decode_var(max: u16, bits: &mut BitReader<'_>, out: &mut Vec<u8>) -> Option<()> {
-    let len = bits.read_varint().filter(|&len| len <= max.into())?;
-    for _ in 0..len {
-        out.push(bits.read(8)? as u8);
-    }
-    Some(())
+/// A signed number, given as its two's complement, so that small ones of either sign are small.
+fn zigzag(value: u32) -> u32 {
+    let signed = value.cast_signed();
+    (signed << 1 ^ signed >> 31).cast_unsigned()
+}
+
+fn unzigzag(value: u32) -> u32 {
+    value >> 1 ^ (value & 1).wrapping_neg()
 }
 
 /// Any number as a double, exactly.
@@ -213,14 +360,26 @@ mod tests {
             quantization,
             audience,
         });
+        let mut lanes = Vec::new();
+        coder.quantize(value, &mut lanes);
+        assert_eq!(lanes.len(), coder.lanes());
         let mut bytes = Vec::new();
         let mut bits = BitWriter::new(&mut bytes);
-        coder.encode(value, &mut bits);
+        coder.write_whole(&lanes, &mut bits);
         bits.finish();
-        let mut out = FieldValue::Unknown;
+        let mut read = Vec::new();
         let mut bits = BitReader::new(&bytes);
-        coder.decode(&mut bits, &mut out).expect("what was written");
+        coder
+            .read_whole(&mut bits, &mut read)
+            .expect("what was written");
         assert!(bits.rest().is_empty());
+        assert_eq!(read, lanes);
+        let text = match value {
+            ValueRef::Var(text) => text,
+            _ => &[],
+        };
+        let mut out = FieldValue::Unknown;
+        coder.value(&lanes, text, &mut out);
         out
     }
 
@@ -296,6 +455,39 @@ mod tests {
             let turn = (f64_through(Quantization::Angle { bits }, value) - value).rem_euclid(TAU);
             let error = turn.min(TAU - turn);
             prop_assert!(error <= PI / steps + 1e-9, "{}", error);
+        }
+
+        #[test]
+        fn a_delta_leads_from_one_value_to_the_other(
+            old in any::<u32>(), new in any::<u32>(), near in -40..40_i32, bits in 1..=32_u8,
+        ) {
+            let range = Quantization::Range { min: 0.0, max: 1.0, bits };
+            let exact = Quantization::Exact;
+            let mask = u32::MAX >> (32 - u32::from(bits));
+            for (ty, quantization, mask) in [
+                (FieldType::F64, range, mask),
+                (FieldType::F64, Quantization::Angle { bits }, mask),
+                (FieldType::U8, exact, 0xff),
+                (FieldType::U16, exact, 0xffff),
+                (FieldType::U32, exact, u32::MAX),
+                (FieldType::I32, exact, u32::MAX),
+                (FieldType::Entity, exact, u32::MAX),
+                (FieldType::F32, exact, u32::MAX),
+            ] {
+                let (name, audience) = (String::new(), Audience::Everyone);
+                let coder = FieldCoder::new(&Field { name, ty, quantization, audience });
+                for new in [new & mask, old.wrapping_add_signed(near) & mask] {
+                    let old = old & mask;
+                    let mut bytes = Vec::new();
+                    let mut bits = BitWriter::new(&mut bytes);
+                    coder.write_delta(&[old], &[new], &mut bits);
+                    bits.finish();
+                    let mut lanes = Vec::new();
+                    let read = coder.read_delta(&[old], &mut BitReader::new(&bytes), &mut lanes);
+                    prop_assert_eq!(read, Some(()));
+                    prop_assert_eq!(lanes, [new]);
+                }
+            }
         }
 
         #[test]

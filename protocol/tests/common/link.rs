@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tessera_protocol::session::HANDSHAKE_TIMEOUT;
+use tessera_protocol::session::{HANDSHAKE_TIMEOUT, Parting, Seats, Sitting};
 use tessera_protocol::{
-    ClientEvent, ClientId, ClientSession, ClientView, Close, Command, EntityId, FrameEncoder,
-    ServerSession, StateConfig, Tick, Welcome,
+    ClientEvent, ClientId, ClientSession, ClientView, Close, CloseReason, Command, EntityId,
+    FrameEncoder, Hello, JoinRequest, ReconnectSecret, ServerSession, StateConfig, Tick, Welcome,
 };
 
 use super::world::{Rng, Thing, World, table};
@@ -111,6 +111,11 @@ pub(crate) struct Session {
     pub(crate) forge: fn(&mut Command),
     /// The client's player.
     pub(crate) own: EntityId,
+    /// Who may come back; the time of grace is [`GRACE`].
+    pub(crate) seats: Seats,
+    /// The connection's hold on its slot.
+    sitting: Option<Sitting>,
+    weather: Weather,
     up: Pipe,
     down: Pipe,
     encoder: FrameEncoder,
@@ -120,13 +125,23 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(weather: Weather, tick_hz: u32, seed: u64) -> Self {
+        Self::of(weather, tick_hz, seed, "Ada")
+    }
+
+    /// As [`Session::new`], of a client that asks for this.
+    pub(crate) fn of(
+        weather: Weather,
+        tick_hz: u32,
+        seed: u64,
+        request: impl Into<JoinRequest>,
+    ) -> Self {
         let mut world = World::at(u32::MAX - 200);
         let own = world.add(Thing::player(500.0, 500.0, Some(0)));
         world.add(Thing::rock(510.0, 500.0));
         Self {
             now: Duration::ZERO,
             server: ServerSession::new(Duration::ZERO),
-            client: ClientSession::new(Duration::ZERO, "Ada"),
+            client: ClientSession::new(Duration::ZERO, request),
             world,
             tick_hz,
             events: Vec::new(),
@@ -134,10 +149,14 @@ impl Session {
             admit: |server, welcome| server.accept(welcome),
             forge: |_| {},
             own,
+            seats: Seats::new(1, GRACE),
+            sitting: None,
+            weather,
             up: Pipe::new(weather, seed),
             down: Pipe::new(weather, !seed),
-            encoder: FrameEncoder::new(&table(), StateConfig::default()).expect("a good table"),
-            view: ClientView::new(ClientId(0)),
+            encoder: FrameEncoder::new(&table(), tick_hz, StateConfig::default())
+                .expect("a good table"),
+            view: ClientView::new(ClientId(0), 30_000),
             tick_due: Duration::ZERO,
         }
     }
@@ -150,6 +169,32 @@ impl Session {
             self.run_server();
             self.run_client();
         }
+    }
+
+    /// Loses the connection and all that is under way; neither end is told why. Says what becomes of
+    /// the client's slot.
+    pub(crate) fn cut(&mut self) -> Parting {
+        self.up.items.clear();
+        self.down.items.clear();
+        self.server.handle_closed();
+        self.client.handle_closed(Close::lost("cut"));
+        self.events
+            .extend(std::iter::from_fn(|| self.client.poll_event()));
+        let sitting = self.sitting.take().expect("it sits");
+        self.seats.lose(sitting, self.now)
+    }
+
+    /// Connects again: both ends begin anew, the world goes on.
+    pub(crate) fn dial_again(&mut self, request: impl Into<JoinRequest>) {
+        let seed = self.up.rng.next();
+        (self.up, self.down) = (
+            Pipe::new(self.weather, seed),
+            Pipe::new(self.weather, !seed),
+        );
+        self.server = ServerSession::new(self.now);
+        self.client = ClientSession::new(self.now, request);
+        self.view = ClientView::new(ClientId(0), 30_000);
+        self.events.clear();
     }
 
     /// Lets the server's ticks stand still for a while; none is made up for.
@@ -166,16 +211,18 @@ impl Session {
     fn run_server(&mut self) {
         while let Some(item) = self.up.receive(self.now) {
             match item {
-                Item::Stream(bytes) => self.server.handle_stream(&bytes),
-                Item::Datagram(bytes) => self.server.handle_datagram(&bytes),
+                Item::Stream(bytes) => self.server.handle_stream(self.now, &bytes),
+                Item::Datagram(bytes) => self.server.handle_datagram(self.now, &bytes),
                 Item::Close(_) => self.server.handle_closed(),
             }
         }
         self.server.handle_timeout(self.now);
         if let Some(hello) = self.server.poll_hello() {
             assert_eq!(hello.name, "Ada");
-            let welcome = self.welcome();
-            (self.admit)(&mut self.server, &welcome);
+            match self.seat(&hello) {
+                Some(welcome) => (self.admit)(&mut self.server, &welcome),
+                None => self.server.close(CloseReason::SessionUnknown, "too late"),
+            }
         }
         if self.now >= self.tick_due {
             self.tick_due += Duration::from_secs(1) / self.tick_hz;
@@ -196,6 +243,8 @@ impl Session {
         self.world.tick = self.world.tick.next();
         if self.server.client().is_some() {
             self.encoder.encode(&self.world.snapshot());
+            self.view.handle_ack(self.server.state_ack());
+            self.encoder.look(&mut self.view);
             let (down, now) = (&mut self.down, self.now);
             self.encoder
                 .pack(&mut self.view, self.server.ack(), |datagram| {
@@ -255,7 +304,25 @@ impl Session {
         }
     }
 
-    fn welcome(&self) -> Welcome {
+    /// The welcome for a hello, if there is a seat for it.
+    fn seat(&mut self, hello: &Hello) -> Option<Welcome> {
+        let secret = hello.reconnect.unwrap_or(SECRET);
+        let sitting = match hello.reconnect {
+            Some(secret) => self.seats.resume(secret, self.now)?.sitting,
+            None => self.seats.sit(&hello.name, SECRET)?,
+        };
+        self.sitting = Some(sitting);
+        Some(Welcome {
+            client: sitting.client,
+            reconnect: Some(secret),
+            reconnect_grace_s: GRACE.as_secs() as u32,
+            resumed: hello.reconnect.is_some(),
+            spectator: hello.watch.is_some(),
+            ..self.welcome()
+        })
+    }
+
+    pub(crate) fn welcome(&self) -> Welcome {
         Welcome {
             client: ClientId(0),
             tick: self.world.tick,
@@ -264,6 +331,10 @@ impl Session {
             map: "island".to_owned(),
             map_hash: 0xfeed_beef,
             field_table: table(),
+            reconnect: None,
+            reconnect_grace_s: 0,
+            resumed: false,
+            spectator: false,
         }
     }
 
@@ -275,6 +346,12 @@ impl Session {
         })
     }
 }
+
+/// How long a lost client has to come back.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// What the first client's welcome has.
+pub(crate) const SECRET: ReconnectSecret = ReconnectSecret([0x5e; ReconnectSecret::LEN]);
 
 /// Long enough for any handshake to time out.
 pub(crate) const PATIENCE: Duration = HANDSHAKE_TIMEOUT.saturating_add(Duration::from_secs(1));

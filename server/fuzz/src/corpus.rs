@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tessera_protocol::{
-    ClientId, ClientSession, ClientView, Command, CommandAck, FrameEncoder, SharedEvent,
+    ClientId, ClientSession, ClientView, Command, CommandAck, FrameEncoder, SharedEvent, StateAck,
     StateConfig, Tick, Value,
 };
 
@@ -113,7 +113,7 @@ fn hellos() -> Vec<(&'static str, Vec<u8>)> {
 fn welcomes() -> Vec<(&'static str, Vec<u8>)> {
     let mut client = ClientSession::new(Duration::ZERO, "fuzz");
     let mut server = tessera_protocol::ServerSession::new(Duration::ZERO);
-    server.handle_stream(&client.poll_stream().expect("a hello"));
+    server.handle_stream(Duration::ZERO, &client.poll_stream().expect("a hello"));
     server.poll_hello().expect("it is a good one");
     server.accept(&sample::welcome());
     let welcome = server.poll_stream().expect("a welcome");
@@ -135,8 +135,9 @@ fn welcomes() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn states() -> Vec<(&'static str, Vec<u8>)> {
-    let mut encoder = FrameEncoder::new(&sample::table(), StateConfig::default()).expect("a table");
-    let mut view = ClientView::new(ClientId(0));
+    let encoder = FrameEncoder::new(&sample::table(), 64, StateConfig::default());
+    let mut encoder = encoder.expect("a table");
+    let mut view = ClientView::new(ClientId(0), 30_000);
     let mut datagrams: Vec<Vec<u8>> = Vec::new();
     for tick in 0..3 {
         let tick: Tick = sample::TICK.offset(tick);
@@ -145,7 +146,13 @@ fn states() -> Vec<(&'static str, Vec<u8>)> {
             consumed: Some(tick.offset(-1)),
             slack: Some(-2),
         };
+        encoder.look(&mut view);
         encoder.pack(&mut view, ack, |datagram| datagrams.push(datagram.to_vec()));
+        // What comes next starts from this.
+        view.handle_ack(StateAck {
+            newest: Some(tick),
+            ..StateAck::default()
+        });
     }
     let slices = || datagrams.iter().map(Vec::as_slice);
     vec![

@@ -69,6 +69,10 @@ pub(crate) fn welcome() -> Welcome {
         map: "island".to_owned(),
         map_hash: 0xfeed_beef,
         field_table: table(),
+        reconnect: None,
+        reconnect_grace_s: 0,
+        resumed: false,
+        spectator: false,
     }
 }
 
@@ -79,7 +83,7 @@ pub(crate) fn welcome() -> Welcome {
 pub(crate) fn playing() -> (ClientSession, ServerSession) {
     let mut client = ClientSession::new(Duration::ZERO, "fuzz");
     let mut server = ServerSession::new(Duration::ZERO);
-    server.handle_stream(&client.poll_stream().expect("a hello"));
+    server.handle_stream(Duration::ZERO, &client.poll_stream().expect("a hello"));
     server.poll_hello().expect("it is a good one");
     server.accept(&welcome());
     client.handle_stream(Duration::ZERO, &server.poll_stream().expect("a welcome"));

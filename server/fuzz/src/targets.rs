@@ -37,7 +37,7 @@ pub fn joined<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 /// Datagrams of a client that is in the match: whatever command they make is finite and in range.
 pub fn client_datagram(bytes: &[u8]) {
     let (_, mut server) = sample::playing();
-    pieces(bytes).for_each(|datagram| server.handle_datagram(datagram));
+    pieces(bytes).for_each(|datagram| server.handle_datagram(Duration::ZERO, datagram));
     for ticks in 0..TICKS {
         let tick = sample::TICK.offset(ticks.cast_signed());
         let Some(command) = server.take_command(tick, sample::OWN) else {
@@ -58,7 +58,7 @@ pub fn client_stream(bytes: &[u8]) {
     let mut server = ServerSession::new(Duration::ZERO);
     let mut hellos = 0;
     for piece in pieces(bytes) {
-        server.handle_stream(piece);
+        server.handle_stream(Duration::ZERO, piece);
         if let Some(hello) = server.poll_hello() {
             assert!((1..=24).contains(&hello.name.len()));
             assert!(!hello.name.chars().any(char::is_control));

@@ -13,8 +13,12 @@ use tessera_python::OptionValue;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S, PLAYERS, TICK_HZ, WORKER_THREADS};
+use super::{
+    Access, AddressValidation, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S,
+    PLAYERS, RECONNECT_GRACE_S, SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ, WORKER_THREADS,
+};
 use crate::layout::Layout;
+use tessera_protocol::token::MATCH_ID_LEN_MAX;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
@@ -80,6 +84,14 @@ struct Zones {
 struct Net {
     listen: Value<String>,
     worker_threads: Value<i64>,
+    client_kib_s: Value<i64>,
+    tokens: Value<String>,
+    token_key_file: Value<String>,
+    match_id: Value<String>,
+    reconnect_grace_s: Value<i64>,
+    spectators: Value<i64>,
+    spectator_delay_s: Value<i64>,
+    address_validation: Value<String>,
     idle_timeout_s: Value<i64>,
     drain_timeout_s: Value<i64>,
 }
@@ -225,23 +237,112 @@ impl Net {
             WORKER_THREADS,
             threads,
         )?;
-        let mut seconds = config.idle_timeout.as_secs();
         source.integer(
-            "net.idle_timeout_s",
-            self.idle_timeout_s,
-            IDLE_TIMEOUT_S,
-            &mut seconds,
+            "net.client_kib_s",
+            self.client_kib_s,
+            CLIENT_KIB_S,
+            &mut config.client_kib_s,
         )?;
-        config.idle_timeout = Duration::from_secs(seconds);
-        let mut seconds = config.drain_timeout.as_secs();
-        source.integer(
-            "net.drain_timeout_s",
-            self.drain_timeout_s,
-            DRAIN_TIMEOUT_S,
-            &mut seconds,
-        )?;
-        config.drain_timeout = Duration::from_secs(seconds);
+        let most = &mut config.spectators;
+        source.integer("net.spectators", self.spectators, SPECTATORS, most)?;
+        let seconds = |key: &str, value, range, into: &mut Duration| {
+            let mut seconds = into.as_secs();
+            source.integer(&format!("net.{key}"), value, range, &mut seconds)?;
+            *into = Duration::from_secs(seconds);
+            Ok::<_, ConfigError>(())
+        };
+        for (key, value, range, into) in [
+            (
+                "reconnect_grace_s",
+                self.reconnect_grace_s,
+                RECONNECT_GRACE_S,
+                &mut config.reconnect_grace,
+            ),
+            (
+                "spectator_delay_s",
+                self.spectator_delay_s,
+                SPECTATOR_DELAY_S,
+                &mut config.spectator_delay,
+            ),
+            (
+                "idle_timeout_s",
+                self.idle_timeout_s,
+                IDLE_TIMEOUT_S,
+                &mut config.idle_timeout,
+            ),
+            (
+                "drain_timeout_s",
+                self.drain_timeout_s,
+                DRAIN_TIMEOUT_S,
+                &mut config.drain_timeout,
+            ),
+        ] {
+            seconds(key, value, range, into)?;
+        }
+        if let Some(when) = self.address_validation {
+            config.address_validation = match when.as_ref().as_str() {
+                "always" => AddressValidation::Always,
+                "under-load" => AddressValidation::UnderLoad,
+                "off" => AddressValidation::Off,
+                _ => {
+                    let choices = "\"always\", \"under-load\" or \"off\"";
+                    return Err(source.no_choice("net.address_validation", &when, choices));
+                }
+            };
+        }
+        config.access = access(source, self.tokens, self.token_key_file, self.match_id)?;
         Ok(())
+    }
+}
+
+/// Whom the server lets in. A key or an id without tokens is a mistake: whoever wrote it believes
+/// that strangers are kept out.
+fn access(
+    source: &Source<'_>,
+    tokens: Value<String>,
+    key_file: Value<String>,
+    match_id: Value<String>,
+) -> Result<Access, ConfigError> {
+    let required = match &tokens {
+        None => false,
+        Some(tokens) => match tokens.as_ref().as_str() {
+            "off" => false,
+            "required" => true,
+            _ => {
+                let choices = "\"required\" or \"off\"";
+                return Err(source.no_choice("net.tokens", tokens, choices));
+            }
+        },
+    };
+    match (tokens, key_file, match_id) {
+        (Some(tokens), None, _) if required => {
+            let message = "net.tokens = \"required\" needs net.token_key_file: \
+                           `tessera token --new-key FILE` makes one";
+            Err(source.wrong(tokens.span(), message))
+        }
+        (Some(tokens), _, None) if required => {
+            let message =
+                "net.tokens = \"required\" needs net.match_id: the match that tokens are for";
+            Err(source.wrong(tokens.span(), message))
+        }
+        (_, Some(key_file), Some(match_id)) if required => {
+            let len = match_id.as_ref().len();
+            if !(1..=MATCH_ID_LEN_MAX).contains(&len) {
+                let message =
+                    format!("net.match_id has {len} bytes: it can have 1 to {MATCH_ID_LEN_MAX}");
+                return Err(source.wrong(match_id.span(), &message));
+            }
+            Ok(Access::Tokens {
+                key_file: PathBuf::from(key_file.into_inner()),
+                match_id: match_id.into_inner(),
+            })
+        }
+        (_, Some(unused), _) | (_, None, Some(unused)) => {
+            let message =
+                "net.token_key_file and net.match_id do nothing without net.tokens = \"required\"";
+            Err(source.wrong(unused.span(), message))
+        }
+        (_, None, None) => Ok(Access::Open),
     }
 }
 
@@ -275,6 +376,11 @@ impl Source<'_> {
             "{key} = {} is out of range: it can be {low} to {high}",
             value.as_ref()
         );
+        self.wrong(value.span(), &message)
+    }
+
+    fn no_choice(&self, key: &str, value: &Spanned<String>, choices: &str) -> ConfigError {
+        let message = format!("{key} = \"{}\": it can be {choices}", value.as_ref());
         self.wrong(value.span(), &message)
     }
 
@@ -382,8 +488,61 @@ mod tests {
             2,
             &["net.worker_threads = 0", "1 to 64"],
         );
+        refused(
+            "[net]\nreconnect_grace_s = 301",
+            2,
+            &["net.reconnect_grace_s = 301", "0 to 300"],
+        );
+        refused(
+            "[net]\nspectators = 101",
+            2,
+            &["net.spectators = 101", "0 to 100"],
+        );
+        refused(
+            "[net]\nspectator_delay_s = 31",
+            2,
+            &["net.spectator_delay_s = 31", "0 to 30"],
+        );
+        refused(
+            "[net]\naddress_validation = \"on\"",
+            2,
+            &["net.address_validation = \"on\"", "\"under-load\""],
+        );
         refused("[ops]\nlisten = \"7778\"", 2, &["ops.listen", "IP:PORT"]);
         refused("[log]\nfilter = \"info,=\"", 2, &["log.filter"]);
+    }
+
+    #[test]
+    fn tokens_are_required_with_a_key_and_a_match_or_not_at_all() {
+        for (net, line, says) in [
+            ("tokens = \"maybe\"", 2, "\"required\" or \"off\""),
+            ("tokens = \"required\"", 2, "needs net.token_key_file"),
+            (
+                "tokens = \"required\"\ntoken_key_file = \"k\"",
+                2,
+                "needs net.match_id",
+            ),
+            (
+                "tokens = \"required\"\ntoken_key_file = \"k\"\nmatch_id = \"\"",
+                4,
+                "1 to 64",
+            ),
+            ("token_key_file = \"k\"", 2, "do nothing without"),
+            (
+                "tokens = \"off\"\nmatch_id = \"m\"",
+                3,
+                "do nothing without",
+            ),
+        ] {
+            refused(&format!("[net]\n{net}"), line, &[says]);
+        }
+        let text = "[net]\ntokens = \"required\"\ntoken_key_file = \"k\"\nmatch_id = \"m\"";
+        let config = Config::parse(Path::new("t.toml"), text).unwrap();
+        let access = Access::Tokens {
+            key_file: "k".into(),
+            match_id: "m".into(),
+        };
+        assert_eq!(config.access, access);
     }
 
     #[test]
@@ -415,7 +574,8 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(Config::parse(path, &text).unwrap(), Config::default());
         let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m listen \
-                    worker_threads idle_timeout_s drain_timeout_s filter";
+                    worker_threads tokens token_key_file match_id reconnect_grace_s spectators \
+                    spectator_delay_s address_validation idle_timeout_s drain_timeout_s filter";
         let lines: Vec<_> = text.lines().collect();
         for key in keys.split_whitespace() {
             let is_key = |line: &&str| {

@@ -8,7 +8,7 @@ use quinn::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
 };
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
-use tessera_protocol::session::ALPN;
+use tessera_protocol::session::{ALPN, RateLimit};
 
 use super::cert::{CertificateError, Identity};
 use crate::error::Error;
@@ -31,6 +31,20 @@ const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 
 /// Connections whose handshake may be going on; beyond, the newest are turned away.
 pub(super) const HANDSHAKES_MAX: usize = 256;
+
+/// While so many are going on, new connections prove their address first. A hundred clients that come
+/// at once get by with little of it; a flood from forged addresses is answered with a packet each.
+pub(super) const VALIDATED_FROM_HANDSHAKES: usize = 32;
+
+/// Connections that one address may begin: a whole match behind one gateway may come at once, and
+/// come back.
+pub(super) const ADDRESS_LIMIT: RateLimit = RateLimit {
+    per_s: 50,
+    burst: 1000,
+};
+
+/// Addresses whose connections are counted, each by itself.
+pub(super) const ADDRESSES_MAX: usize = 4096;
 
 /// Takes the port, so that a busy one is told before anything else is started.
 pub(crate) fn bind(address: SocketAddr) -> Result<UdpSocket, Error> {

@@ -4,20 +4,29 @@
 //! runtime's threads, which encrypt and send; so one thread feeds all clients, and no task is woken to
 //! hand over a state.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use tessera_protocol::{CommandAck, FrameEncoder, ServerSession, SharedEvent, Tick};
+use tessera_protocol::{
+    CommandAck, FrameEncoder, FullReason, Packed, ServerSession, SharedEvent, Tick,
+};
 use tessera_python::Event;
 
 use super::Network;
 use super::session::Player;
+use super::spectate::Gallery;
 use crate::clock;
 use crate::error::Error;
 use crate::handover::{Handover, Publication};
+use crate::report::Wire;
 use crate::series::Recent;
 use crate::stats::Durations;
+
+/// Ticks between two looks at what a client's path carries.
+const PATH_LOOK_TICKS: u32 = 16;
+/// Least bytes a second for a client, whatever its path: its own player, and the nearest others.
+const RATE_MIN: u32 = 4 << 10;
 
 /// What sending has cost since the last reset.
 #[derive(Clone, Debug)]
@@ -26,6 +35,22 @@ pub(crate) struct SendRecord {
     pub(crate) durations: Durations,
     /// The same of the last ticks, microseconds.
     pub(crate) recent: Recent<u32>,
+    /// Of it, finding out what all clients have in sight.
+    interest: Durations,
+    /// Of it, rounding the state and putting together all clients' datagrams.
+    encode: Durations,
+    /// Mean bits of a datagram's records; a bit counts as a microsecond.
+    bits_per_entity: Durations,
+    /// By reason.
+    full: [u64; 4],
+}
+
+/// What one tick's sending cost.
+struct SentTick {
+    tick: Tick,
+    took_ns: u64,
+    interest_ns: u64,
+    encode_ns: u64,
 }
 
 impl SendRecord {
@@ -33,13 +58,45 @@ impl SendRecord {
         SendRecord {
             durations: Durations::new(),
             recent: Recent::new(),
+            interest: Durations::new(),
+            encode: Durations::new(),
+            bits_per_entity: Durations::new(),
+            full: [0; 4],
         }
     }
 
-    pub(super) fn record(&mut self, tick: Tick, took_ns: u64) {
-        self.durations.record_ns(took_ns);
-        let took_us = u32::try_from(took_ns / 1000).unwrap_or(u32::MAX);
-        self.recent.push(tick.0, took_us);
+    fn record(&mut self, sent: &SentTick, packed: &[Packed]) {
+        self.durations.record_ns(sent.took_ns);
+        let took_us = u32::try_from(sent.took_ns / 1000).unwrap_or(u32::MAX);
+        self.recent.push(sent.tick.0, took_us);
+        self.interest.record_ns(sent.interest_ns);
+        self.encode.record_ns(sent.encode_ns);
+        for packed in packed {
+            if packed.records > 0 {
+                let thousandths = packed.record_bits as u64 * 1000 / packed.records as u64;
+                self.bits_per_entity.record_ns(thousandths);
+            }
+            if let Some(reason) = packed.full {
+                self.full[reason as usize] += 1;
+            }
+        }
+    }
+
+    /// What the wire looked like.
+    pub(crate) fn wire(&self) -> Wire {
+        let reasons = [
+            (FullReason::Joined, "joined"),
+            (FullReason::Asked, "asked"),
+            (FullReason::Silent, "silent"),
+            (FullReason::Moved, "moved"),
+        ];
+        let full = reasons.map(|(reason, name)| (name, self.full[reason as usize]));
+        Wire {
+            interest_us: self.interest.percentiles_us(),
+            encode_us: self.encode.percentiles_us(),
+            full_snapshots: full.into(),
+            bits_per_entity: self.bits_per_entity.percentiles_us(),
+        }
     }
 }
 
@@ -48,13 +105,17 @@ pub(crate) fn spawn(
     network: Arc<Network>,
     handover: Arc<Handover>,
 ) -> Result<JoinHandle<()>, Error> {
-    let encoder = FrameEncoder::new(&network.welcome.field_table, network.state);
+    let welcome = &network.welcome;
+    let encoder = FrameEncoder::new(&welcome.field_table, welcome.tick_hz, network.state);
     // The zones have loaded the same table, and the loader checks it.
     let encoder = encoder.expect("a table that was loaded is sound");
+    let gallery = network.gallery();
     let mut sender = Sender {
         network,
         encoder,
+        gallery,
         players: Vec::new(),
+        packed: Vec::new(),
     };
     let thread = std::thread::Builder::new().name("send".into());
     Ok(thread.spawn(move || {
@@ -67,8 +128,11 @@ pub(crate) fn spawn(
 struct Sender {
     network: Arc<Network>,
     encoder: FrameEncoder,
+    gallery: Gallery,
     /// Scratch: who is in.
     players: Vec<Arc<Player>>,
+    /// Scratch: what each was sent.
+    packed: Vec<Packed>,
 }
 
 impl Sender {
@@ -78,37 +142,59 @@ impl Sender {
         counters.states_superseded.add(publication.superseded);
         counters.events_lost.add(publication.events_lost);
         for client in &publication.left {
-            self.network.slots().release(*client);
+            self.network.door().release(*client);
         }
         self.players.clear();
         self.players
             .extend(self.network.players().values().cloned());
         self.tell(&publication.events);
+        let encode_ns = clock::now_ns();
         self.encoder.encode(&publication.snapshot);
-        for player in &self.players {
+        let mut sent = SentTick {
+            tick: publication.snapshot.tick(),
+            took_ns: 0,
+            interest_ns: 0,
+            encode_ns: clock::now_ns() - encode_ns,
+        };
+        self.packed.clear();
+        let players = std::mem::take(&mut self.players);
+        for player in &players {
             let at = publication
                 .acks
                 .binary_search_by_key(&player.client, |(client, _)| *client);
             let ack = at.map_or(CommandAck::default(), |at| publication.acks[at].1);
-            self.send_state(player, ack);
+            self.send_state(player, ack, &mut sent);
         }
+        self.players = players;
         self.players.clear();
-        let took_ns = clock::now_ns() - began_ns;
+        self.gallery.show(&self.network, &publication);
+        sent.took_ns = clock::now_ns() - began_ns;
         self.network
-            .record_sent(publication.snapshot.tick(), took_ns);
+            .sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(&sent, &self.packed);
     }
 
-    fn send_state(&self, player: &Player, ack: CommandAck) {
+    fn send_state(&mut self, player: &Player, ack: CommandAck, sent: &mut SentTick) {
         let mut view = player.view();
-        self.encoder.pack(&mut view, ack, |datagram| {
-            let datagram = Bytes::copy_from_slice(datagram);
-            // A connection that has ended is its task's business.
-            if let Err(error) = player.connection.send_datagram(datagram)
-                && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
-            {
-                self.network.counters.datagrams_unsent.add(1);
-            }
+        let has = player.with(|session| session.state_ack());
+        let began_ns = clock::now_ns();
+        view.handle_ack(has);
+        self.encoder.look(&mut view);
+        let looked_ns = clock::now_ns();
+        let mut datagram = Bytes::new();
+        let packed = self.encoder.pack(&mut view, ack, |bytes| {
+            datagram = Bytes::copy_from_slice(bytes);
         });
+        sent.interest_ns += looked_ns - began_ns;
+        sent.encode_ns += clock::now_ns() - looked_ns;
+        self.packed.push(packed);
+        player.send_state(&self.network, datagram);
+        // Not all clients in one tick.
+        if (sent.tick.0 + u32::from(player.client.0)).is_multiple_of(PATH_LOOK_TICKS) {
+            view.set_rate(self.network.rate_of(&player.connection));
+        }
     }
 
     fn tell(&self, events: &[(Tick, Event)]) {
@@ -129,5 +215,15 @@ impl Sender {
                 player.wake_writer();
             }
         }
+    }
+}
+
+impl Network {
+    /// Bytes a second that a client may be sent: what is configured, or what its path carries by the
+    /// congestion controller's estimate, if that is less.
+    fn rate_of(&self, connection: &quinn::Connection) -> u32 {
+        let path = connection.stats().path;
+        let carried = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-4);
+        (carried.min(self.rate_max.into()) as u32).max(RATE_MIN)
     }
 }

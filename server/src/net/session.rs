@@ -1,42 +1,67 @@
 //! One client's connection: a task that moves bytes between QUIC and the session machine.
 
 use std::future::pending;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream, VarInt};
-use tessera_protocol::session::HANDSHAKE_TIMEOUT;
+use tessera_protocol::session::{HANDSHAKE_TIMEOUT, Sitting};
 use tessera_protocol::{
-    ClientId, ClientView, Close, CloseReason, Hello, ServerCounters, ServerSession, Welcome,
+    ClientId, ClientView, Close, CloseReason, Hello, ServerCounters, ServerSession, Watch,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 
-use super::{Network, PlayerKey};
-use crate::intake::{RosterChange, SharedSession};
+use super::Network;
+use crate::intake::SharedSession;
 
 /// Bytes read from the control stream at once. After its hello a client has nothing to say there.
 const READ_BYTES: usize = 2048;
 
-/// A client in the match.
+/// What a client is in the match for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It plays, in this slot.
+    Plays(Sitting),
+    /// It watches somebody, and is called so.
+    Watches { watch: Watch, name: String },
+}
+
+/// A client in the match, or one who watches it.
 pub(super) struct Player {
+    /// The slot; for one who watches, [`ClientId::default`], which nothing looks at.
     pub(super) client: ClientId,
+    pub(super) role: Role,
     pub(super) connection: Connection,
-    session: Arc<SharedSession>,
+    pub(super) session: Arc<SharedSession>,
     /// What the client has been told of the state. Only the network thread looks at it.
     view: Mutex<ClientView>,
     /// Told when the session machine has bytes for the control stream.
     outgoing: Notify,
+    /// Why we closed the connection, if it was we.
+    closed_for: OnceLock<CloseReason>,
 }
 
 impl Player {
-    pub(super) fn new(client: ClientId, connection: Connection, session: ServerSession) -> Player {
+    pub(super) fn new(
+        role: Role,
+        connection: Connection,
+        session: ServerSession,
+        rate: u32,
+    ) -> Player {
+        let client = match &role {
+            Role::Plays(sitting) => sitting.client,
+            Role::Watches { .. } => ClientId::default(),
+        };
+        let view = ClientView::new(client, rate);
         Player {
             client,
+            role,
             connection,
             session: Arc::new(SharedSession::new(session)),
-            view: Mutex::new(ClientView::new(client)),
+            view: Mutex::new(view),
             outgoing: Notify::new(),
+            closed_for: OnceLock::new(),
         }
     }
 
@@ -44,8 +69,26 @@ impl Player {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whom one who watches wants to watch.
+    pub(super) fn watch(&self) -> Watch {
+        match &self.role {
+            Role::Watches { watch, .. } => *watch,
+            Role::Plays(sitting) => Watch::Client(sitting.client),
+        }
+    }
+
+    /// Whether it watches and is called so.
+    pub(super) fn watches_as(&self, called: &str) -> bool {
+        matches!(&self.role, Role::Watches { name, .. } if name == called)
+    }
+
     pub(super) fn counters(&self) -> ServerCounters {
         *self.session.lock().counters()
+    }
+
+    /// Why we closed the connection, if it was we.
+    pub(super) fn closed_for(&self) -> Option<CloseReason> {
+        self.closed_for.get().copied()
     }
 
     /// Does something with the session machine, and then what it asks for. Never waits for the peer,
@@ -56,6 +99,8 @@ impl Player {
         let close = session.poll_close();
         drop(session);
         if let Some(close) = close {
+            // A session closes once.
+            let _ = self.closed_for.set(close.reason);
             hang_up(&self.connection, &close);
         }
         done
@@ -64,6 +109,16 @@ impl Player {
     /// Ends the session with a reason that the client is told.
     pub(super) fn close(&self, reason: CloseReason, text: &str) {
         self.with(|session| session.close(reason, text));
+    }
+
+    /// Sends a state datagram, or counts it.
+    pub(super) fn send_state(&self, network: &Network, datagram: Bytes) {
+        // A connection that has ended is its task's business.
+        if let Err(error) = self.connection.send_datagram(datagram)
+            && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
+        {
+            network.counters.datagrams_unsent.add(1);
+        }
     }
 
     /// Says that the session machine has bytes for the control stream.
@@ -82,87 +137,21 @@ pub(super) async fn run(
         network.counters.handshakes_failed.add(1);
         return;
     };
-    let mut session = ServerSession::new(network.now());
+    let mut session = ServerSession::with_idle_timeout(network.now(), network.idle_timeout);
     let Some((write, read, hello)) = greet(&network, &connection, &mut session).await else {
         network.counters.handshakes_failed.add(1);
         network.counters.ended(session.counters());
         return;
     };
-    let name = hello.as_ref().map_or("", |hello| hello.name.as_str());
-    let Some(client) = network.admit(&mut session) else {
-        network.counters.hellos_refused.add(1);
-        network.counters.ended(session.counters());
-        if let Some(close) = session.poll_close() {
-            hang_up(&connection, &close);
-        }
+    let Some((key, player)) = network.enter(hello, connection, session) else {
         return;
     };
     drop(handshake);
-    tracing::debug!(%client, name, address = %connection.remote_address(), "joined");
-    let player = Arc::new(Player::new(client, connection, session));
-    let key = network.enter(player.clone(), name.to_owned());
-    let end = play(&player, write, read).await;
+    let address = player.connection.remote_address();
+    tracing::debug!(role = ?player.role, %address, "in");
+    let end = play(&network, &player, write, read).await;
     network.leave(key, &player, &end);
-    tracing::debug!(%client, %end, "left");
-}
-
-impl Network {
-    /// Lets a client in if there is room; otherwise the session ends with the reason.
-    fn admit(&self, session: &mut ServerSession) -> Option<ClientId> {
-        if self.draining.load(Relaxed) {
-            session.close(CloseReason::Draining, "the server is stopping");
-        }
-        if session.is_closed() {
-            return None;
-        }
-        let Some(client) = self.slots().take() else {
-            let text = format!("all {} places are taken", self.slots().len());
-            session.close(CloseReason::ServerFull, text);
-            return None;
-        };
-        session.accept(&Welcome {
-            client,
-            tick: self.pulse.tick(),
-            ..self.welcome.clone()
-        });
-        Some(client)
-    }
-
-    /// Puts a client that was let in before everybody's eyes: the tick's and the sender's.
-    fn enter(&self, player: Arc<Player>, name: String) -> PlayerKey {
-        self.counters.joined.add(1);
-        let join = RosterChange::Join {
-            client: player.client,
-            name,
-            session: player.session.clone(),
-        };
-        // The sender first: what the match says about the joining is for this client too.
-        let key = self.players().insert(player);
-        // A tick thread that has ended needs to know nobody.
-        let _ = self.roster.send(join);
-        key
-    }
-
-    /// Takes out a client whose connection has ended. Its slot stays taken until a tick has heard.
-    fn leave(&self, key: PlayerKey, player: &Player, end: &ConnectionError) {
-        self.players().remove(key);
-        let draining = self.draining.load(Relaxed);
-        let in_order = match end {
-            ConnectionError::ApplicationClosed(_) => true,
-            ConnectionError::LocallyClosed => draining,
-            _ => false,
-        };
-        match in_order {
-            true => self.counters.left.add(1),
-            false => self.counters.dropped.add(1),
-        };
-        let mut session = player.session.lock();
-        session.handle_closed();
-        self.counters.ended(session.counters());
-        drop(session);
-        let client = player.client;
-        let _ = self.roster.send(RosterChange::Leave { client });
-    }
+    tracing::debug!(role = ?player.role, %end, "out");
 }
 
 /// From the connection to the hello. It is `None` where the session has ended for what came instead.
@@ -176,7 +165,7 @@ async fn greet(
         let mut bytes = [0; READ_BYTES];
         loop {
             let count = read.read(&mut bytes).await.ok()??;
-            session.handle_stream(&bytes[..count]);
+            session.handle_stream(network.now(), &bytes[..count]);
             let hello = session.poll_hello();
             if hello.is_some() || session.is_closed() {
                 return Some((write, read, hello));
@@ -199,18 +188,26 @@ async fn greet(
 ///
 /// Three loops that wait for different things, in one task: a client that does not read its stream
 /// must not keep us from reading its datagrams.
-async fn play(player: &Player, write: SendStream, read: RecvStream) -> ConnectionError {
+async fn play(
+    network: &Network,
+    player: &Player,
+    write: SendStream,
+    read: RecvStream,
+) -> ConnectionError {
     tokio::select! {
-        end = take_datagrams(player) => end,
+        end = take_datagrams(network, player) => end,
         end = write_stream(player, write) => end,
-        end = read_stream(player, read) => end,
+        end = read_stream(network, player, read) => end,
     }
 }
 
-async fn take_datagrams(player: &Player) -> ConnectionError {
+async fn take_datagrams(network: &Network, player: &Player) -> ConnectionError {
     loop {
         match player.connection.read_datagram().await {
-            Ok(datagram) => player.with(|session| session.handle_datagram(&datagram)),
+            Ok(datagram) => {
+                let now = network.now();
+                player.with(|session| session.handle_datagram(now, &datagram));
+            }
             Err(end) => return end,
         }
     }
@@ -230,16 +227,17 @@ async fn write_stream(player: &Player, mut write: SendStream) -> ConnectionError
     }
 }
 
-async fn read_stream(player: &Player, mut read: RecvStream) -> ConnectionError {
+async fn read_stream(network: &Network, player: &Player, mut read: RecvStream) -> ConnectionError {
     let mut bytes = [0; READ_BYTES];
     while let Ok(Some(count)) = read.read(&mut bytes).await {
-        player.with(|session| session.handle_stream(&bytes[..count]));
+        let now = network.now();
+        player.with(|session| session.handle_stream(now, &bytes[..count]));
     }
     // The client may close its half, and the connection's end is told by the datagrams.
     pending().await
 }
 
 /// Closes the connection with the code and text that the client will read.
-fn hang_up(connection: &Connection, close: &Close) {
+pub(super) fn hang_up(connection: &Connection, close: &Close) {
     connection.close(VarInt::from_u32(close.reason.code()), close.text.as_bytes());
 }

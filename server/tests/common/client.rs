@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tessera_protocol::session::ALPN;
 use tessera_protocol::{
-    ClientEvent, ClientSession, Close, Command, EntityId, ServerEvent, StateHeader, Tick,
+    ClientEvent, ClientSession, Close, Command, EntityId, JoinRequest, ServerEvent, StateHeader,
+    Tick,
 };
 
 use super::PATIENCE;
@@ -40,21 +41,21 @@ pub struct Client {
 
 impl Client {
     /// Connects and says hello. The answer comes with [`Client::until`].
-    pub async fn connect(server: SocketAddr, name: &str) -> Client {
-        Client::connect_with(server, name, |hello| hello).await
+    pub async fn connect(server: SocketAddr, request: impl Into<JoinRequest>) -> Client {
+        Client::connect_with(server, request, |hello| hello).await
     }
 
     /// As [`Client::connect`], with other bytes for a hello.
     pub async fn connect_with(
         server: SocketAddr,
-        name: &str,
+        request: impl Into<JoinRequest>,
         hello: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) -> Client {
         let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
         let connecting = endpoint.connect_with(config(), server, "localhost");
         let connection = connecting.expect("an address").await.expect("a connection");
         let (mut write, read) = connection.open_bi().await.expect("a stream");
-        let mut session = ClientSession::new(Duration::ZERO, name);
+        let mut session = ClientSession::new(Duration::ZERO, request);
         let bytes = hello(session.poll_stream().expect("a hello"));
         write.write_all(&bytes).await.expect("the server reads");
         Client {
@@ -74,8 +75,8 @@ impl Client {
     }
 
     /// Connects and waits until the client is in the match and has a player.
-    pub async fn join(server: SocketAddr, name: &str) -> Client {
-        let mut client = Client::connect(server, name).await;
+    pub async fn join(server: SocketAddr, request: impl Into<JoinRequest>) -> Client {
+        let mut client = Client::connect(server, request).await;
         client
             .until("a player", |client| !client.session.own_entity().is_none())
             .await;
@@ -104,6 +105,12 @@ impl Client {
         let in_time = tokio::time::timeout(PATIENCE, waiting).await;
         in_time.expect("waited too long for the close");
         self.closed.clone().expect("just waited for it")
+    }
+
+    /// Connects, is refused, and says how.
+    pub async fn refused(server: SocketAddr, request: impl Into<JoinRequest>) -> Close {
+        let mut client = Client::connect(server, request).await;
+        client.until_closed().await
     }
 
     /// Waits until the server has let the client in, or has not.
@@ -141,8 +148,19 @@ impl Client {
             .map(|entity| entity.position())
     }
 
+    /// Plays while something else goes on: who doesn't play counts as idle after a while.
+    pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                () = self.step() => {}
+            }
+        }
+    }
+
     /// Waits for one thing to happen, and does what it asks for.
-    async fn step(&mut self) {
+    pub async fn step(&mut self) {
         let wake = self.session.next_timeout().map_or(PATIENCE, |due| due);
         let mut bytes = [0; 4096];
         tokio::select! {

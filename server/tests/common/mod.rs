@@ -10,6 +10,7 @@
 )]
 
 pub mod client;
+pub mod folder;
 pub mod server;
 
 use std::time::Duration;

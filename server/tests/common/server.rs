@@ -85,11 +85,17 @@ impl Server {
 
     /// Asks the ops endpoint; gives status and body.
     pub fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        self.ask_with(method, path, "")
+    }
+
+    /// As [`Server::ask`], with JSON.
+    pub fn ask_with(&self, method: &str, path: &str, json: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.ops).expect("the ops endpoint listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let length = json.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
         )
         .expect("it reads");
         let mut answer = String::new();
@@ -102,6 +108,13 @@ impl Server {
         (status.expect("a status"), body.to_owned())
     }
 
+    /// One of the report's counters.
+    pub fn counter(&self, name: &str) -> u64 {
+        let report = self.report();
+        let count = report["counters"][name].as_u64();
+        count.unwrap_or_else(|| panic!("no counter {name} in {}", report["counters"]))
+    }
+
     pub fn report(&self) -> Value {
         let (status, body) = self.ask("GET", "/report.json");
         assert_eq!(status, 200, "{body}");
@@ -112,9 +125,7 @@ impl Server {
     pub fn wait_for_counter(&self, name: &str, count: u64) {
         let began = Instant::now();
         loop {
-            let report = self.report();
-            let now = report["counters"][name].as_u64();
-            let now = now.unwrap_or_else(|| panic!("no counter {name} in {}", report["counters"]));
+            let now = self.counter(name);
             if now >= count {
                 return;
             }
@@ -124,6 +135,17 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// As [`Server::wait_for_counter`], while a client goes on playing.
+    pub async fn counter_reaches(&self, name: &str, count: u64) {
+        let waiting = async {
+            while self.counter(name) < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+        in_time.unwrap_or_else(|_| panic!("waited too long for {count} {name}"));
     }
 
     /// Asks the process to stop.
