@@ -5,6 +5,7 @@
 //! server.
 
 mod link;
+mod ready;
 mod relay;
 
 use std::time::Duration;

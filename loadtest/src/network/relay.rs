@@ -13,12 +13,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use super::ready::Ready;
 use super::{Impairment, Link};
 use crate::measure::Distribution;
 use crate::report::schema::{LinkCounts, Percentiles};
+use anyhow::{Context, Result, anyhow};
 
 /// Largest datagram passed on; QUIC's here have at most 1,200 B.
 const DATAGRAM_LEN_MAX: usize = 2_048;
@@ -80,10 +79,11 @@ impl Relay {
         let ways = ways.context("can't open the sockets of the simulated network (two a bot)")?;
         let doors = ways.iter().map(|way| way.door.local_addr());
         let doors = doors.collect::<io::Result<_>>()?;
+        let relay = Loop::new(ways).context("can't watch the simulated network's sockets")?;
         let (questions, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name("network".into())
-            .spawn(move || Loop::new(ways).run(&asked))
+            .spawn(move || relay.run(&asked))
             .context("can't start the thread of the simulated network")?;
         Ok(Relay { doors, questions })
     }
@@ -189,18 +189,25 @@ struct Loop {
     began: Instant,
     /// When the loop last woke, since `began`.
     woke: Duration,
+    ready: Ready,
     ways: Vec<Way>,
     late: Distribution,
 }
 
+/// Two sockets a way.
+fn sockets(ways: &[Way]) -> impl Iterator<Item = &UdpSocket> {
+    ways.iter().flat_map(|way| [&way.door, &way.exit])
+}
+
 impl Loop {
-    fn new(ways: Vec<Way>) -> Loop {
-        Loop {
+    fn new(ways: Vec<Way>) -> io::Result<Loop> {
+        Ok(Loop {
             began: Instant::now(),
             woke: Duration::ZERO,
+            ready: Ready::new(sockets(&ways))?,
             ways,
             late: Distribution::new(2),
-        }
+        })
     }
 
     /// Runs until nobody can ask any more.
@@ -221,42 +228,23 @@ impl Loop {
             let now = began.elapsed();
             let due = self.ways.iter().filter_map(Way::next_arrival).min();
             let wait = due.map_or(NAP_MAX, |due| due.saturating_sub(now).min(NAP_MAX));
-            let ready = self.wait(wait);
-            self.woke = began.elapsed();
+            let ready = self.ready.wait(sockets(&self.ways), wait);
+            let now = began.elapsed();
+            self.woke = now;
             for number in ready {
                 let way = &mut self.ways[number / 2];
                 match number % 2 {
-                    0 => way.take_up(began.elapsed(), &mut buffer),
-                    _ => way.take_down(began.elapsed(), &mut buffer),
+                    0 => way.take_up(now, &mut buffer),
+                    _ => way.take_down(now, &mut buffer),
                 }
             }
+            let now = began.elapsed();
             for way in &mut self.ways {
-                let now = began.elapsed();
                 if way.next_arrival().is_some_and(|due| due <= now) {
                     way.pass_on(now, &mut self.late);
                 }
             }
         }
-    }
-
-    /// Sleeps until something comes, at the longest `wait`; gives the numbers of the sockets that have something, two a
-    /// way.
-    fn wait(&self, wait: Duration) -> Vec<usize> {
-        let sockets = self.ways.iter().flat_map(|way| [&way.door, &way.exit]);
-        let mut polled: Vec<PollFd<'_>> = sockets
-            .map(|socket| PollFd::new(socket, PollFlags::IN))
-            .collect();
-        let timeout = Timespec {
-            tv_sec: wait.as_secs().cast_signed(),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
-        // Interrupted or failed: then nothing is ready, and the loop comes again.
-        let _ = poll(&mut polled, Some(&timeout));
-        let ready = polled.iter().enumerate();
-        ready
-            .filter(|(_, fd)| !fd.revents().is_empty())
-            .map(|(number, _)| number)
-            .collect()
     }
 
     fn answer(&mut self) -> Relayed {
