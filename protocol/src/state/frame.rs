@@ -33,6 +33,8 @@ pub struct FrameEncoder {
     told: Vec<Pieces>,
     slot_of: HashMap<EntityId, u32>,
     free: Vec<u32>,
+    /// Slots of those that the frame before did not have.
+    pub(super) born: Vec<u32>,
     pub(super) grid: InterestGrid,
     /// Pieces coded in this tick, each from a whole byte on.
     pieces: Vec<u8>,
@@ -113,6 +115,7 @@ impl FrameEncoder {
             told: Vec::new(),
             slot_of: HashMap::new(),
             free: Vec::new(),
+            born: Vec::new(),
             grid: InterestGrid::new(config.forget_m),
             pieces: Vec::new(),
             own: Vec::new(),
@@ -125,6 +128,7 @@ impl FrameEncoder {
     pub fn encode(&mut self, snapshot: &Snapshot) {
         self.tick = snapshot.tick();
         self.pieces.clear();
+        self.born.clear();
         self.own.fill(EntityId::NONE);
         self.grid.clear();
         for batch in snapshot.batches() {
@@ -207,13 +211,16 @@ impl FrameEncoder {
 
     /// The slot that an entity has or now gets.
     fn slot_for(&mut self, id: EntityId) -> u32 {
-        let (slots, told, free) = (&mut self.slots, &mut self.told, &mut self.free);
+        let (slots, told) = (&mut self.slots, &mut self.told);
+        let (free, born) = (&mut self.free, &mut self.born);
         *self.slot_of.entry(id).or_insert_with(|| {
-            free.pop().unwrap_or_else(|| {
+            let slot = free.pop().unwrap_or_else(|| {
                 slots.push(Slot::FREE);
                 told.push(Pieces::default());
                 slots.len() as u32 - 1
-            })
+            });
+            born.push(slot);
+            slot
         })
     }
 

@@ -21,6 +21,11 @@ const EVERY_TICK_M: f32 = 24.0;
 const METRES_PER_TICK: f32 = 40.0;
 /// The longest that anything waits if there is bandwidth, ticks.
 const INTERVAL_TICKS_MAX: f32 = 8.0;
+/// Ticks from one look of a client at all that may be in sight to the next. In between it looks at what
+/// moves and at the newborn.
+const CLOSE_LOOK_TICKS: u32 = 4;
+/// Metres along an axis that nobody moves in the meantime without having leapt.
+const LEAP_M: f32 = 4.0;
 /// Bytes that QUIC adds to a datagram: short header, frame header, tag.
 const QUIC_OVERHEAD_LEN: usize = 31;
 /// Bytes that a client may save up for a moment in which much happens.
@@ -75,8 +80,24 @@ impl FrameEncoder {
             view.known.resize(self.slots.len(), Known::NOBODY);
         }
         view.candidates.clear();
-        self.look_at_the_known(view);
-        self.look_around(view);
+        let closely = self.looks_closely(view);
+        self.look_at_the_known(view, closely);
+        self.look_around(view, closely);
+    }
+
+    /// Whether it is a client's turn to look at everything: not all clients in one tick. Who waits for
+    /// something to be told looks each time, and so does who has leapt.
+    fn looks_closely(&self, view: &mut ClientView) -> bool {
+        let leapt = match (view.looked_from, view.viewpoint) {
+            (Some(from), Some(to)) => (0..3).any(|axis| (from[axis] - to[axis]).abs() > LEAP_M),
+            (from, to) => from != to,
+        };
+        let turn = self.tick.0.wrapping_add(view.client.0.into());
+        let closely = view.is_waiting || leapt || turn.is_multiple_of(CLOSE_LOOK_TICKS);
+        if closely {
+            view.looked_from = view.viewpoint;
+        }
+        closely
     }
 
     /// Puts together a client's datagram and hands it to `send`; after [`FrameEncoder::look`]. There is
@@ -105,8 +126,9 @@ impl FrameEncoder {
         let lists = lists_len_max(gone);
         let room_bits = (room * 8).saturating_sub(view.datagram.len() * 8 + lists);
         self.choose(view, room_bits, &mut packed);
-        self.write(view, gone, &mut packed);
         packed.waiting = view.candidates.len() - packed.records;
+        view.is_waiting = packed.waiting > 0;
+        self.write(view, gone, &mut packed);
         packed.bytes = view.datagram.len();
         view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
         send(&view.datagram);
@@ -114,12 +136,17 @@ impl FrameEncoder {
     }
 
     /// Notes who is gone out of sight, and who of the others presses.
-    fn look_at_the_known(&self, view: &mut ClientView) {
+    fn look_at_the_known(&self, view: &mut ClientView, closely: bool) {
         let mut sight = std::mem::take(&mut view.sight);
         sight.retain(|&index| {
-            let (slot, known) = (&self.slots[index as usize], &view.known[index as usize]);
-            let distance = view.distance(slot);
+            let slot = &self.slots[index as usize];
             let mine = slot.owner == Some(view.client);
+            let lies_still = self.tick.wrapping_sub(slot.changed) > RESEND_TICKS;
+            if !closely && lies_still && !mine && !slot.id.is_none() {
+                return true; // what there may be to tell of it can wait
+            }
+            let known = &view.known[index as usize];
+            let distance = view.distance(slot);
             if slot.id == known.id && (mine || distance <= self.config.forget_m) {
                 let priority = pressing(self.tick, known, slot, mine, distance);
                 view.candidates
@@ -133,9 +160,13 @@ impl FrameEncoder {
         view.sight = sight;
     }
 
-    /// Notes who has come into sight: they all press.
-    fn look_around(&mut self, view: &mut ClientView) {
-        for &index in self.grid.around(view.viewpoint) {
+    /// Notes who has come into sight: they all press. Unless it looks closely, only the newborn.
+    fn look_around(&mut self, view: &mut ClientView, closely: bool) {
+        let near = match closely {
+            true => self.grid.around(view.viewpoint),
+            false => &self.born,
+        };
+        for &index in near {
             let slot = &self.slots[index as usize];
             if view.known[index as usize].id == slot.id {
                 continue;

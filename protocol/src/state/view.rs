@@ -49,6 +49,10 @@ pub struct ClientView {
     pub(super) rate: u32,
     /// Bytes that may be sent now.
     pub(super) credit: f32,
+    /// Where it was when it last looked at everything.
+    pub(super) looked_from: Option<[f32; 3]>,
+    /// Whether something pressed that had no room, or it knows nothing yet.
+    pub(super) is_waiting: bool,
     /// Scratch: what could be told, as priority above slot.
     pub(super) candidates: Vec<u64>,
     /// Scratch: what goes into the datagram.
@@ -117,6 +121,8 @@ impl ClientView {
             full: Some(FullReason::Joined),
             rate: bytes_per_s,
             credit: 0.0,
+            looked_from: None,
+            is_waiting: true,
             candidates: Vec::new(),
             chosen: Vec::new(),
             datagram: Vec::new(),
@@ -206,6 +212,7 @@ impl ClientView {
     fn begin_anew(&mut self, reason: FullReason) {
         self.epoch = self.epoch.wrapping_add(1);
         self.full = Some(reason);
+        self.is_waiting = true;
         self.known.fill(Known::NOBODY);
         self.sight.clear();
         self.gone.clear();
