@@ -262,11 +262,11 @@ mod tests {
         let mut all = Totals::default();
         all.corrected(1.0);
         all.begin_window(0);
-        all.corrected(0.0251);
+        all.corrected(0.025);
         all.interpolated(Duration::from_micros(31_250));
         let correction_cm = all.correction.percentiles().scaled(0.01);
         let interpolation_ms = all.interpolation.percentiles().scaled(0.001);
-        assert_eq!((all.correction.count(), correction_cm.max), (1, 2.51));
+        assert_eq!((all.correction.count(), correction_cm.max), (1, 2.5));
         assert_eq!(interpolation_ms.max, 31.25);
     }
 
