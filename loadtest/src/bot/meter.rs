@@ -316,12 +316,12 @@ mod tests {
         let mut all = Totals::default();
         all.corrected(1.0);
         all.begin_window(0);
-        all.corrected(0.0251);
+        all.corrected(0.025);
         all.interpolated(Duration::from_micros(31_250));
         let correction_cm = all.correction_um.percentiles().scaled(1e-4);
         let interpolation_ms = all.interpolation_us.percentiles().scaled(1e-3);
         assert_eq!(all.correction_um.count(), 1);
-        assert!((correction_cm.max - 2.51).abs() < 0.03);
+        assert!((correction_cm.max - 2.5).abs() < 0.03);
         assert!((interpolation_ms.max - 31.25).abs() < 0.4);
     }
 

@@ -171,6 +171,7 @@ fn may_refuse(error: &str) -> bool {
     let reasons = [
         "a list that contains itself",
         "bytes of values",
+        "NaN can't be",
         "nested more than",
     ];
     error.starts_with("TypeError: ") && reasons.iter().any(|reason| error.contains(reason))
