@@ -15,12 +15,10 @@ use crate::ids::{EntityId, Tick};
 const GONE_PER_DATAGRAM_MAX: usize = 16;
 /// Ticks of staleness with which an entity comes into sight: it goes before most that are known.
 const NEW_STALENESS_TICKS: i32 = 8;
-/// Metres within which what moves is told every tick.
-const EVERY_TICK_M: f32 = 24.0;
-/// Metres farther for each tick that it may wait longer.
-const METRES_PER_TICK: f32 = 40.0;
-/// The longest that anything waits if there is bandwidth, ticks.
-const INTERVAL_TICKS_MAX: f32 = 8.0;
+/// Metres within which what moves is told every tick, and within which every second; beyond, every
+/// fourth.
+const EVERY_TICK_M: f32 = 40.0;
+const EVERY_SECOND_M: f32 = 120.0;
 /// Ticks from one look of a client at all that may be in sight to the next. In between it looks at what
 /// moves and at the newborn.
 const CLOSE_LOOK_TICKS: u32 = 4;
@@ -127,8 +125,10 @@ impl FrameEncoder {
         let room_bits = (room * 8).saturating_sub(view.datagram.len() * 8 + lists);
         self.choose(view, room_bits, &mut packed);
         packed.waiting = view.candidates.len() - packed.records;
-        view.is_waiting = packed.waiting > 0;
+        view.is_waiting = false;
         self.write(view, gone, &mut packed);
+        let told = |candidate: &u64| view.known[*candidate as u32 as usize].told;
+        view.is_waiting |= !view.candidates.iter().all(told);
         packed.bytes = view.datagram.len();
         view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
         send(&view.datagram);
@@ -148,7 +148,7 @@ impl FrameEncoder {
             let known = &view.known[index as usize];
             let distance = view.distance(slot);
             if slot.id == known.id && (mine || distance <= self.config.forget_m) {
-                let priority = pressing(self.tick, known, slot, mine, distance);
+                let priority = pressing(self.tick, known, slot, index, mine, distance);
                 view.candidates
                     .extend(priority.map(|priority| candidate(priority, index)));
                 return true;
@@ -183,7 +183,7 @@ impl FrameEncoder {
                 sent: self.tick.offset(-NEW_STALENESS_TICKS),
                 ..Known::NOBODY
             };
-            let priority = pressing(self.tick, &known, slot, mine, distance);
+            let priority = pressing(self.tick, &known, slot, index, mine, distance);
             view.candidates
                 .extend(priority.map(|priority| candidate(priority, index)));
             view.known[index as usize] = known;
@@ -330,7 +330,17 @@ fn candidate(priority: f32, slot: u32) -> u64 {
 ///
 /// A priority accumulator (Fiedler, "State Synchronization", 2015) without a sum to keep: weights
 /// change slowly, so weight × ticks since the last record comes to the same.
-fn pressing(tick: Tick, known: &Known, slot: &Slot, mine: bool, distance: f32) -> Option<f32> {
+///
+/// An entity has its ticks, the same for all clients at about its distance: then they have the same
+/// baselines, and share its pieces.
+fn pressing(
+    tick: Tick,
+    known: &Known,
+    slot: &Slot,
+    index: u32,
+    mine: bool,
+    distance: f32,
+) -> Option<f32> {
     if mine {
         // Each datagram tells the client where its player is, so that it can check its prediction.
         return Some(f32::MAX);
@@ -344,9 +354,14 @@ fn pressing(tick: Tick, known: &Known, slot: &Slot, mine: bool, distance: f32) -
             return None;
         }
     }
-    let bearable = 1.0 + (distance - EVERY_TICK_M).max(0.0) / METRES_PER_TICK;
-    let priority = stale as f32 / bearable.min(INTERVAL_TICKS_MAX);
-    if known.told && priority < 1.0 {
+    let interval = match distance {
+        ..EVERY_TICK_M => 1,
+        ..EVERY_SECOND_M => 2,
+        _ => 4,
+    };
+    let priority = stale as f32 / interval as f32;
+    let its_turn = tick.0.wrapping_add(index).is_multiple_of(interval);
+    if known.told && !its_turn && priority < 2.0 {
         None
     } else if stale >= STALE_TICKS_MAX {
         // Above any that is not urgent, the longest unheard first.
