@@ -5,6 +5,7 @@ use std::f32::consts::{PI, TAU};
 
 use glam::DVec3;
 use tessera_protocol::EntityId;
+use tessera_protocol::state::STALE_TICKS_MAX;
 
 /// States kept of an entity: more than the longest delay at 128 ticks a second.
 const SAMPLES_MAX: usize = 24;
@@ -104,7 +105,10 @@ impl Track {
             };
             self.offset_at = view;
         }
-        (before.velocity != DVec3::ZERO && pose.velocity != DVec3::ZERO).then_some(tick - last)
+        let moved = before.velocity != DVec3::ZERO && pose.velocity != DVec3::ZERO;
+        // No server lets what is in sight wait for longer: it was not in sight, or stood.
+        let waited = tick - last <= f64::from(STALE_TICKS_MAX);
+        (moved && waited).then_some(tick - last)
     }
 
     /// How it is shown at a moment.

@@ -5,8 +5,12 @@ use std::time::Duration;
 use crate::ids::Tick;
 use crate::state::CommandAck;
 
-/// Slack that is aimed at: the command is there a tick before it is needed.
+/// Slack that is aimed at on a perfect path: the command is there a tick before it is needed.
 const SLACK_TARGET: i32 = 1;
+/// Most ticks of slack beyond that: what a path that loses and jitters has shown to need.
+const RESERVE_TICKS_MAX: i32 = 6;
+/// State ticks without a shortage after which a tick of the reserve is given up.
+const RESERVE_CALM_TICKS: i32 = 2048;
 /// Lead over the tick of the welcome to begin with, ticks: too much is corrected without loss.
 const LEAD_TICKS_START: f64 = 4.0;
 /// State ticks without a shortage after which the lead may shrink.
@@ -36,6 +40,10 @@ pub(super) struct CommandClock {
     /// The least slack since `calm_since`.
     slack_min: i32,
     calm_since: Tick,
+    /// Ticks of slack aimed at beyond [`SLACK_TARGET`]: one more after each shortage.
+    reserve: i32,
+    /// When the reserve last changed.
+    reserve_since: Tick,
 }
 
 impl CommandClock {
@@ -50,6 +58,8 @@ impl CommandClock {
             trusted: tick,
             slack_min: i32::MAX,
             calm_since: tick,
+            reserve: 0,
+            reserve_since: tick,
         };
         clock.distrust(now);
         clock
@@ -83,9 +93,15 @@ impl CommandClock {
         }
         self.slack_min = self.slack_min.min(slack);
         if self.slack_min < SLACK_TARGET {
-            self.shift(now, f64::from(SLACK_TARGET - self.slack_min));
+            self.reserve = (self.reserve + 1).min(RESERVE_TICKS_MAX);
+            self.reserve_since = tick;
+            self.shift(now, f64::from(SLACK_TARGET + self.reserve - self.slack_min));
         } else if tick.wrapping_sub(self.calm_since) >= CALM_TICKS {
-            let excess = f64::from(self.slack_min - SLACK_TARGET);
+            if self.reserve > 0 && tick.wrapping_sub(self.reserve_since) >= RESERVE_CALM_TICKS {
+                self.reserve -= 1;
+                self.reserve_since = tick;
+            }
+            let excess = f64::from((self.slack_min - SLACK_TARGET - self.reserve).max(0));
             if excess > EXCESS_TICKS_MAX {
                 self.made -= excess as i64;
                 self.shift(now, -excess);
