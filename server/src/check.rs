@@ -234,7 +234,7 @@ mod tests {
         );
         assert_eq!(
             line("position"),
-            "position vec3 everyone 51 -64 to 1064 in steps of 0.009"
+            "position vec3 everyone 60 -64 to 2033.15 in steps of 0.002"
         );
         assert_eq!(
             line("health"),

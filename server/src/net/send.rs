@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tessera_protocol::{
-    CommandAck, FrameEncoder, FullReason, Packed, ServerSession, SharedEvent, Tick,
+    ClientId, CommandAck, FrameEncoder, FullReason, Packed, ServerSession, SharedEvent, Tick,
 };
 use tessera_python::Event;
 
@@ -23,6 +23,9 @@ use crate::report::Wire;
 use crate::series::Recent;
 use crate::stats::Durations;
 
+/// Clients whose states are coded one after the other before they are sent: coding and QUIC have each
+/// its own memory, and taking turns at every client would keep throwing the other's out of the caches.
+const BATCH_CLIENTS: usize = 25;
 /// Ticks between two looks at what a client's path carries.
 const PATH_LOOK_TICKS: u32 = 16;
 /// Least bytes a second for a client, whatever its path: its own player, and the nearest others.
@@ -116,6 +119,7 @@ pub(crate) fn spawn(
         gallery,
         players: Vec::new(),
         packed: Vec::new(),
+        datagrams: Vec::with_capacity(BATCH_CLIENTS),
     };
     let thread = std::thread::Builder::new().name("send".into());
     Ok(thread.spawn(move || {
@@ -133,6 +137,8 @@ struct Sender {
     players: Vec<Arc<Player>>,
     /// Scratch: what each was sent.
     packed: Vec<Packed>,
+    /// Scratch: the datagrams of a batch.
+    datagrams: Vec<Bytes>,
 }
 
 impl Sender {
@@ -158,12 +164,8 @@ impl Sender {
         };
         self.packed.clear();
         let players = std::mem::take(&mut self.players);
-        for player in &players {
-            let at = publication
-                .acks
-                .binary_search_by_key(&player.client, |(client, _)| *client);
-            let ack = at.map_or(CommandAck::default(), |at| publication.acks[at].1);
-            self.send_state(player, ack, &mut sent);
+        for batch in players.chunks(BATCH_CLIENTS) {
+            self.send_states(batch, &publication.acks, &mut sent);
         }
         self.players = players;
         self.players.clear();
@@ -176,24 +178,36 @@ impl Sender {
             .record(&sent, &self.packed);
     }
 
-    fn send_state(&mut self, player: &Player, ack: CommandAck, sent: &mut SentTick) {
-        let mut view = player.view();
-        let has = player.with(|session| session.state_ack());
-        let began_ns = clock::now_ns();
-        view.handle_ack(has);
-        self.encoder.look(&mut view);
-        let looked_ns = clock::now_ns();
-        let mut datagram = Bytes::new();
-        let packed = self.encoder.pack(&mut view, ack, |bytes| {
-            datagram = Bytes::copy_from_slice(bytes);
-        });
-        sent.interest_ns += looked_ns - began_ns;
-        sent.encode_ns += clock::now_ns() - looked_ns;
-        self.packed.push(packed);
-        player.send_state(&self.network, datagram);
-        // Not all clients in one tick.
-        if (sent.tick.0 + u32::from(player.client.0)).is_multiple_of(PATH_LOOK_TICKS) {
-            view.set_rate(self.network.rate_of(&player.connection));
+    /// Codes the state for some clients and then sends it to them.
+    fn send_states(
+        &mut self,
+        players: &[Arc<Player>],
+        acks: &[(ClientId, CommandAck)],
+        sent: &mut SentTick,
+    ) {
+        for player in players {
+            let mut view = player.view();
+            let at = acks.binary_search_by_key(&player.client, |(client, _)| *client);
+            let ack = at.map_or(CommandAck::default(), |at| acks[at].1);
+            let has = player.with(|session| session.state_ack());
+            let began_ns = clock::now_ns();
+            view.handle_ack(has);
+            self.encoder.look(&mut view);
+            let looked_ns = clock::now_ns();
+            let packed = self.encoder.pack(&mut view, ack, |datagram| {
+                self.datagrams.push(Bytes::copy_from_slice(datagram));
+            });
+            sent.interest_ns += looked_ns - began_ns;
+            sent.encode_ns += clock::now_ns() - looked_ns;
+            self.packed.push(packed);
+            // Not all clients in one tick.
+            let turn = sent.tick.0.wrapping_add(player.client.0.into());
+            if turn.is_multiple_of(PATH_LOOK_TICKS) {
+                view.set_rate(self.network.rate_of(&player.connection));
+            }
+        }
+        for (player, datagram) in players.iter().zip(self.datagrams.drain(..)) {
+            player.send_state(&self.network, datagram);
         }
     }
 
