@@ -372,7 +372,7 @@ mod tests {
         coder
             .read_whole(&mut bits, &mut read)
             .expect("what was written");
-        assert!(bits.rest().is_empty());
+        assert!(bits.is_spent());
         assert_eq!(read, lanes);
         let text = match value {
             ValueRef::Var(text) => text,
