@@ -580,10 +580,10 @@ fn near_ones_are_told_more_often() {
             told[entity.id().0 as usize] += i32::from(entity.seen() == now);
         }
     }
-    // Every tick up to 40 m, every second up to 120 m, and beyond that every fourth.
+    // Every tick up to 30 m, every second up to 80 m, every fourth up to 160 m, then every eighth.
     assert_eq!(told[1..3], [640, 640]);
     let every = told.map(|told| (640.0 / f64::from(told)).round());
-    assert_eq!(every[3..], [2.0, 4.0, 4.0], "{told:?}");
+    assert_eq!(every[3..], [4.0, 8.0, 8.0], "{told:?}");
 }
 
 #[test]

@@ -15,10 +15,10 @@ use crate::ids::{EntityId, Tick};
 const GONE_PER_DATAGRAM_MAX: usize = 16;
 /// Ticks of staleness with which an entity comes into sight: it goes before most that are known.
 const NEW_STALENESS_TICKS: i32 = 8;
-/// Metres within which what moves is told every tick, and within which every second; beyond, every
-/// fourth.
-const EVERY_TICK_M: f32 = 40.0;
-const EVERY_SECOND_M: f32 = 120.0;
+/// Metres within which what moves is told every tick, every second, every fourth; beyond, every eighth.
+const EVERY_TICK_M: f32 = 30.0;
+const EVERY_SECOND_M: f32 = 80.0;
+const EVERY_FOURTH_M: f32 = 160.0;
 /// Ticks from one look of a client at all that may be in sight to the next. In between it looks at what
 /// moves and at the newborn.
 const CLOSE_LOOK_TICKS: u32 = 4;
@@ -357,7 +357,8 @@ fn pressing(
     let interval = match distance {
         ..EVERY_TICK_M => 1,
         ..EVERY_SECOND_M => 2,
-        _ => 4,
+        ..EVERY_FOURTH_M => 4,
+        _ => 8,
     };
     let priority = stale as f32 / interval as f32;
     let its_turn = tick.0.wrapping_add(index).is_multiple_of(interval);
