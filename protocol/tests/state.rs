@@ -191,7 +191,7 @@ proptest! {
                 if acked >> n & 1 == 1 {
                     pair.view.handle_ack(pair.decoder.ack());
                 }
-                world.tick = world.tick.offset(8); // long enough for whoever is far away
+                world.tick = world.tick.offset(17); // long enough for whoever is far away
             }
             for (&id, thing) in &world.things {
                 assert_same(&pair.decoder, id, thing, thing.owner == Some(ClientId(client)));
