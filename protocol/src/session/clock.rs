@@ -8,7 +8,7 @@ use crate::state::CommandAck;
 /// Slack that is aimed at on a perfect path: the command is there a tick before it is needed.
 const SLACK_TARGET: i32 = 1;
 /// Most ticks of slack beyond that: what a path that loses and jitters has shown to need.
-const RESERVE_TICKS_MAX: i32 = 6;
+const RESERVE_TICKS_MAX: i32 = 8;
 /// State ticks without a shortage after which a tick of the reserve is given up.
 const RESERVE_CALM_TICKS: i32 = 2048;
 /// Lead over the tick of the welcome to begin with, ticks: too much is corrected without loss.
@@ -40,7 +40,7 @@ pub(super) struct CommandClock {
     /// The least slack since `calm_since`.
     slack_min: i32,
     calm_since: Tick,
-    /// Ticks of slack aimed at beyond [`SLACK_TARGET`]: one more after each shortage.
+    /// Ticks of slack aimed at beyond [`SLACK_TARGET`]: what was missing at each shortage.
     reserve: i32,
     /// When the reserve last changed.
     reserve_since: Tick,
@@ -93,7 +93,9 @@ impl CommandClock {
         }
         self.slack_min = self.slack_min.min(slack);
         if self.slack_min < SLACK_TARGET {
-            self.reserve = (self.reserve + 1).min(RESERVE_TICKS_MAX);
+            // By as much as was missing: one that came too late had no effect.
+            let missing = SLACK_TARGET - self.slack_min;
+            self.reserve = (self.reserve + missing).min(RESERVE_TICKS_MAX);
             self.reserve_since = tick;
             self.shift(now, f64::from(SLACK_TARGET + self.reserve - self.slack_min));
         } else if tick.wrapping_sub(self.calm_since) >= CALM_TICKS {
