@@ -122,8 +122,10 @@ impl FrameEncoder {
         let gone = view.gone.len().min(GONE_PER_DATAGRAM_MAX);
         view.gone[..gone].sort_unstable();
         let lists = lists_len_max(gone);
-        let room_bits = (room * 8).saturating_sub(view.datagram.len() * 8 + lists);
-        self.choose(view, room_bits, &mut packed);
+        let taken = view.datagram.len() * 8 + lists;
+        self.choose(view, (room * 8).saturating_sub(taken), &mut packed);
+        self.drop_what_does_not_fit(view, DATAGRAM_LEN_MAX * 8 - taken);
+        packed.records = view.chosen.len();
         packed.waiting = view.candidates.len() - packed.records;
         view.is_waiting = false;
         self.write(view, gone, &mut packed);
@@ -221,14 +223,10 @@ impl FrameEncoder {
             });
         }
         view.chosen.sort_unstable_by_key(|chosen| chosen.id);
-        self.drop_what_does_not_fit(view);
-        packed.records = view.chosen.len();
     }
 
-    /// The estimate of the headers may have been too low.
-    fn drop_what_does_not_fit(&self, view: &mut ClientView) {
-        let lists = lists_len_max(view.gone.len().min(GONE_PER_DATAGRAM_MAX));
-        let mut room = (DATAGRAM_LEN_MAX - view.datagram.len()) * 8 - lists;
+    /// The estimate of the headers may have been too low: `room` is the bits that there really are.
+    fn drop_what_does_not_fit(&self, view: &mut ClientView, mut room: usize) {
         let mut before = EntityId::NONE;
         let mut fitting = 0;
         for chosen in &view.chosen {
