@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Model, bytes, entities, kind, table};
+use common::{Model, bytes, delta, entities, kind, table, values};
 use proptest::prelude::*;
 use tessera_protocol::{
     EntityId, KindId, KindTable, Snapshot, SnapshotError, SnapshotHeader, Tick, ZoneBatch, ZoneId,
@@ -97,6 +97,40 @@ proptest! {
         check(&recycled, &zones);
         let fresh = seal(&zones, None);
         prop_assert_eq!(recycled.bytes(), fresh.bytes());
+    }
+
+    #[test]
+    fn a_batch_brought_up_to_date_is_one_written_anew(
+        old in world(),
+        new in world(),
+        deltas in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<u64>(), values(&kind("Any"))),
+            0..8,
+        ),
+        moves in any::<bool>(),
+    ) {
+        let [mut zone, _] = tables(&old);
+        let mut batch = ZoneBatch::of(ZoneId(0), &zone);
+        let mut changed = [0; 2];
+        for (place, mask, values) in deltas {
+            let kind = place.index(2);
+            if zone[kind].is_empty() {
+                continue;
+            }
+            let row = place.index(zone[kind].len());
+            let mask = mask & ((1 << values.len()) - 1);
+            zone[kind].apply_delta(row, &delta(&values, mask)).expect("a delta of this kind");
+            changed[kind] |= mask;
+        }
+        if moves {
+            zone[1] = tables(&new)[0][1].clone();
+            changed[1] = u64::MAX;
+        }
+        batch.update(ZoneId(0), &zone, &changed);
+        let anew = ZoneBatch::of(ZoneId(0), &zone);
+        prop_assert_eq!(batch.bytes(), anew.bytes());
+        let sealed = Snapshot::seal(HEADER, &[&batch], None);
+        check(&sealed, &[zone.clone(), zone.map(|_| KindTable::new(&kind("Any")))]);
     }
 
     #[test]

@@ -54,7 +54,10 @@ impl Zone {
         self.bury_the_dead();
         let mut spawns = std::mem::take(&mut self.scripts.outbox().spawns);
         let newborn_tables = self.tabulate(&spawns, newborn);
-        batches.own.write(self.id, self.scripts.tables());
+        self.note_changed_fields();
+        batches
+            .own
+            .update(self.id, self.scripts.tables(), &self.changed_fields);
         batches.has_newborn = !spawns.is_empty();
         if batches.has_newborn {
             batches.newborn.write(self.id, &newborn_tables);
@@ -62,10 +65,9 @@ impl Zone {
         let snapshot_ns = self.laps.lap();
 
         let (owners, match_entity) = self.find_owners(&newborn_tables);
-        self.hash_changed();
+        self.send_changed();
         let newborn_hash = hash_all(&newborn_tables, &mut self.scratch);
         let rows_hash = self.tracked.hash_sum().wrapping_add(newborn_hash);
-        self.send_changed();
         self.hand_off_moved();
         for (spawn, &id) in spawns.iter().zip(newborn) {
             self.deliver_newborn(spawn, id);
@@ -101,14 +103,11 @@ impl Zone {
         }
     }
 
-    fn hash_changed(&mut self) {
-        for &(id, kind, mask) in self.scripts.changed() {
-            if self.deaths.binary_search(&id).is_ok() {
-                continue;
-            }
-            let table = &self.scripts.tables()[kind.index()];
-            let row = table.row_of(id).expect("tracked entities have rows");
-            self.tracked.rehash(id, table, row, mask);
+    /// Which fields of each kind differ from what the last snapshot has.
+    fn note_changed_fields(&mut self) {
+        self.changed_fields.fill(0);
+        for &(_, kind, mask) in self.scripts.changed() {
+            self.changed_fields[kind.index()] |= mask;
         }
     }
 
@@ -152,14 +151,15 @@ impl Zone {
         (owners, match_entity)
     }
 
-    /// Tells the neighbours what changed, and keeps each entity's set of ghosts.
+    /// Hashes what changed, tells it to the neighbours, and keeps each entity's set of ghosts.
     fn send_changed(&mut self) {
         for &(id, kind, mask) in self.scripts.changed() {
-            let Some(entity) = self.tracked.get_mut(id) else {
+            let Some(at) = self.tracked.find(id) else {
                 continue;
             };
             let table = &self.scripts.tables()[kind.index()];
             let row = table.row_of(id).expect("tracked entities have rows");
+            let entity = self.tracked.rehash(at, table, row, mask);
             let have = entity.ghosts;
             let mut want = have;
             if mask & 1 << base::POSITION != 0 {

@@ -69,20 +69,27 @@ impl TrackedSet {
         Some(entity)
     }
 
-    pub(crate) fn get_mut(&mut self, id: EntityId) -> Option<&mut Tracked> {
-        let at = self.place(id).ok()?;
-        Some(&mut self.entities[at])
+    /// Where an entity is, for [`TrackedSet::rehash`].
+    pub(crate) fn find(&self, id: EntityId) -> Option<usize> {
+        self.place(id).ok()
     }
 
-    /// Hashes anew what has changed of an entity in `row` of its kind's table: the fields in `mask`.
-    pub(crate) fn rehash(&mut self, id: EntityId, table: &KindTable, row: usize, mask: u64) {
-        let at = self.place(id).expect("only own entities change");
+    /// Hashes anew what has changed of the entity at `at`, which is in `row` of its kind's table: the
+    /// fields in `mask`.
+    pub(crate) fn rehash(
+        &mut self,
+        at: usize,
+        table: &KindTable,
+        row: usize,
+        mask: u64,
+    ) -> &mut Tracked {
         let entity = &mut self.entities[at];
         for field in bits(mask) {
             let new = table.hash_field(entity.kind, row, field, &mut self.scratch);
             let old = std::mem::replace(&mut entity.hashes[field], new);
             self.hash_sum = self.hash_sum.wrapping_sub(old).wrapping_add(new);
         }
+        entity
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -154,6 +154,8 @@ pub(crate) struct Zone {
     pub(crate) moved: Vec<(EntityId, ZoneId)>,
     /// Spent in the slack before this tick.
     gc_ns: u64,
+    /// Fields that this tick changed in any entity, by kind.
+    pub(crate) changed_fields: Vec<u64>,
     /// Bytes of the field being hashed.
     pub(crate) scratch: Vec<u8>,
     entities_max: u64,
@@ -164,6 +166,7 @@ pub(crate) struct Zone {
 
 impl Zone {
     fn new(setup: ZoneSetup, scripts: ScriptZone) -> Zone {
+        let changed_fields = vec![0; scripts.field_table().kinds.len()];
         Zone {
             id: setup.scripts.zone,
             grid: setup.grid,
@@ -179,6 +182,7 @@ impl Zone {
             deaths: Vec::new(),
             moved: Vec::new(),
             gc_ns: 0,
+            changed_fields,
             scratch: Vec::new(),
             entities_max: 0,
             handoffs_in: 0,

@@ -4,6 +4,7 @@ use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
 use super::SnapshotHeader;
 use super::index::{BatchIndex, ColumnIndex, Index};
+use super::patch::patch;
 use crate::columns::{Column, KindTable};
 use crate::fields::{FIELDS_MAX, KINDS_MAX};
 use crate::generated::snapshot as fb;
@@ -29,6 +30,23 @@ impl ZoneBatch {
         let mut batch = Self::default();
         batch.write(zone, tables);
         batch
+    }
+
+    /// Brings what was written of the same zone up to date, or writes the first time. Of each kind
+    /// `changed` has the fields whose values may differ, as a mask; who has come or gone is found by
+    /// itself.
+    ///
+    /// # Panics
+    /// As [`ZoneBatch::write`].
+    pub fn update(&mut self, zone: ZoneId, tables: &[KindTable], changed: &[u64]) {
+        let (memory, start) = self.builder.mut_finished_buffer();
+        if patch(&mut memory[start..], &self.index, tables, changed).is_none() {
+            self.write(zone, tables);
+        }
+        debug_assert!(
+            self.bytes() == Self::of(zone, tables).bytes(),
+            "`changed` names all fields that changed"
+        );
     }
 
     /// Writes the zone's tables (by kind), in place of what was here.
