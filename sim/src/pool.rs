@@ -44,6 +44,7 @@ impl ZonePool {
                     mode: config.mode.clone(),
                     options: config.options.clone(),
                     world: config.world.clone(),
+                    memory_cap: None,
                 },
                 grid: config.grid.clone(),
                 cpu_clock: config.cpu_clock,

@@ -204,7 +204,7 @@ impl Zone {
         self.drain(run.messages);
         self.entities_max = self.entities_max.max(self.tracked.len() as u64);
         let exchange_ns = self.laps.lap();
-        self.scripts.run_hooks(&self.inbox, &run.commands);
+        self.scripts.run_hooks(&self.inbox, &run.commands, &[]);
         self.inbox.clear();
         let script_ns = self.laps.lap();
         self.scripts.gather();
