@@ -1,13 +1,14 @@
 //! One isolated interpreter: its own GIL, its own objects, its own memory.
 
 use std::ptr::null_mut;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3_ffi::*;
 
 use crate::context;
 use crate::error::ScriptError;
-use crate::memory::Arenas;
+use crate::interrupt::Watch;
+use crate::memory::{Account, Arenas};
 use crate::py::Owned;
 use crate::runtime;
 
@@ -22,17 +23,19 @@ static LIFECYCLE: Mutex<()> = Mutex::new(());
 /// released before it is dropped.
 pub(crate) struct Interpreter {
     state: *mut PyThreadState,
+    watch: Arc<Watch>,
+    account: Arc<Account>,
     /// Dropped after the interpreter has ended, by order of declaration after `drop`.
     arenas: Box<Arenas>,
 }
 
 impl Interpreter {
     /// Creates an interpreter on this thread and attaches the thread to it. If the thread was attached
-    /// to another one, that is detached.
+    /// to another one, that is detached. `watch` is told of it, and `account` charged.
     ///
     /// # Errors
     /// Where CPython can't.
-    pub(crate) fn create() -> Result<Self, ScriptError> {
+    pub(crate) fn create(watch: Arc<Watch>, account: Arc<Account>) -> Result<Self, ScriptError> {
         runtime::ensure()?;
         let config = PyInterpreterConfig {
             use_main_obmalloc: 0,
@@ -43,10 +46,11 @@ impl Interpreter {
             check_multi_interp_extensions: 1,
             gil: PyInterpreterConfig_OWN_GIL,
         };
-        let arenas = Box::<Arenas>::default();
+        let arenas = Box::new(Arenas::new(account.clone()));
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the runtime is started; the thread is detached from any interpreter first; `state`
-        // receives the new thread state, to which the thread is then attached.
+        // receives the new thread state, to which the thread is then attached. `drop` unbinds the watch,
+        // and lets go of it after the interpreter's end.
         unsafe {
             detach();
             arenas.enter();
@@ -55,7 +59,13 @@ impl Interpreter {
             created.map_err(|reason| {
                 ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
             })?;
-            Ok(Self { state, arenas })
+            watch.bind(PyThreadState_GetInterpreter(state));
+            Ok(Self {
+                state,
+                watch,
+                account,
+                arenas,
+            })
         }
     }
 
@@ -79,8 +89,11 @@ impl Interpreter {
 impl Drop for Interpreter {
     fn drop(&mut self) {
         self.attach();
+        let run = self.watch.run();
         // SAFETY: attached, no frame is running.
-        unsafe { run_last_scripts() };
+        self.account.reserved(|| unsafe { run_last_scripts() });
+        drop(run);
+        self.watch.unbind();
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: attached with the interpreter's only thread state, no frame of it is running.
         unsafe { Py_EndInterpreter(self.state) };
