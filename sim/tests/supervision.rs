@@ -50,6 +50,9 @@ fn sabotaged(spares: usize, restarts: RestartLimit) -> Simulation {
     for _ in 0..2 {
         step(&mut simulation, None);
     }
+    let report = simulation.report();
+    let errors: Vec<_> = report.zones.iter().flat_map(|zone| &zone.hooks.errors).collect();
+    assert!(errors.is_empty(), "{errors:?}");
     simulation
 }
 

@@ -36,7 +36,7 @@ thread_local! {
 /// A zone, as native functions see it.
 pub(crate) struct Context {
     /// Which zone: for logs only.
-    pub(crate) zone: ZoneId,
+    pub(crate) zone: Cell<ZoneId>,
     /// Seed of the match.
     pub(crate) seed: u64,
     /// How far queries reach, metres.
@@ -125,7 +125,7 @@ impl Actor {
 impl Context {
     pub(crate) fn new(config: &ScriptConfig) -> Self {
         Self {
-            zone: config.zone,
+            zone: Cell::new(config.zone),
             seed: config.seed,
             halo: config.halo_m,
             world: config.world.clone(),

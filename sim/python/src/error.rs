@@ -22,7 +22,7 @@ pub struct ScriptError {
 
 impl ScriptError {
     /// An error that comes from no line of a script.
-    pub(crate) fn host(message: impl Into<String>) -> Self {
+    pub fn host(message: impl Into<String>) -> Self {
         Self {
             file: None,
             line: None,

@@ -383,7 +383,7 @@ impl<'a> Runner<'a> {
         let traceback = raised.map(|raised| unsafe { raised.traceback() });
         let Place { file, line } = place;
         let traceback = traceback.unwrap_or_else(|| format!("{file}:{line}: {message}"));
-        let (zone, tick, entity) = (self.context.zone.0, self.context.tick.get().0, entity.id.0);
+        let (zone, tick, entity) = (self.context.zone.get().0, self.context.tick.get().0, entity.id.0);
         tracing::error!(
             target: "tessera::script",
             zone, tick, entity, hook,
@@ -399,7 +399,7 @@ pub(crate) fn note_overruns(context: &Context, kinds: &Kinds, stats: &mut HookSt
         let hook = kinds.hooks.get(hook);
         let Place { file, line } = place.unwrap_or_default();
         if stats.note_overrun(hook, &file, line) {
-            let (zone, tick) = (context.zone.0, context.tick.get().0);
+            let (zone, tick) = (context.zone.get().0, context.tick.get().0);
             tracing::warn!(
                 target: "tessera::script",
                 zone, tick, hook,

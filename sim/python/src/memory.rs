@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// Memory of one interpreter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MemoryUse {
     /// Bytes that it has: mapped arenas and larger blocks.
     pub used: u64,

@@ -87,6 +87,42 @@ pub struct HookStats {
 }
 
 impl HookStats {
+    /// Adds what another interpreter of the same zone has counted.
+    pub fn absorb(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.failures += other.failures;
+        self.preemptions += other.preemptions;
+        self.coasted += other.coasted;
+        self.overruns += other.overruns;
+        self.unhandled += other.unhandled;
+        merge(
+            &mut self.errors,
+            &other.errors,
+            |a, b| (a.line, &a.hook, &a.file) == (b.line, &b.hook, &b.file),
+            |known, error| known.count += error.count,
+        );
+        merge(
+            &mut self.overrun_places,
+            &other.overrun_places,
+            |a, b| (a.line, &a.hook, &a.file) == (b.line, &b.hook, &b.file),
+            |known, overrun| known.count += overrun.count,
+        );
+    }
+
+    /// Becomes a copy of what these counters are now; cheap where only calls were added.
+    pub fn follow(&mut self, now: &Self) {
+        if self.failures != now.failures || self.overruns != now.overruns {
+            self.errors.clone_from(&now.errors);
+            self.overrun_places.clone_from(&now.overrun_places);
+        }
+        self.calls = now.calls;
+        self.failures = now.failures;
+        self.preemptions = now.preemptions;
+        self.coasted = now.coasted;
+        self.overruns = now.overruns;
+        self.unhandled = now.unhandled;
+    }
+
     /// Counts a failure; true where its place is new and should be logged.
     pub(crate) fn note_error(&mut self, hook: &str, file: &str, line: u32, message: &str) -> bool {
         self.failures += 1;
@@ -138,5 +174,21 @@ impl HookStats {
         }
         names.push((kind.to_owned(), name.to_owned()));
         true
+    }
+}
+
+/// Adds the places in `from` to those in `into`, of which there are at most 256.
+fn merge<T: Clone>(
+    into: &mut Vec<T>,
+    from: &[T],
+    same: impl Fn(&T, &T) -> bool,
+    add: impl Fn(&mut T, &T),
+) {
+    for place in from {
+        match into.iter().position(|known| same(known, place)) {
+            Some(at) => add(&mut into[at], place),
+            None if into.len() < ERRORS_MAX => into.push(place.clone()),
+            None => {}
+        }
     }
 }

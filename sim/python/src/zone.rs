@@ -7,7 +7,7 @@ use pyo3_ffi::*;
 use tessera_protocol::FieldTable;
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::Command;
-use tessera_protocol::ids::{EntityId, KindId, Tick};
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 
 use crate::context::Context;
@@ -176,6 +176,11 @@ impl ScriptZone {
         if !self.context.enter() {
             self.interpreter.attach();
         }
+    }
+
+    /// Tells which zone it works for from now on; only logs ask.
+    pub fn assign(&mut self, zone: ZoneId) {
+        self.context.zone.set(zone);
     }
 
     /// What the mode declared.
@@ -460,7 +465,7 @@ impl ScriptZone {
             if Owned::from_new(collected).is_err() {
                 let message = crate::error::take_message();
                 tracing::error!(
-                    zone = self.context.zone.0,
+                    zone = self.context.zone.get().0,
                     "garbage collection failed: {message}"
                 );
             }
@@ -582,7 +587,7 @@ unsafe fn refuse(
         unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
     let place = format!("{}.{}", declaration.name, field.name);
     if stats.note_error(&place, "", 0, &text) {
-        let (zone, tick, entity) = (context.zone.0, context.tick.get().0, id.0);
+        let (zone, tick, entity) = (context.zone.get().0, context.tick.get().0, id.0);
         tracing::error!(
             target: "tessera::script",
             zone, tick, entity,

@@ -23,7 +23,7 @@ class Walker(Entity):
         self.age += 1
         self.position += Vec3(self.uniform(-30.0, 30.0), 0.0, self.uniform(-30.0, 30.0))
         for other in self.near(40.0, Walker)[:2]:
-            self.send(other, "greet")
+            self.send(other.id, "greet")
 
     def on_greet(self, sender) -> None:
         self.greetings += 1
@@ -37,8 +37,8 @@ class Saboteur(Entity):
 
     age: u32 = field(0)
 
-    def command(self, command: Command) -> None:
-        match command.buttons:
+    def command(self, cmd: Command) -> None:
+        match cmd.buttons:
             case 1:
                 while True:
                     pass
@@ -50,7 +50,7 @@ class Saboteur(Entity):
                     except BaseException:
                         pass
             case 3:
-                re.match(r"(a+)+$", "a" * 40 + "b")
+                re.match(r"(a+)+$", "a" * 28 + "b")
             case 4:
                 raise ValueError("as told")
             case 5:
