@@ -105,6 +105,11 @@ impl Watch {
         *self.interpreter() = None;
     }
 
+    /// Whether no interpreter is bound.
+    pub(crate) fn is_free(&self) -> bool {
+        self.interpreter().is_none()
+    }
+
     /// Lets a run begin. Runs don't nest.
     pub(crate) fn run(self: &Arc<Self>) -> Run {
         self.step();

@@ -130,8 +130,11 @@ impl ScriptZone {
                 "tick_hz must be above 0, and halo_m finite and at least 0",
             ));
         }
-        let context = Box::new(Context::new(config));
         let watch = interrupter.0.clone();
+        if !watch.is_free() {
+            return Err(ScriptError::host("an interrupter is of one zone only"));
+        }
+        let context = Box::new(Context::new(config));
         let mut zone = Self {
             population: Population::default(),
             objects: None,
@@ -156,7 +159,7 @@ impl ScriptZone {
         // SAFETY: attached to the interpreter just created; the members are dropped after it.
         let loaded = context
             .memory
-            .capped(|| unsafe { load::load(context, &config.mode, members) })?;
+            .capped(|| unsafe { load::load(context, &config.mode, members, &run) })?;
         drop(run);
         let Loaded { kinds, start } = loaded;
         // SAFETY: attached; `take` is called where something raised.
@@ -293,7 +296,7 @@ impl ScriptZone {
                 ..ScriptError::host(message)
             });
         };
-        let _run = self.watch.run();
+        let run = self.watch.run();
         let memory = &context.memory;
         // SAFETY: attached; the world lives through the call.
         unsafe {
@@ -308,6 +311,7 @@ impl ScriptZone {
                 forget_far(context);
                 called.map_err(|Raised| {
                     context.outbox.borrow_mut().clear();
+                    run.renew(); // what was preempted can be asked where it was
                     ScriptError::take(&context.mode)
                 })
             })

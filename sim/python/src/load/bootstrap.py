@@ -58,6 +58,9 @@ def install(sources):
     sys.stdout, sys.stderr = LogStream(20), LogStream(30)
 
 
+mode = None  # its name
+
+
 def load_mode(name, init, folder):
     if not name.isidentifier():
         raise ImportError(f"the mode's folder must be named like a Python module, not {name!r}")
@@ -67,6 +70,14 @@ def load_mode(name, init, folder):
     spec = spec_from_file_location(name, init, loader=loader, submodule_search_locations=[folder])
     module = module_from_spec(spec)
     sys.modules[name] = module
+    global mode
+    mode = name
     spec.loader.exec_module(module)
     sys.modules["tessera._entity"].seal()
     return module
+
+
+def unload_mode():
+    """Lets go of what the mode's modules hold, when the interpreter is about to end."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == mode]:
+        vars(sys.modules.pop(name)).clear()

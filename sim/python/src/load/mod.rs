@@ -7,6 +7,7 @@ use pyo3_ffi::*;
 use crate::args::c_string;
 use crate::context::Context;
 use crate::error::{ScriptError, attribute};
+use crate::interrupt::Run;
 use crate::kinds::Kinds;
 use crate::py::{Owned, PyResult, Raised};
 use crate::view::Members;
@@ -43,6 +44,7 @@ pub(crate) unsafe fn load(
     context: &Context,
     mode: &Path,
     members: &mut Members,
+    run: &Run,
 ) -> Result<Loaded, ScriptError> {
     let init = mode.join("__init__.py");
     if !init.is_file() {
@@ -54,7 +56,10 @@ pub(crate) unsafe fn load(
     // SAFETY: by the caller's promise; `take` is called where something raised.
     unsafe {
         let loaded = load_all(context, mode, &init, members);
-        loaded.map_err(|Raised| ScriptError::take(&context.mode))
+        loaded.map_err(|Raised| {
+            run.renew(); // what was preempted can be asked where it was
+            ScriptError::take(&context.mode)
+        })
     }
 }
 
