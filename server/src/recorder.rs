@@ -217,8 +217,8 @@ mod tests {
             handoffs_in: 0,
             handoffs_out,
             messages_sent: 0,
-            hook_errors: 0,
             channels: vec![channel],
+            ..ZoneReport::default()
         };
         SimReport {
             zones: vec![zone],

@@ -69,7 +69,7 @@ impl SimReport {
 }
 
 /// Totals of one zone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ZoneReport {
     /// Which zone.
     pub zone: ZoneId,

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
-use tessera_python::{HitboxHistory, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{
+    HitboxHistory, Message, ModeSource, Outbox, ScriptConfig, ScriptError, ScriptZone,
+};
 use tessera_world::World;
 
 pub const HALO_M: f64 = 100.0;
@@ -91,7 +93,7 @@ pub fn config(mode: &Path) -> ScriptConfig {
         seed: 7,
         tick_hz: 64,
         halo_m: HALO_M,
-        mode: mode.to_owned(),
+        mode: Arc::new(ModeSource::read(mode).expect("a mode's folder")),
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
         memory_cap: None,
