@@ -137,29 +137,34 @@ impl FrameEncoder {
         packed
     }
 
-    /// Notes who is gone out of sight, and who of the others presses.
+    /// Notes who is gone out of sight, and who of the others presses. Unless it looks closely, of what
+    /// stirs: what there may be to tell of the rest can wait.
     fn look_at_the_known(&self, view: &mut ClientView, closely: bool) {
         let mut sight = std::mem::take(&mut view.sight);
-        sight.retain(|&index| {
-            let slot = &self.slots[index as usize];
-            let mine = slot.owner == Some(view.client);
-            let lies_still = self.tick.wrapping_sub(slot.changed) > RESEND_TICKS;
-            if !closely && lies_still && !mine && !slot.id.is_none() {
-                return true; // what there may be to tell of it can wait
-            }
-            let known = &view.known[index as usize];
-            let distance = view.distance(slot);
-            if slot.id == known.id && (mine || distance <= self.config.forget_m) {
-                let priority = pressing(self.tick, known, slot, index, mine, distance);
-                view.candidates
-                    .extend(priority.map(|priority| candidate(priority, index)));
-                return true;
-            }
+        let stays = |index| self.look_at(view, index);
+        match closely {
+            true => sight.retain(stays),
+            false => sight.retain_of(&self.stirring, stays),
+        }
+        view.sight = sight;
+    }
+
+    /// Whether it stays in sight.
+    fn look_at(&self, view: &mut ClientView, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        let known = &view.known[index as usize];
+        let mine = slot.owner == Some(view.client);
+        let distance = view.distance(slot);
+        let stays = slot.id == known.id && (mine || distance <= self.config.forget_m);
+        if stays {
+            let priority = pressing(self.tick, known, slot, index, mine, distance);
+            view.candidates
+                .extend(priority.map(|priority| candidate(priority, index)));
+        } else {
             view.gone.push(known.id);
             view.known[index as usize] = Known::NOBODY;
-            false
-        });
-        view.sight = sight;
+        }
+        stays
     }
 
     /// Notes who has come into sight: they all press. Unless it looks closely, only the newborn.
@@ -168,11 +173,11 @@ impl FrameEncoder {
             true => self.grid.around(view.viewpoint),
             false => &self.born,
         };
-        for &index in near {
+        let mut sight = std::mem::take(&mut view.sight);
+        view.newcomers.clear();
+        view.newcomers.extend(near.without(&sight));
+        for &index in &view.newcomers {
             let slot = &self.slots[index as usize];
-            if view.known[index as usize].id == slot.id {
-                continue;
-            }
             let mine = slot.owner == Some(view.client);
             let distance = view.distance(slot);
             if !mine && distance > self.config.sight_m {
@@ -189,8 +194,9 @@ impl FrameEncoder {
             view.candidates
                 .extend(priority.map(|priority| candidate(priority, index)));
             view.known[index as usize] = known;
-            view.sight.push(index);
+            sight.insert(index);
         }
+        view.sight = sight;
     }
 
     /// Takes the most pressing candidates, as many as there is room for, and codes them.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::datagram::StateAck;
+use super::slots::SlotSet;
 use crate::ids::{ClientId, EntityId, Tick};
 
 /// Datagrams of which it is remembered what was in them, until it is known whether they arrived: a
@@ -32,8 +33,8 @@ pub struct ClientView {
     pub(super) client: ClientId,
     /// By slot of the frame.
     pub(super) known: Vec<Known>,
-    /// Slots of what it has in sight.
-    pub(super) sight: Vec<u32>,
+    /// What it has in sight.
+    pub(super) sight: SlotSet,
     /// Entities to be told gone until that has arrived.
     pub(super) gone: Vec<EntityId>,
     /// Where the client's player is, or was last.
@@ -53,6 +54,8 @@ pub struct ClientView {
     pub(super) looked_from: Option<[f32; 3]>,
     /// Whether something pressed that had no room, or it knows nothing yet.
     pub(super) is_waiting: bool,
+    /// Scratch: who may have come into sight.
+    pub(super) newcomers: Vec<u32>,
     /// Scratch: what could be told, as priority above slot.
     pub(super) candidates: Vec<u64>,
     /// Scratch: what goes into the datagram.
@@ -112,7 +115,7 @@ impl ClientView {
         Self {
             client,
             known: Vec::new(),
-            sight: Vec::new(),
+            sight: SlotSet::default(),
             gone: Vec::new(),
             viewpoint: None,
             sent: VecDeque::new(),
@@ -123,6 +126,7 @@ impl ClientView {
             credit: 0.0,
             looked_from: None,
             is_waiting: true,
+            newcomers: Vec::new(),
             candidates: Vec::new(),
             chosen: Vec::new(),
             datagram: Vec::new(),

@@ -1,0 +1,66 @@
+//! Sets of slots, a bit each: what many look for in each other's, a word at a time.
+
+/// A set of slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlotSet(Vec<u64>);
+
+impl SlotSet {
+    pub(super) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    pub(super) fn insert(&mut self, slot: u32) {
+        let (word, bit) = place(slot);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= bit;
+    }
+
+    /// Removes those that are not to be kept.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        for (word, n) in self.0.iter_mut().zip(0..) {
+            slots(n, *word).for_each(|slot| remove_unless(keep(slot), word, slot));
+        }
+    }
+
+    /// The same among those that are in `others` too; the rest stays.
+    pub(super) fn retain_of(&mut self, others: &Self, mut keep: impl FnMut(u32) -> bool) {
+        for ((word, other), n) in self.0.iter_mut().zip(&others.0).zip(0..) {
+            slots(n, *word & other).for_each(|slot| remove_unless(keep(slot), word, slot));
+        }
+    }
+
+    /// Those that are not in `others`, ascending.
+    pub(super) fn without(&self, others: &Self) -> impl Iterator<Item = u32> {
+        let others = others.0.iter().copied().chain(std::iter::repeat(0));
+        let words = self.0.iter().zip(others).zip(0..);
+        words.flat_map(|((word, other), n)| slots(n, word & !other))
+    }
+}
+
+impl Extend<u32> for SlotSet {
+    fn extend<T: IntoIterator<Item = u32>>(&mut self, slots: T) {
+        slots.into_iter().for_each(|slot| self.insert(slot));
+    }
+}
+
+/// The word and the bit of a slot.
+fn place(slot: u32) -> (usize, u64) {
+    (slot as usize / 64, 1 << (slot % 64))
+}
+
+/// The slots of the `n`th word.
+fn slots(n: u32, mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let lowest = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(n * 64 + lowest)
+    })
+}
+
+fn remove_unless(kept: bool, word: &mut u64, slot: u32) {
+    if !kept {
+        *word &= !place(slot).1;
+    }
+}
