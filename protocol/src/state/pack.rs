@@ -124,11 +124,9 @@ impl FrameEncoder {
         let lists = lists_len_max(gone);
         let taken = view.datagram.len() * 8 + lists;
         self.choose(view, (room * 8).saturating_sub(taken), &mut packed);
-        self.drop_what_does_not_fit(view, DATAGRAM_LEN_MAX * 8 - taken);
-        packed.records = view.chosen.len();
-        packed.waiting = view.candidates.len() - packed.records;
         view.is_waiting = false;
-        self.write(view, gone, &mut packed);
+        self.write(view, gone, DATAGRAM_LEN_MAX * 8 - taken, &mut packed);
+        packed.waiting = view.candidates.len() - packed.records;
         let told = |candidate: &u64| view.known[*candidate as u32 as usize].told;
         view.is_waiting |= !view.candidates.iter().all(told);
         packed.bytes = view.datagram.len();
@@ -202,6 +200,7 @@ impl FrameEncoder {
     /// Takes the most pressing candidates, as many as there is room for, and codes them.
     fn choose(&mut self, view: &mut ClientView, room_bits: usize, packed: &mut Packed) {
         view.chosen.clear();
+        view.order.clear();
         view.candidates.sort_unstable_by(|a, b| b.cmp(a));
         let mut used = 0;
         for &candidate in &view.candidates {
@@ -221,6 +220,7 @@ impl FrameEncoder {
             }
             let rewritten = known.baseline.is_some() && public.baseline.is_none();
             packed.rewritten += usize::from(rewritten);
+            view.order.push(place(id, view.chosen.len()));
             view.chosen.push(Chosen {
                 id,
                 slot: index,
@@ -228,25 +228,7 @@ impl FrameEncoder {
                 private,
             });
         }
-        view.chosen.sort_unstable_by_key(|chosen| chosen.id);
-    }
-
-    /// The estimate of the headers may have been too low: `room` is the bits that there really are.
-    fn drop_what_does_not_fit(&self, view: &mut ClientView, mut room: usize) {
-        let mut before = EntityId::NONE;
-        let mut fitting = 0;
-        for chosen in &view.chosen {
-            let header = self.record_header(chosen);
-            let private = chosen.private.map_or(0, |piece| piece.bits);
-            let bits = header.len(before, self.tick) + (chosen.public.bits + private) as usize;
-            if bits > room {
-                break;
-            }
-            room -= bits;
-            before = chosen.id;
-            fitting += 1;
-        }
-        view.chosen.truncate(fitting);
+        view.order.sort_unstable();
     }
 
     fn record_header(&self, chosen: &Chosen) -> RecordHeader {
@@ -261,41 +243,50 @@ impl FrameEncoder {
         }
     }
 
-    /// Writes the lists and records, and notes what was sent.
-    fn write(&self, view: &mut ClientView, gone: usize, packed: &mut Packed) {
-        let mut datagram = std::mem::take(&mut view.datagram);
-        let mut out = BitWriter::new(&mut datagram);
-        write_gone(&view.gone[..gone], &mut out);
-        write_count(view.chosen.len(), &mut out);
-        let lists = out.len();
+    /// Writes the lists and the records that fit, and notes what was sent. The estimate of the records'
+    /// headers may have been too low: `room` is the bits that there really are for them.
+    fn write(&self, view: &mut ClientView, gone: usize, room: usize, packed: &mut Packed) {
+        let mut sent = view.blank_sent();
+        sent.tick = self.tick;
+        sent.gone.extend_from_slice(&view.gone[..gone]);
+        view.records.clear();
+        let mut records = BitWriter::new(&mut view.records);
         let mut before = EntityId::NONE;
-        for chosen in &view.chosen {
+        for place in &view.order {
+            let chosen = &view.chosen[*place as u32 as usize];
             let header = self.record_header(chosen);
-            header.write(before, self.tick, &mut out);
-            self.append(chosen.public, &mut out);
+            let pieces = chosen.public.bits + chosen.private.map_or(0, |piece| piece.bits);
+            let left = room - records.len();
+            if pieces as usize + HEADER_BITS_MAX > left
+                && pieces as usize + header.len(before, self.tick) > left
+            {
+                break;
+            }
+            header.write(before, self.tick, &mut records);
+            self.append(chosen.public, &mut records);
             if let Some(private) = chosen.private {
-                self.append(private, &mut out);
+                self.append(private, &mut records);
             }
             before = chosen.id;
+            let known = &mut view.known[chosen.slot as usize];
+            (known.sent, known.told) = (self.tick, true);
+            sent.records.push(SentRecord {
+                slot: chosen.slot,
+                id: chosen.id,
+                private: chosen.private.is_some(),
+            });
         }
-        packed.record_bits = out.len() - lists;
+        packed.records = sent.records.len();
+        packed.record_bits = records.len();
+        records.finish();
+        let mut out = BitWriter::new(&mut view.datagram);
+        write_gone(&sent.gone, &mut out);
+        write_count(packed.records, &mut out);
+        out.append(&view.records, packed.record_bits);
         out.finish();
-        assert!(datagram.len() <= DATAGRAM_LEN_MAX, "{}", datagram.len());
-        view.datagram = datagram;
-        let tick = self.tick;
-        view.note_sent(|sent, view| {
-            sent.tick = tick;
-            sent.gone.extend_from_slice(&view.gone[..gone]);
-            for chosen in &view.chosen {
-                let known = &mut view.known[chosen.slot as usize];
-                (known.sent, known.told) = (tick, true);
-                sent.records.push(SentRecord {
-                    slot: chosen.slot,
-                    id: chosen.id,
-                    private: chosen.private.is_some(),
-                });
-            }
-        });
+        let len = view.datagram.len();
+        assert!(len <= DATAGRAM_LEN_MAX, "{len}");
+        view.note_sent(sent);
     }
 }
 
@@ -327,6 +318,11 @@ impl ClientView {
 /// bits.
 fn candidate(priority: f32, slot: u32) -> u64 {
     u64::from(priority.to_bits()) << 32 | u64::from(slot)
+}
+
+/// Where one of those chosen comes in the datagram: they ascend by id.
+fn place(id: EntityId, chosen: usize) -> u64 {
+    u64::from(id.0) << 32 | chosen as u64
 }
 
 /// How much an entity presses to be told, if at all: ticks since the last record, over the ticks that

@@ -58,8 +58,12 @@ pub struct ClientView {
     pub(super) newcomers: Vec<u32>,
     /// Scratch: what could be told, as priority above slot.
     pub(super) candidates: Vec<u64>,
-    /// Scratch: what goes into the datagram.
+    /// Scratch: what goes into the datagram, the most pressing first.
     pub(super) chosen: Vec<super::pack::Chosen>,
+    /// Scratch: in which order, as id above index.
+    pub(super) order: Vec<u64>,
+    /// Scratch: the records.
+    pub(super) records: Vec<u8>,
     /// Scratch: the datagram.
     pub(super) datagram: Vec<u8>,
 }
@@ -129,6 +133,8 @@ impl ClientView {
             newcomers: Vec::new(),
             candidates: Vec::new(),
             chosen: Vec::new(),
+            order: Vec::new(),
+            records: Vec::new(),
             datagram: Vec::new(),
         }
     }
@@ -174,10 +180,13 @@ impl ClientView {
         }
     }
 
-    /// Notes what a datagram held, for when it is known whether it arrived.
-    pub(super) fn note_sent(&mut self, fill: impl FnOnce(&mut Sent, &mut Self)) {
-        let mut sent = self.spare.pop().unwrap_or_default();
-        fill(&mut sent, self);
+    /// An empty note of what a datagram holds.
+    pub(super) fn blank_sent(&mut self) -> Sent {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a note of what a datagram held, for when it is known whether it arrived.
+    pub(super) fn note_sent(&mut self, sent: Sent) {
         self.sent.push_back(sent);
         if self.sent.len() == SENT_MAX {
             self.begin_anew(FullReason::Silent);
