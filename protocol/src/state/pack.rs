@@ -139,30 +139,24 @@ impl FrameEncoder {
     /// stirs: what there may be to tell of the rest can wait.
     fn look_at_the_known(&self, view: &mut ClientView, closely: bool) {
         let mut sight = std::mem::take(&mut view.sight);
-        let stays = |index| self.look_at(view, index);
-        match closely {
-            true => sight.retain(stays),
-            false => sight.retain_of(&self.stirring, stays),
-        }
+        let stirring = (!closely).then_some(&self.stirring);
+        sight.retain(stirring, |index| {
+            let slot = &self.slots[index as usize];
+            let known = &view.known[index as usize];
+            let mine = slot.owner == Some(view.client);
+            let distance = view.distance(slot);
+            let stays = slot.id == known.id && (mine || distance <= self.config.forget_m);
+            if stays {
+                let priority = pressing(self.tick, known, slot, index, mine, distance);
+                view.candidates
+                    .extend(priority.map(|priority| candidate(priority, index)));
+            } else {
+                view.gone.push(known.id);
+                view.known[index as usize] = Known::NOBODY;
+            }
+            stays
+        });
         view.sight = sight;
-    }
-
-    /// Whether it stays in sight.
-    fn look_at(&self, view: &mut ClientView, index: u32) -> bool {
-        let slot = &self.slots[index as usize];
-        let known = &view.known[index as usize];
-        let mine = slot.owner == Some(view.client);
-        let distance = view.distance(slot);
-        let stays = slot.id == known.id && (mine || distance <= self.config.forget_m);
-        if stays {
-            let priority = pressing(self.tick, known, slot, index, mine, distance);
-            view.candidates
-                .extend(priority.map(|priority| candidate(priority, index)));
-        } else {
-            view.gone.push(known.id);
-            view.known[index as usize] = Known::NOBODY;
-        }
-        stays
     }
 
     /// Notes who has come into sight: they all press. Unless it looks closely, only the newborn.

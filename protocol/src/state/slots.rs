@@ -17,17 +17,17 @@ impl SlotSet {
         self.0[word] |= bit;
     }
 
-    /// Removes those that are not to be kept.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
-        for (word, n) in self.0.iter_mut().zip(0..) {
-            slots(n, *word).for_each(|slot| remove_unless(keep(slot), word, slot));
-        }
-    }
-
-    /// The same among those that are in `others` too; the rest stays.
-    pub(super) fn retain_of(&mut self, others: &Self, mut keep: impl FnMut(u32) -> bool) {
-        for ((word, other), n) in self.0.iter_mut().zip(&others.0).zip(0..) {
-            slots(n, *word & other).for_each(|slot| remove_unless(keep(slot), word, slot));
+    /// Removes those of them that are not to be kept; asks about those that are in `others` too, if it is
+    /// given, ascending.
+    #[inline]
+    pub(super) fn retain(&mut self, others: Option<&Self>, mut keep: impl FnMut(u32) -> bool) {
+        for (n, word) in self.0.iter_mut().enumerate() {
+            let among = others.map_or(u64::MAX, |others| others.0.get(n).copied().unwrap_or(0));
+            for slot in slots(n as u32, *word & among) {
+                if !keep(slot) {
+                    *word &= !place(slot).1;
+                }
+            }
         }
     }
 
@@ -57,10 +57,4 @@ fn slots(n: u32, mut word: u64) -> impl Iterator<Item = u32> {
         word &= word - 1;
         Some(n * 64 + lowest)
     })
-}
-
-fn remove_unless(kept: bool, word: &mut u64, slot: u32) {
-    if !kept {
-        *word &= !place(slot).1;
-    }
 }
