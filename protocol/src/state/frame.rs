@@ -7,6 +7,7 @@ use super::StateConfig;
 use super::bits::BitWriter;
 use super::history::History;
 use super::interest::InterestGrid;
+use super::pack::Scratch;
 use super::plan::{KindPlan, Piece, Record};
 use super::slots::SlotSet;
 use super::view::RESEND_TICKS;
@@ -48,6 +49,7 @@ pub struct FrameEncoder {
     /// Scratch: the entity being rounded, and what a client expects of one.
     record: Record,
     expected: Record,
+    pub(super) scratch: Scratch,
 }
 
 /// What every client has to look at of one entity. Small, since a hundred clients look at hundreds.
@@ -127,6 +129,7 @@ impl FrameEncoder {
             own: Vec::new(),
             record: Record::default(),
             expected: Record::default(),
+            scratch: Scratch::default(),
         })
     }
 

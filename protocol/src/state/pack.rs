@@ -41,10 +41,22 @@ const _: () = assert!(
         <= DATAGRAM_LEN_MAX
 );
 
+/// What one client's datagram is put together in, and then the next one's: it stays in the caches.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Who may have come into sight.
+    newcomers: Vec<u32>,
+    /// What goes into the datagram, the most pressing first.
+    chosen: Vec<Chosen>,
+    /// In which order, as id above index.
+    order: Vec<u64>,
+    records: Vec<u8>,
+    datagram: Vec<u8>,
+}
+
 /// A record that goes into the datagram.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chosen {
-    id: EntityId,
+struct Chosen {
     slot: u32,
     public: PieceRef,
     private: Option<PieceRef>,
@@ -113,8 +125,9 @@ impl FrameEncoder {
             ack,
             own: self.own_entity(view.client),
         };
-        view.datagram.clear();
-        header.write(&mut view.datagram);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.datagram.clear();
+        header.write(&mut scratch.datagram);
         let mut packed = Packed {
             full: view.full.take(),
             ..Packed::default()
@@ -122,16 +135,19 @@ impl FrameEncoder {
         let gone = view.gone.len().min(GONE_PER_DATAGRAM_MAX);
         view.gone[..gone].sort_unstable();
         let lists = lists_len_max(gone);
-        let taken = view.datagram.len() * 8 + lists;
-        self.choose(view, (room * 8).saturating_sub(taken), &mut packed);
+        let taken = scratch.datagram.len() * 8 + lists;
+        let affordable = (room * 8).saturating_sub(taken);
+        self.choose(view, affordable, &mut scratch, &mut packed);
         view.is_waiting = false;
-        self.write(view, gone, DATAGRAM_LEN_MAX * 8 - taken, &mut packed);
+        let left = DATAGRAM_LEN_MAX * 8 - taken;
+        self.write(view, gone, left, &mut scratch, &mut packed);
         packed.waiting = view.candidates.len() - packed.records;
         let told = |candidate: &u64| view.known[*candidate as u32 as usize].told;
         view.is_waiting |= !view.candidates.iter().all(told);
-        packed.bytes = view.datagram.len();
+        packed.bytes = scratch.datagram.len();
         view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
-        send(&view.datagram);
+        send(&scratch.datagram);
+        self.scratch = scratch;
         packed
     }
 
@@ -166,9 +182,10 @@ impl FrameEncoder {
             false => &self.born,
         };
         let mut sight = std::mem::take(&mut view.sight);
-        view.newcomers.clear();
-        view.newcomers.extend(near.without(&sight));
-        for &index in &view.newcomers {
+        let newcomers = &mut self.scratch.newcomers;
+        newcomers.clear();
+        newcomers.extend(near.without(&sight));
+        for &index in newcomers.iter() {
             let slot = &self.slots[index as usize];
             let mine = slot.owner == Some(view.client);
             let distance = view.distance(slot);
@@ -192,9 +209,16 @@ impl FrameEncoder {
     }
 
     /// Takes the most pressing candidates, as many as there is room for, and codes them.
-    fn choose(&mut self, view: &mut ClientView, room_bits: usize, packed: &mut Packed) {
-        view.chosen.clear();
-        view.order.clear();
+    fn choose(
+        &mut self,
+        view: &mut ClientView,
+        room_bits: usize,
+        scratch: &mut Scratch,
+        packed: &mut Packed,
+    ) {
+        let (chosen, order) = (&mut scratch.chosen, &mut scratch.order);
+        chosen.clear();
+        order.clear();
         view.candidates.sort_unstable_by(|a, b| b.cmp(a));
         let mut used = 0;
         for &candidate in &view.candidates {
@@ -209,26 +233,25 @@ impl FrameEncoder {
             };
             let bits = public.bits + private.map_or(0, |piece| piece.bits) + HEADER_BITS_ABOUT;
             used += bits as usize;
-            if used > room_bits && !view.chosen.is_empty() {
+            if used > room_bits && !chosen.is_empty() {
                 break;
             }
             let rewritten = known.baseline.is_some() && public.baseline.is_none();
             packed.rewritten += usize::from(rewritten);
-            view.order.push(place(id, view.chosen.len()));
-            view.chosen.push(Chosen {
-                id,
+            order.push(place(id, chosen.len()));
+            chosen.push(Chosen {
                 slot: index,
                 public,
                 private,
             });
         }
-        view.order.sort_unstable();
+        order.sort_unstable();
     }
 
     fn record_header(&self, chosen: &Chosen) -> RecordHeader {
-        let kind = self.slots[chosen.slot as usize].kind;
+        let Slot { id, kind, .. } = self.slots[chosen.slot as usize];
         RecordHeader {
-            id: chosen.id,
+            id,
             public: chosen
                 .public
                 .baseline
@@ -239,15 +262,22 @@ impl FrameEncoder {
 
     /// Writes the lists and the records that fit, and notes what was sent. The estimate of the records'
     /// headers may have been too low: `room` is the bits that there really are for them.
-    fn write(&self, view: &mut ClientView, gone: usize, room: usize, packed: &mut Packed) {
+    fn write(
+        &self,
+        view: &mut ClientView,
+        gone: usize,
+        room: usize,
+        scratch: &mut Scratch,
+        packed: &mut Packed,
+    ) {
         let mut sent = view.blank_sent();
         sent.tick = self.tick;
         sent.gone.extend_from_slice(&view.gone[..gone]);
-        view.records.clear();
-        let mut records = BitWriter::new(&mut view.records);
+        scratch.records.clear();
+        let mut records = BitWriter::new(&mut scratch.records);
         let mut before = EntityId::NONE;
-        for place in &view.order {
-            let chosen = &view.chosen[*place as u32 as usize];
+        for place in &scratch.order {
+            let chosen = &scratch.chosen[*place as u32 as usize];
             let header = self.record_header(chosen);
             let pieces = chosen.public.bits + chosen.private.map_or(0, |piece| piece.bits);
             let left = room - records.len();
@@ -261,24 +291,24 @@ impl FrameEncoder {
             if let Some(private) = chosen.private {
                 self.append(private, &mut records);
             }
-            before = chosen.id;
+            before = header.id;
             let known = &mut view.known[chosen.slot as usize];
             (known.sent, known.told) = (self.tick, true);
             sent.records.push(SentRecord {
                 slot: chosen.slot,
-                id: chosen.id,
+                id: header.id,
                 private: chosen.private.is_some(),
             });
         }
         packed.records = sent.records.len();
         packed.record_bits = records.len();
         records.finish();
-        let mut out = BitWriter::new(&mut view.datagram);
+        let mut out = BitWriter::new(&mut scratch.datagram);
         write_gone(&sent.gone, &mut out);
         write_count(packed.records, &mut out);
-        out.append(&view.records, packed.record_bits);
+        out.append(&scratch.records, packed.record_bits);
         out.finish();
-        let len = view.datagram.len();
+        let len = scratch.datagram.len();
         assert!(len <= DATAGRAM_LEN_MAX, "{len}");
         view.note_sent(sent);
     }

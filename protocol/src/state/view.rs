@@ -54,18 +54,8 @@ pub struct ClientView {
     pub(super) looked_from: Option<[f32; 3]>,
     /// Whether something pressed that had no room, or it knows nothing yet.
     pub(super) is_waiting: bool,
-    /// Scratch: who may have come into sight.
-    pub(super) newcomers: Vec<u32>,
     /// Scratch: what could be told, as priority above slot.
     pub(super) candidates: Vec<u64>,
-    /// Scratch: what goes into the datagram, the most pressing first.
-    pub(super) chosen: Vec<super::pack::Chosen>,
-    /// Scratch: in which order, as id above index.
-    pub(super) order: Vec<u64>,
-    /// Scratch: the records.
-    pub(super) records: Vec<u8>,
-    /// Scratch: the datagram.
-    pub(super) datagram: Vec<u8>,
 }
 
 /// What was told of an entity.
@@ -130,12 +120,7 @@ impl ClientView {
             credit: 0.0,
             looked_from: None,
             is_waiting: true,
-            newcomers: Vec::new(),
             candidates: Vec::new(),
-            chosen: Vec::new(),
-            order: Vec::new(),
-            records: Vec::new(),
-            datagram: Vec::new(),
         }
     }
 
