@@ -146,6 +146,9 @@ pub struct Wire {
     pub encode_us: Percentiles,
     /// Times that a client was told everything anew, by reason.
     pub full_snapshots: BTreeMap<&'static str, u64>,
+    /// Records of entities that a client knew, told as a whole all the same: the version that it has is
+    /// not kept any more, or too different.
+    pub rewritten: u64,
     /// Bits of a record, by the mean of each datagram.
     pub bits_per_entity: Percentiles,
 }

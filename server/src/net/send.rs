@@ -46,6 +46,8 @@ pub(crate) struct SendRecord {
     bits_per_entity: Durations,
     /// By reason.
     full: [u64; 4],
+    /// Records told as a whole for want of a baseline that would do.
+    rewritten: u64,
 }
 
 /// What one tick's sending cost.
@@ -65,6 +67,7 @@ impl SendRecord {
             encode: Durations::new(),
             bits_per_entity: Durations::new(),
             full: [0; 4],
+            rewritten: 0,
         }
     }
 
@@ -79,6 +82,7 @@ impl SendRecord {
                 let thousandths = packed.record_bits as u64 * 1000 / packed.records as u64;
                 self.bits_per_entity.record_ns(thousandths);
             }
+            self.rewritten += packed.rewritten as u64;
             if let Some(reason) = packed.full {
                 self.full[reason as usize] += 1;
             }
@@ -98,6 +102,7 @@ impl SendRecord {
             interest_us: self.interest.percentiles_us(),
             encode_us: self.encode.percentiles_us(),
             full_snapshots: full.into(),
+            rewritten: self.rewritten,
             bits_per_entity: self.bits_per_entity.percentiles_us(),
         }
     }
