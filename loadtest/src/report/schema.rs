@@ -196,8 +196,8 @@ pub struct ClientsReport {
     /// By how much clients show others in the past to have two states to interpolate between, in ms. All 0 as long as
     /// clients interpolate nothing.
     pub interpolation_ms: Percentiles,
-    /// The most ticks between two words to a bot of an entity that kept moving in between: that got on by at least half
-    /// of what its velocity promised, so that there was something to be told all the while. What doesn't change is not
+    /// The most ticks between two words to a bot of an entity that kept moving in between: that got on by half to twice
+    /// of what its velocities promised, so that there was something to be told all the while. What doesn't change is not
     /// told, so a bot can't know before the next word; a wait that the window's end cuts off doesn't count.
     pub staleness_ticks_max: u32,
 }

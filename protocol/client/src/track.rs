@@ -10,7 +10,8 @@ use tessera_protocol::EntityId;
 const SAMPLES_MAX: usize = 24;
 /// States that there is room for at first: those since the moment that is shown are few.
 const SAMPLES_USUAL: usize = 8;
-/// Who got on by this share of what its velocity promised, or more, kept moving.
+/// Who got on by this share of what its velocities promised, or more, kept moving; who got on by as many
+/// times more was put there, or began to move.
 const KEPT_MOVING: f64 = 0.5;
 /// An entity without news moves on for at most this long, seconds, then waits.
 pub(crate) const EXTRAPOLATION_MAX_S: f64 = 0.1;
@@ -114,14 +115,14 @@ impl Track {
             };
             self.offset_at = view;
         }
-        let way = pose.position.distance(before.position);
-        let promised = before.velocity.length() * (tick - last) / hz;
         let in_sight = !std::mem::replace(&mut self.out_of_sight, false);
+        let way = pose.position.distance(before.position);
+        let speed = (before.velocity.length() + pose.velocity.length()) / 2.0;
+        let promised = speed * (tick - last) / hz;
         let kept_moving = in_sight
             && before.velocity != DVec3::ZERO
             && pose.velocity != DVec3::ZERO
-            && way >= KEPT_MOVING * promised
-            && way <= promised + LEAP_M;
+            && (KEPT_MOVING * promised..=promised / KEPT_MOVING).contains(&way);
         kept_moving.then_some(tick - last)
     }
 

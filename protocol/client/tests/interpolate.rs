@@ -161,7 +161,9 @@ fn only_who_kept_moving_was_waited_for() {
     assert_eq!(tell(108.0, 0.8, 6.4), 0.0, "it lay there");
     assert_eq!(tell(109.0, 0.9, 6.4), 1.0);
     assert_eq!(tell(119.0, 80.0, 6.4), 0.0, "it was put elsewhere");
-    assert_eq!(tell(129.0, 81.0, 0.0), 0.0, "it rests");
+    assert_eq!(tell(129.0, 80.5, 0.03), 0.0, "it nearly rests");
+    assert_eq!(tell(229.0, 81.0, 6.4), 0.0, "it goes on again");
+    assert_eq!(tell(239.0, 82.0, 0.0), 0.0, "it rests");
 }
 
 #[test]

@@ -194,3 +194,65 @@ impl CommandClock {
         Tick(self.origin.0.wrapping_add(ticks as u32))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The reserve after 2,048 states of which `arrives` says which do.
+    fn reserve_after(mut arrives: impl FnMut(i32) -> bool) -> f64 {
+        let start = Tick(u32::MAX - 1000);
+        let mut clock = CommandClock::new(Duration::ZERO, start, 64);
+        for ticks in (0..2048).filter(|ticks| arrives(*ticks)) {
+            clock.handle_ack(Duration::ZERO, start.offset(ticks), CommandAck::default());
+        }
+        clock.reserve()
+    }
+
+    #[test]
+    fn the_reserve_follows_the_losses() {
+        assert_eq!(reserve_after(|_| true), 0.0);
+        let one_in_20 = reserve_after(|ticks| ticks % 20 != 0);
+        assert!((2.3..2.6).contains(&one_in_20), "{one_in_20} ticks");
+        let most = reserve_after(|ticks| ticks % 3 == 0);
+        assert_eq!(most, f64::from(RESERVE_TICKS_MAX));
+    }
+
+    #[test]
+    fn what_is_late_is_not_lost() {
+        let mut clock = CommandClock::new(Duration::ZERO, Tick(0), 64);
+        for pair in 0..1024 {
+            for tick in [2 * pair + 1, 2 * pair] {
+                clock.handle_ack(Duration::ZERO, Tick(tick), CommandAck::default());
+            }
+        }
+        assert!(clock.loss < LOSS_GAIN, "{}", clock.loss);
+    }
+
+    proptest! {
+        #[test]
+        fn each_tick_is_made_once_whatever_the_server_says(
+            acks in prop::collection::vec((-40..40_i8, -3..6_i32, 0..40_u64), 1..300),
+        ) {
+            let start = Tick(u32::MAX - 50);
+            let mut clock = CommandClock::new(Duration::ZERO, start, 64);
+            let (mut now, mut state, mut made) = (Duration::ZERO, start, None::<Tick>);
+            for (slack, ahead, ms) in acks {
+                now += Duration::from_millis(ms);
+                state = state.offset(ahead);
+                let ack = CommandAck { consumed: None, slack: Some(slack) };
+                if f64::from(slack) > EXCESS_TICKS_MAX {
+                    made = None; // a server whose clock jumped back gets ticks again
+                }
+                clock.handle_ack(now, state, ack);
+                prop_assert!((0.0..=f64::from(RESERVE_TICKS_MAX)).contains(&clock.reserve()));
+                prop_assert!((0.0..=1.0).contains(&clock.loss));
+                while let Some(tick) = clock.poll(now) {
+                    prop_assert!(made.is_none_or(|made| tick.is_newer_than(made)));
+                    made = Some(tick);
+                }
+            }
+        }
+    }
+}
