@@ -39,7 +39,11 @@ const _: () = assert!(OLD_GENERATION_TICKS.is_multiple_of(MIDDLE_GENERATION_TICK
 ///
 /// A tick is: [`begin_tick`](Self::begin_tick), then arrivals and ghosts (`insert`, `demote`, `remove`,
 /// `ghost_*`), then [`run_hooks`](Self::run_hooks), [`gather`](Self::gather), and reading `tables`,
-/// `changed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
+/// `changed`, `failed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
+///
+/// Whatever runs scripts can be broken off by the zone's [`Interrupter`], and takes no more memory than
+/// [`ScriptConfig::memory_cap`] permits; the rest runs none, not even finalizers. What can't be broken
+/// off is C code that loops or waits: then the thread is lost, and the zone with it until that returns.
 ///
 /// ```compile_fail
 /// fn leaves_its_thread<T: Send>() {}
