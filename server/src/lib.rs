@@ -32,7 +32,10 @@ pub mod serve;
 pub mod setup;
 pub mod simulate;
 pub mod stats;
+mod stdout;
+mod tally;
 mod tick;
+mod trace;
 
 pub use error::Error;
 pub use keys::KeyError;
