@@ -26,6 +26,7 @@ mod net;
 mod ops;
 mod priority;
 mod recorder;
+mod remote;
 pub mod report;
 pub mod series;
 pub mod serve;
@@ -35,8 +36,10 @@ pub mod stats;
 mod stdout;
 mod tally;
 mod tick;
+mod top;
 mod trace;
 
 pub use error::Error;
 pub use keys::KeyError;
 pub use layout::{Layout, LayoutError};
+pub use remote::RemoteError;

@@ -16,7 +16,6 @@
 //! cannot, and a script would have to ask first).
 
 mod health;
-mod help;
 mod metrics;
 mod supervision;
 mod trace;

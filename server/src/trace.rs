@@ -1,7 +1,8 @@
 //! A trace: when each part of each tick began and ended, for some hundred ticks that somebody asked for.
 //!
 //! The tick thread fills a [`Tracing`] while there is one, and does nothing for it otherwise.
-//! `trace/perfetto.rs` writes what was recorded as a file that <https://ui.perfetto.dev> opens.
+//! `trace/perfetto.rs` writes what was recorded as a file that <https://ui.perfetto.dev> opens;
+//! `trace/fetch.rs` is `tessera trace`, which asks a running server for one.
 //!
 //! All times are nanoseconds of the monotonic clock.
 
@@ -13,7 +14,10 @@ use tokio::sync::oneshot;
 
 use crate::recorder::TickTimes;
 
+mod fetch;
 mod perfetto;
+
+pub(crate) use fetch::fetch;
 
 /// The most ticks of one trace: a hundred seconds at 64 a second.
 pub(crate) const TICKS_MAX: u32 = 6400;

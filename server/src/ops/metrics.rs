@@ -11,19 +11,23 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::Registry;
 use tessera_sim::{ChannelReport, ZoneReport};
 
 use super::health::State;
 use super::supervision::Supervision;
-use super::{Facts, Ops, ended, help};
+use super::{Facts, Ops, ended};
 use crate::clock;
 use crate::net::{SendTally, Traffic};
 use crate::report;
-use crate::tally::{BOUNDS_NS, Buckets, ZoneTally};
+use crate::tally::{Buckets, ZoneTally};
 use crate::tick::Account;
+
+mod help;
+mod page;
+
+use page::{BYTES, Label, NO_LABELS, Page, SECONDS, label};
 
 /// The media type of the format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -216,7 +220,7 @@ impl Scrape {
             "Processor time of a zone's thread for a tick",
             stages,
         )?;
-        let gauges: [(_, _, fn(&ZoneReport) -> u64); 2] = [
+        let gauges: [(&str, &str, OfZone); 2] = [
             ("zone_entities", "Entities that it runs", |zone| {
                 zone.entities
             }),
@@ -229,7 +233,7 @@ impl Scrape {
         for (name, help, of) in gauges {
             page.gauges(name, None, help, self.each_zone(of))?;
         }
-        let counters: [(_, _, fn(&ZoneReport) -> u64); 4] = [
+        let counters: [(&str, &str, OfZone); 4] = [
             ("zone_handoffs_in", "Entities that came", |zone| {
                 zone.handoffs_in
             }),
@@ -290,7 +294,7 @@ impl Scrape {
         if !restarts.is_empty() {
             page.counters("zone_restarts", None, "Interpreters started anew", restarts)?;
         }
-        let counters: [(_, _, fn(&Supervision) -> Option<u64>); 3] = [
+        let counters: [(&str, &str, OfSupervision); 3] = [
             (
                 "zone_budget_overruns",
                 "Hooks that took longer than their budget",
@@ -313,7 +317,7 @@ impl Scrape {
                 page.counters(name, None, help, samples)?;
             }
         }
-        let gauges: [(_, _, fn(&Supervision) -> Option<u64>); 3] = [
+        let gauges: [(&str, &str, OfSupervision); 3] = [
             ("zone_memory", "Allocated by its interpreter", |seen| {
                 seen.memory_bytes
             }),
@@ -448,104 +452,8 @@ fn stages_of(zone: &ZoneTally) -> [(&'static str, &Buckets); 5] {
     ]
 }
 
-const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
-const BYTES: Option<&Unit> = Some(&Unit::Bytes);
-
-type Label = (&'static str, String);
-
-const NO_LABELS: [Label; 0] = [];
-
-fn label(name: &'static str, value: impl ToString) -> Label {
-    (name, value.to_string())
-}
-
-/// The page that is being written.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn gauge<V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        unit: Option<&Unit>,
-        help: &str,
-        value: V,
-    ) -> fmt::Result {
-        self.gauges(name, unit, help, [(NO_LABELS, value)])
-    }
-
-    fn gauges<const N: usize, V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        unit: Option<&Unit>,
-        help: &str,
-        samples: impl IntoIterator<Item = ([Label; N], V)>,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (labels, value) in samples {
-            match N {
-                0 => metric.encode_gauge(&value)?,
-                _ => metric.encode_family(&labels)?.encode_gauge(&value)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn counters<const N: usize, V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        unit: Option<&Unit>,
-        help: &str,
-        samples: impl IntoIterator<Item = ([Label; N], V)>,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, unit, MetricType::Counter)?;
-        for (labels, value) in samples {
-            match N {
-                0 => metric.encode_counter::<[Label; 0], _, f64>(&value, None)?,
-                _ => metric
-                    .encode_family(&labels)?
-                    .encode_counter::<[Label; 0], _, f64>(&value, None)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// In seconds.
-    fn histograms<'b, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = ([Label; N], &'b Buckets)>,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, SECONDS, MetricType::Histogram)?;
-        let bounds = BOUNDS_NS.map(|ns| ns as f64 / 1e9);
-        for (labels, buckets) in samples {
-            let bounds = bounds.into_iter().chain([f64::INFINITY]);
-            let counts: Vec<_> = bounds.zip(buckets.counts).collect();
-            let sum_s = buckets.sum_ns as f64 / 1e9;
-            let count = buckets.counts.iter().sum();
-            match N {
-                0 => metric.encode_histogram::<[Label; 0]>(sum_s, count, &counts, None)?,
-                _ => metric
-                    .encode_family(&labels)?
-                    .encode_histogram::<[Label; 0]>(sum_s, count, &counts, None)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn info<const N: usize>(&mut self, name: &str, help: &str, labels: &[Label; N]) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Info)?;
-        metric.encode_info(labels)
-    }
-}
+type OfZone = fn(&ZoneReport) -> u64;
+type OfSupervision = fn(&Supervision) -> Option<u64>;
 
 #[cfg(test)]
 mod tests {
