@@ -1,10 +1,12 @@
-//! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`.
+//! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`,
+//! `top`, `trace`.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tessera_python::OptionValue;
@@ -14,7 +16,10 @@ use crate::assets::Assets;
 use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::{check, keys, serve, simulate};
+use crate::stdout::print;
+use crate::top::Looks;
+use crate::trace::TICKS_MAX;
+use crate::{check, keys, serve, simulate, top, trace};
 
 #[derive(Parser)]
 #[command(
@@ -39,6 +44,10 @@ enum Command {
     Simulate(SimulateArgs),
     /// Load a mode and show what it declares, or where it is wrong
     Check(CheckArgs),
+    /// Watch a running server: its ticks, zones and network, refreshed every second
+    Top(TopArgs),
+    /// Record the next ticks of a running server as a file for https://ui.perfetto.dev
+    Trace(TraceArgs),
     /// Make a connect token, which lets one player into one match once, or the key that signs them
     Token(TokenArgs),
 }
@@ -129,6 +138,41 @@ struct CheckArgs {
     map: Option<String>,
 }
 
+/// Seconds between two looks at a running server.
+const LOOK_S: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+
+/// A running server.
+#[derive(Args)]
+struct RemoteArgs {
+    /// Its ops endpoint: a URL, or host and port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7778")]
+    server: String,
+}
+
+#[derive(Args)]
+struct TopArgs {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    /// Seconds from one look to the next
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = within(LOOK_S))]
+    interval: f64,
+    /// Print one frame and end, as where the output is no terminal; it takes one interval, for rates
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Args)]
+struct TraceArgs {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    /// How many ticks to record
+    #[arg(long, value_name = "N", default_value_t = 640, value_parser = within(1..=TICKS_MAX))]
+    ticks: u32,
+    /// Where to write
+    #[arg(long, value_name = "FILE", default_value = "tessera-trace.json")]
+    out: PathBuf,
+}
+
 /// Seconds that a token may let in.
 const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 1..=86_400;
 
@@ -178,6 +222,8 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
         Command::Serve(args) => args.run(),
         Command::Simulate(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Top(args) => args.run(),
+        Command::Trace(args) => args.run(),
         Command::Token(args) => args.run(),
     };
     match done {
@@ -256,11 +302,9 @@ impl SimulateArgs {
         }
         let report = simulate::run(&config, &assets, self.ticks, self.kill_every)?;
         if self.json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            print!("{report}");
+            return Ok(print(&(serde_json::to_string(&report)? + "\n"))?);
         }
-        Ok(())
+        Ok(print(&report.to_string())?)
     }
 }
 
@@ -278,8 +322,7 @@ impl CheckArgs {
             ..defaults
         };
         start_log("warn");
-        print!("{}", check::run(&config, &assets)?);
-        Ok(())
+        Ok(print(&check::run(&config, &assets)?.to_string())?)
     }
 }
 
@@ -294,8 +337,24 @@ impl TokenArgs {
             unreachable!("clap asks for each of them where there is no --new-key");
         };
         let key = keys::read(&key_file)?;
-        println!("{}", keys::mint(&key, &match_id, &name, self.expires_in)?);
-        Ok(())
+        let token = keys::mint(&key, &match_id, &name, self.expires_in)?;
+        Ok(print(&format!("{token}\n"))?)
+    }
+}
+
+impl TopArgs {
+    fn run(self) -> Result<(), Error> {
+        let looks = Looks {
+            every: Duration::from_secs_f64(self.interval),
+            once: self.once,
+        };
+        top::run(&self.remote.server, looks)
+    }
+}
+
+impl TraceArgs {
+    fn run(self) -> Result<(), Error> {
+        trace::fetch(&self.remote.server, self.ticks, &self.out)
     }
 }
 
@@ -394,6 +453,15 @@ mod tests {
             ("--ops", "7778", "IP:PORT"),
         ] {
             let error = Cli::try_parse_from(["tessera", flag, value])
+                .err()
+                .expect(flag);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        for (command, flag, value, says) in [
+            ("trace", "--ticks", "6401", "1 to 6400"),
+            ("top", "--interval", "NaN", "0.1 to 3600"),
+        ] {
+            let error = Cli::try_parse_from(["tessera", command, flag, value])
                 .err()
                 .expect(flag);
             assert!(error.to_string().contains(says), "{error}");

@@ -14,6 +14,8 @@ const EVENTS_WAITING_MAX: usize = 1 << 16;
 pub(crate) struct Publication {
     /// The newest state.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// When its tick was due, nanoseconds of the monotonic clock.
+    pub(crate) due_ns: u64,
     /// What became of each client's commands up to this state, by client.
     pub(crate) acks: Vec<(ClientId, CommandAck)>,
     /// Events of all ticks, in order, with the tick that made them.
@@ -112,6 +114,7 @@ mod tests {
         };
         Publication {
             snapshot: Arc::new(Snapshot::seal(header, &[], None)),
+            due_ns: 0,
             acks: vec![],
             events: vec![(Tick(tick), event); events],
             left: vec![ClientId(tick as u16)],

@@ -203,12 +203,23 @@ pub fn cores() -> usize {
 
 /// The most memory that this process had resident, MiB; 0 where the system does not tell.
 pub fn rss_mib_max() -> f64 {
+    let kib = status_kib("VmHWM:") as f64;
+    (kib / 1024.0 * 10.0).round() / 10.0
+}
+
+/// The memory that this process has resident, bytes; 0 where the system does not tell.
+pub fn rss_bytes() -> u64 {
+    status_kib("VmRSS:") * 1024
+}
+
+/// A line of `/proc/self/status`; 0 where there is none.
+fn status_kib(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map_or(0.0, |kib| (kib / 1024.0 * 10.0).round() / 10.0)
+        .find_map(|told| told.strip_prefix(line))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -238,6 +249,7 @@ mod tests {
     #[test]
     fn the_process_has_memory() {
         assert!(rss_mib_max() > 1.0);
+        assert!(rss_bytes() > 1 << 20);
         assert!(!cpu_name().is_empty());
     }
 }

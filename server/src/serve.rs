@@ -1,9 +1,7 @@
 //! `tessera serve`: brings the parts up in order, waits for the end, and brings them down in order.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +19,7 @@ use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
 use crate::report::{self, Report};
 use crate::setup;
+use crate::stdout::print;
 use crate::tick::Ticking;
 
 /// How the server says that it is ready.
@@ -112,13 +111,12 @@ impl Server<'_> {
         let network = Arc::new(Network::new(config, self.gate, self.map_hash, &ticking));
         let (endpoint, certificate_sha256) = network.listen(socket, config)?;
         let sending = net::spawn_sender(network.clone(), self.handover)?;
-        let ops = Arc::new(Ops {
-            facts: self.facts,
-            asker: ticking.asker.clone(),
-            pulse: ticking.pulse.clone(),
-            network: network.clone(),
-            draining: AtomicBool::new(false),
-        });
+        let ops = Arc::new(Ops::new(
+            self.facts,
+            ticking.asker.clone(),
+            ticking.pulse.clone(),
+            network.clone(),
+        ));
         let ready = Ready {
             listen: endpoint.local_addr()?,
             ops: ops_listener
@@ -137,7 +135,7 @@ impl Server<'_> {
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
         print(&match self.greeting {
-            Greeting::Text => greet(config, &ops.facts, &ready),
+            Greeting::Text => greet(config, ops.facts(), &ready),
             Greeting::Json => serde_json::to_string(&ready)? + "\n",
         })?;
 
@@ -146,8 +144,7 @@ impl Server<'_> {
             // The reason comes with the thread's result.
             _ = self.ended => tracing::error!("the match ended by itself"),
         }
-        ops.draining.store(true, Relaxed);
-        network.refuse_new();
+        ops.drain();
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
         let _ = sending.join();
@@ -203,24 +200,16 @@ fn facts(config: &Config, assets: &Assets, zones: usize) -> Facts {
         python: tessera_python::python_version(),
         zones,
         tick_hz: config.tick_hz,
+        clients_max: config.players,
         seed: config.seed,
         mode: config.mode.clone(),
         map: config.map.clone(),
     }
 }
 
-/// Writes to standard output. A reader that has gone is no reason to stop a match.
-fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
-}
-
 fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
     let ops = match ready.ops {
-        Some(ops) => format!("http://{ops}/health and http://{ops}/report.json"),
+        Some(ops) => format!("http://{ops}/metrics, or with `tessera top --server {ops}`"),
         None => "nowhere: ops.listen is off".to_owned(),
     };
     let access = match &config.access {

@@ -17,6 +17,8 @@ use crate::handover::{Handover, Publication};
 use crate::intake::{Intake, RosterSender};
 use crate::priority;
 use crate::recorder::{Recorder, TickTimes};
+use crate::tally::Tally;
+use crate::trace::{Trace, Tracing};
 
 /// Time between the start of the schedule and its first tick, so that the first is not late.
 const LEAD_NS: u64 = 5_000_000;
@@ -39,6 +41,17 @@ enum Question {
     Record(oneshot::Sender<Answer>),
     /// Begin a new record.
     Reset(oneshot::Sender<()>),
+    /// What has been counted since the start.
+    Account(oneshot::Sender<Account>),
+    /// Record so many ticks from the next on.
+    Trace(u32, oneshot::Sender<Trace>),
+}
+
+/// What the tick thread has counted since the start.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) tally: Tally,
+    pub(crate) totals: SimReport,
 }
 
 /// The tick thread's record at some tick.
@@ -53,14 +66,25 @@ pub(crate) struct Asker(Sender<Question>);
 
 impl Asker {
     pub(crate) async fn record(&self) -> Option<Answer> {
-        let (answer, answered) = oneshot::channel();
-        self.0.send(Question::Record(answer)).ok()?;
-        answered.await.ok()
+        self.ask(Question::Record).await
     }
 
     pub(crate) async fn reset(&self) -> Option<()> {
+        self.ask(Question::Reset).await
+    }
+
+    pub(crate) async fn account(&self) -> Option<Account> {
+        self.ask(Question::Account).await
+    }
+
+    /// Waits until the ticks are over. Another trace that is being recorded ends without an answer.
+    pub(crate) async fn trace(&self, ticks: u32) -> Option<Trace> {
+        self.ask(|answer| Question::Trace(ticks, answer)).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Question::Reset(answer)).ok()?;
+        self.0.send(question(answer)).ok()?;
         answered.await.ok()
     }
 }
@@ -104,6 +128,8 @@ impl Ticking {
                 let totals = simulation.report();
                 let ticker = Ticker {
                     recorder: Recorder::new(simulation.zones(), totals),
+                    tally: Tally::new(simulation.zones()),
+                    tracing: None,
                     simulation,
                     owners: start.map(|start| start.owners).unwrap_or_default(),
                     intake,
@@ -154,6 +180,9 @@ struct Ticker {
     owners: Vec<(ClientId, EntityId)>,
     intake: Intake,
     recorder: Recorder,
+    tally: Tally,
+    /// While somebody has asked for it.
+    tracing: Option<Tracing>,
     questions: Receiver<Question>,
     handover: Arc<Handover>,
     pulse: Arc<Pulse>,
@@ -170,7 +199,7 @@ impl Ticker {
             let collected_ns = clock::now_ns();
             let output = self.simulation.step(inputs)?;
             let tick = output.snapshot.tick();
-            let timings = self.publish(output);
+            let timings = self.publish(output, slot.due_ns);
             let end_ns = clock::now_ns();
             let times = TickTimes {
                 due_ns: slot.due_ns,
@@ -182,19 +211,24 @@ impl Ticker {
                 tick,
             };
             self.recorder.record(&times, &timings);
+            self.tally.record(&times, &timings);
+            if let Some(tracing) = self.tracing.take() {
+                self.tracing = tracing.record(&times, &timings);
+            }
             self.pulse.ended_ns.store(end_ns, Relaxed);
             self.answer_questions()?;
         }
         self.answer()
     }
 
-    fn publish(&mut self, output: TickOutput) -> TickTimings {
+    fn publish(&mut self, output: TickOutput, due_ns: u64) -> TickTimings {
         let tick = output.snapshot.tick();
         self.owners = output.owners;
         self.pulse.tick.store(tick.0, Relaxed);
         self.pulse.clients.store(self.intake.acks().len(), Relaxed);
         self.handover.put(Publication {
             snapshot: output.snapshot,
+            due_ns,
             acks: self.intake.acks().to_vec(),
             events: output
                 .events
@@ -217,6 +251,16 @@ impl Ticker {
                     let totals = self.simulation.report();
                     self.recorder = Recorder::new(self.simulation.zones(), totals);
                     let _ = asked.send(());
+                }
+                Ok(Question::Account(asked)) => {
+                    let account = Account {
+                        tally: self.tally.clone(),
+                        totals: self.simulation.report(),
+                    };
+                    let _ = asked.send(account);
+                }
+                Ok(Question::Trace(ticks, asked)) => {
+                    self.tracing = Some(Tracing::new(ticks, asked));
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
             }

@@ -235,6 +235,7 @@ mod tests {
             args: vec![],
         };
         Publication {
+            due_ns: 0,
             snapshot: Arc::new(Snapshot::seal(header, &[], None)),
             acks: vec![],
             events: vec![(Tick(tick), event); events],
