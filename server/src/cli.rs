@@ -16,6 +16,8 @@ use crate::assets::Assets;
 use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::ops::reload::Told;
+use crate::remote::Remote;
 use crate::stdout::print;
 use crate::top::Looks;
 use crate::trace::TICKS_MAX;
@@ -48,6 +50,8 @@ enum Command {
     Top(TopArgs),
     /// Record the next ticks of a running server as a file for https://ui.perfetto.dev
     Trace(TraceArgs),
+    /// Have a running server change to the code that is in its mode's folder now
+    Reload(RemoteArgs),
     /// Make a connect token, which lets one player into one match once, or the key that signs them
     Token(TokenArgs),
 }
@@ -109,6 +113,9 @@ struct ServeArgs {
     /// Threads of the network
     #[arg(long, value_name = "N", value_parser = within(WORKER_THREADS))]
     worker_threads: Option<usize>,
+    /// Load the mode anew whenever its files change: for development
+    #[arg(long)]
+    reload: bool,
     /// Say where it listens as one line of JSON on standard output, for programs that start servers
     #[arg(long)]
     ready_json: bool,
@@ -173,6 +180,9 @@ struct TraceArgs {
     out: PathBuf,
 }
 
+/// How long new code may take to load: each zone's interpreter loads it, one after the other.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Seconds that a token may let in.
 const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 1..=86_400;
 
@@ -224,6 +234,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
         Command::Check(args) => args.run(),
         Command::Top(args) => args.run(),
         Command::Trace(args) => args.run(),
+        Command::Reload(args) => reload(&args.server),
         Command::Token(args) => args.run(),
     };
     match done {
@@ -278,6 +289,7 @@ impl ServeArgs {
         if let Some(OpsAddress(ops)) = self.ops {
             config.ops = ops;
         }
+        config.reload_on_change = self.reload;
         start_log(&config.log);
         let greeting = match self.ready_json {
             true => serve::Greeting::Json,
@@ -356,6 +368,17 @@ impl TraceArgs {
     fn run(self) -> Result<(), Error> {
         trace::fetch(&self.remote.server, self.ticks, &self.out)
     }
+}
+
+/// `tessera reload`.
+fn reload(server: &str) -> Result<(), Error> {
+    let remote = Remote::new(server)?;
+    let told: Told = remote.post_for_json("/reload", RELOAD_PATIENCE)?;
+    let mut text = "the new code runs\n".to_owned();
+    for field in told.added {
+        text.push_str(&format!("  {field} is new and has its default\n"));
+    }
+    Ok(print(&text)?)
 }
 
 /// Logs to standard error, since standard output is for what was asked for. A second call (two

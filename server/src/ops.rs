@@ -8,6 +8,7 @@
 //! | `GET /top.json` | what `tessera top` shows, a [`View`](view::View) |
 //! | `GET /report.json` | the [`Report`] since the last reset |
 //! | `POST /report/reset` | begins a new record |
+//! | `POST /reload` | changes to the code that is in the mode's folder now, or says why not |
 //! | `POST /trace?ticks=640` | records so many ticks and gives them as a file for Perfetto |
 //! | `POST /drain` | lets nobody new in from now on; who plays goes on, and may come back |
 //! | `POST /kick` | makes clients leave and keeps them out, see [`Kick`]; says whom it met |
@@ -17,11 +18,13 @@
 
 mod health;
 mod metrics;
+pub(crate) mod reload;
 mod supervision;
 mod trace;
 pub(crate) mod view;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -52,6 +55,8 @@ pub(crate) struct Facts {
     pub(crate) clients_max: u16,
     pub(crate) seed: u64,
     pub(crate) mode: String,
+    /// Where its code is.
+    pub(crate) mode_folder: PathBuf,
     pub(crate) map: String,
 }
 
@@ -114,6 +119,7 @@ pub(crate) async fn run(
         .route("/top.json", get(view::view))
         .route("/report.json", get(report))
         .route("/report/reset", post(reset))
+        .route("/reload", post(reload::reload))
         .route("/trace", post(trace::trace))
         .route("/drain", post(drain))
         .route("/kick", post(kick))
@@ -245,6 +251,7 @@ impl Ops {
             tick,
             zones: recorded.zones,
             wire: sent.wire(),
+            supervision: answer.overseer.tell(&answer.totals),
             server: Process {
                 cpu_s: recorded.cpu_s,
                 rss_mib_max: report::rss_mib_max(),

@@ -107,6 +107,19 @@ impl Remote {
         })
     }
 
+    /// Asks for something to be done that is answered in JSON.
+    pub(crate) fn post_for_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<T, RemoteError> {
+        let bytes = self.post(path, timeout)?;
+        serde_json::from_slice(&bytes).map_err(|error| RemoteError::Foreign {
+            url: format!("{}{path}", self.base),
+            error: error.to_string(),
+        })
+    }
+
     /// Asks for something to be done; gives the answer's bytes.
     pub(crate) fn post(&self, path: &str, timeout: Duration) -> Result<Vec<u8>, RemoteError> {
         let url = format!("{}{path}", self.base);

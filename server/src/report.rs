@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::overseer::Supervised;
 use crate::series::{Second, SingleTicks};
 use crate::stats::Percentiles;
 
@@ -20,6 +21,8 @@ pub struct Report {
     pub zones: Vec<Zone>,
     /// The coding of the state for clients.
     pub wire: Wire,
+    /// What became of zones whose scripts did harm.
+    pub supervision: Supervised,
     /// The process.
     pub server: Process,
     /// Things that happened and should be rare, by name: garbage from peers, commands that came too

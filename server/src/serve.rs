@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tessera_protocol::TokenGate;
+use tessera_sim::SimConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::assets::Assets;
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, OnExhausted};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::keys;
 use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
+use crate::reload;
 use crate::report::{self, Report};
 use crate::setup;
 use crate::stdout::print;
@@ -57,9 +59,13 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     let handover = Arc::new(Handover::default());
     let (ended_in, ended) = oneshot::channel();
     let simulation = setup::simulation(config, assets)?;
-    let facts = facts(config, assets, simulation.grid.zones());
+    let facts = facts(config, assets, &simulation);
     let map_hash = simulation.world.hash();
-    let ticking = Ticking::start(simulation, handover.clone(), ended_in)?;
+    let on_exhausted = config
+        .watch
+        .as_ref()
+        .map_or(OnExhausted::Coast, |watch| watch.on_exhausted);
+    let ticking = Ticking::start(simulation, on_exhausted, handover.clone(), ended_in)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("net")
@@ -126,6 +132,10 @@ impl Server<'_> {
             certificate_sha256,
             tokens_required: config.access != Access::Open,
         };
+        if config.reload_on_change {
+            let folder = ops.facts().mode_folder.clone();
+            tokio::spawn(reload::watch(folder, ticking.asker.clone()));
+        }
         let (stop_ops, ops_stopped) = oneshot::channel();
         if let Some(listener) = ops_listener {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
@@ -193,16 +203,17 @@ impl Signals {
     }
 }
 
-fn facts(config: &Config, assets: &Assets, zones: usize) -> Facts {
+fn facts(config: &Config, assets: &Assets, simulation: &SimConfig) -> Facts {
     Facts {
         commit: report::commit_of(assets.root()),
         cpu: report::cpu_name(),
         python: tessera_python::python_version(),
-        zones,
+        zones: simulation.grid.zones(),
         tick_hz: config.tick_hz,
         clients_max: config.players,
         seed: config.seed,
         mode: config.mode.clone(),
+        mode_folder: simulation.mode.clone(),
         map: config.map.clone(),
     }
 }

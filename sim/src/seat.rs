@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     /// Of this one, as of its last tick.
     stats: HookStats,
     memory: MemoryUse,
+    /// Of the interpreters before this one.
+    denied_before: u64,
 }
 
 /// What an empty host is filled from.
@@ -108,6 +110,7 @@ impl Seat {
             stats_before: HookStats::default(),
             stats: HookStats::default(),
             memory: MemoryUse::default(),
+            denied_before: 0,
         }
     }
 
@@ -284,6 +287,7 @@ impl Seat {
     /// Nobody runs the zone any more: what its interpreter counted stays counted.
     pub(crate) fn vacate(&mut self) {
         self.holder = None;
+        self.denied_before += std::mem::take(&mut self.memory).denied;
         let stats = std::mem::take(&mut self.stats);
         self.stats_before.absorb(&stats);
     }
@@ -313,6 +317,7 @@ impl Seat {
             rests: self.rests,
             hooks,
             memory: self.memory,
+            memory_denied: self.denied_before + self.memory.denied,
             vacant: self.holder.is_none(),
             restarts: Default::default(),
             channels: self

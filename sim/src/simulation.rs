@@ -17,7 +17,7 @@ use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
 use crate::pool::{State, ZonePool};
 use crate::reload::{ReloadError, Reloaded};
-use crate::report::{SimReport, TickTimings};
+use crate::report::{Audit, SimReport, TickTimings};
 use crate::seal::SnapshotRing;
 use crate::supervision::Incident;
 use crate::worker::Run;
@@ -193,6 +193,21 @@ impl Simulation {
             zones: self.zones.report(),
             undeliverable: self.undeliverable,
             commands_without_entity: self.commands_without_entity,
+        }
+    }
+
+    /// Counts who is in the newest snapshot against who lives.
+    pub fn audit(&self) -> Audit {
+        let batches = self.snapshot().batches();
+        let mut ids: Vec<EntityId> = batches.flat_map(|b| b.rows()).map(|row| row.id()).collect();
+        let rows = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        let living = self.directory.ids();
+        let there = living.iter().filter(|id| ids.binary_search(id).is_ok()).count();
+        Audit {
+            lost: (living.len() - there) as u64,
+            doubled: (rows - there) as u64,
         }
     }
 

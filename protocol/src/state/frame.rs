@@ -23,6 +23,7 @@ use crate::snapshot::{RowRef, Snapshot};
 pub struct FrameEncoder {
     pub(super) config: StateConfig,
     pub(super) tick_hz: u32,
+    table: Arc<FieldTable>,
     plans: Vec<KindPlan>,
     /// By kind: whether its entities are in everyone's sight, wherever they are.
     always: Vec<bool>,
@@ -114,6 +115,7 @@ impl FrameEncoder {
         Ok(Self {
             config,
             tick_hz,
+            table: table.clone(),
             plans: KindPlan::of(table, tick_hz),
             always: kinds.clone().map(|kind| kind.is_match).collect(),
             player: kinds.map(|kind| kind.projectile.is_none()).collect(),
@@ -131,6 +133,15 @@ impl FrameEncoder {
             expected: Record::default(),
             scratch: Scratch::default(),
         })
+    }
+
+    /// The snapshots to come have other columns: the fields that clients are sent are the same, only
+    /// private ones may have come between them.
+    pub fn set_table(&mut self, table: &Arc<FieldTable>) {
+        if !Arc::ptr_eq(&self.table, table) {
+            self.table = table.clone();
+            self.plans = KindPlan::of(table, self.tick_hz);
+        }
     }
 
     /// Rounds all entities of a snapshot, which is newer than the one before.

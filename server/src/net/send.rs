@@ -244,6 +244,7 @@ impl Sender {
             .extend(self.network.players().values().cloned());
         self.tell(&publication.events);
         let encode_ns = clock::now_ns();
+        self.encoder.set_table(&publication.field_table);
         self.encoder.encode(&publication.snapshot);
         let mut sent = SentTick {
             tick: publication.snapshot.tick(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tessera_sim::ZoneReport;
+use tessera_sim::{RestartReason, ZoneReport};
 
 /// What is known of how a zone was supervised since the start; `None` where nothing measures it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,9 +26,19 @@ pub(crate) struct Supervision {
 }
 
 impl Supervision {
-    /// The one place that reads it out of the simulation's report, which has none of it so far.
-    pub(crate) fn of(_zone: &ZoneReport) -> Supervision {
-        Supervision::default()
+    /// The one place that reads it out of the simulation's report.
+    pub(crate) fn of(zone: &ZoneReport) -> Supervision {
+        let restarts = RestartReason::ALL.into_iter().zip(zone.restarts);
+        let restarts = restarts.map(|(reason, count)| (reason.name().to_owned(), count));
+        Supervision {
+            restarts: Some(restarts.collect()),
+            budget_overruns: Some(zone.hooks.overruns),
+            preemptions: Some(zone.hooks.preemptions),
+            memory_bytes: Some(zone.memory.used),
+            memory_peak_bytes: Some(zone.memory.peak),
+            memory_limit_bytes: zone.memory.cap,
+            memory_denied: Some(zone.memory_denied),
+        }
     }
 
     /// Restarts for whatever reason.
