@@ -97,7 +97,8 @@ fn status(view: &View, width: usize) -> Line {
     let first = Line::of(Plain, "   ")
         .and(style, format!("{:<9}", printable(&view.status)))
         .and(Plain, format!("tick {}", view.tick))
-        .and(Dim, format!(", {} a second", view.tick_hz));
+        .and(Dim, format!(", {} a second, ", view.tick_hz))
+        .and(Dim, format!("{} each", ms(budget_us(view))));
     let up = Line::of(Plain, format!("up {}", duration(view.uptime_s)));
     let clients = format!("{} of {} clients", network.clients, network.clients_max);
     let mut groups = vec![first, Line::of(Plain, clients), up];
@@ -111,17 +112,14 @@ fn status(view: &View, width: usize) -> Line {
 }
 
 fn ticks(view: &View, since: Option<&Since<'_>>) -> [Line; 4] {
-    let budget_us = budget_us(view);
     let lately = view.tick_lately_us;
-    let share = f64::from(lately.p99) / budget_us;
+    let share = f64::from(lately.p99) / budget_us(view);
     let missed = since.map_or(0, |since| {
         view.ticks_missed.saturating_sub(since.before.ticks_missed)
     });
     [
         labelled("tick").then(spread(lately)),
-        bar(share)
-            .and(Plain, format!(" {:.0} %", share * 100.0))
-            .and(Dim, format!(" of {}", ms(budget_us))),
+        bar(share).and(Plain, format!(" {:>3.0} %", share * 100.0)),
         Line::of(Style::of_faults(missed, Bad), format!("{missed} missed")),
         Line::of(Dim, format!("{} since the start", view.ticks_missed)),
     ]
@@ -402,8 +400,9 @@ mod tests {
             "royale�[2J on island",
             "http://127.0.0.1:7778",
             "4 of 100 clients   up 12 s   1 away",
-            "51 % of 15.6 ms",
-            "0 missed   3 since the start",
+            "64 a second, 15.6 ms each",
+            "51 %   0 missed",
+            "3 since the start",
             "0.5 of 2 cores   200 MiB",
             "each client 64.0 KiB/s down, 0 B/s up",
         ] {
