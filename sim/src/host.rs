@@ -11,6 +11,8 @@ use tessera_python::{
     FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError, ScriptZone,
 };
 
+use crate::report::ZoneSpan;
+
 /// A host that can't go on; its zone is to be given to another. The text says why.
 #[derive(Debug)]
 pub(crate) struct Gone(pub(crate) String);
@@ -52,6 +54,10 @@ pub(crate) trait Host {
     fn collect_garbage(&mut self, tick: Tick);
     fn stats(&self) -> &HookStats;
     fn memory(&self) -> MemoryUse;
+    /// Whether to note when each hook runs, by this clock.
+    fn trace(&mut self, clock: Option<fn() -> u64>);
+    /// Moves what was noted to `spans`.
+    fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>);
 }
 
 impl Host for ScriptZone {
@@ -124,6 +130,19 @@ impl Host for ScriptZone {
     }
     fn memory(&self) -> MemoryUse {
         ScriptZone::memory(self)
+    }
+    fn trace(&mut self, clock: Option<fn() -> u64>) {
+        ScriptZone::trace(self, clock);
+    }
+    fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>) {
+        let mut hooks = Vec::new();
+        ScriptZone::take_spans(self, &mut hooks);
+        spans.extend(hooks.into_iter().map(|span| ZoneSpan {
+            name: self.hook_name(span.hook).to_owned().into(),
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            entity: Some(span.entity),
+        }));
     }
 }
 
@@ -213,6 +232,8 @@ impl Host for Vacancy {
     fn memory(&self) -> MemoryUse {
         MemoryUse::default()
     }
+    fn trace(&mut self, _clock: Option<fn() -> u64>) {}
+    fn take_spans(&mut self, _spans: &mut Vec<ZoneSpan>) {}
 }
 
 /// A message of the engine itself, without arguments.

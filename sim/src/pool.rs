@@ -118,6 +118,7 @@ impl ZonePool {
                 memory_cap: config.supervision.memory_cap,
             },
             cpu_clock: config.cpu_clock,
+            clock: config.clock,
             rendezvous: rendezvous.clone(),
         };
         let mut nursery = Nursery::new()?;
