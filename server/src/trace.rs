@@ -287,7 +287,11 @@ mod tests {
 
         let (asked, answer) = oneshot::channel();
         drop(answer);
-        assert!(Tracing::new(5, asked).record(&TIMES, &timings(), zones(0)).is_none());
+        assert!(
+            Tracing::new(5, asked)
+                .record(&TIMES, &timings(), zones(0))
+                .is_none()
+        );
         let (asked, mut answer) = oneshot::channel();
         let mut tracing = Tracing::new(5, asked);
         tracing.spans = SPANS_MAX;

@@ -8,7 +8,8 @@ use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{
-    FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError, ScriptZone,
+    FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError,
+    ScriptZone,
 };
 
 use crate::report::ZoneSpan;

@@ -213,7 +213,10 @@ impl Simulation {
         ids.sort_unstable();
         ids.dedup();
         let living = self.directory.ids();
-        let there = living.iter().filter(|id| ids.binary_search(id).is_ok()).count();
+        let there = living
+            .iter()
+            .filter(|id| ids.binary_search(id).is_ok())
+            .count();
         Audit {
             lost: (living.len() - there) as u64,
             doubled: (rows - there) as u64,

@@ -112,11 +112,7 @@ pub(crate) struct WorkerSetup {
 pub(crate) type Started = (WorkerId, Result<Worker, ScriptError>);
 
 /// Starts a worker's thread, which loads the mode and then tells `started`.
-pub(crate) fn spawn(
-    id: WorkerId,
-    setup: Box<WorkerSetup>,
-    started: mpsc::Sender<Started>,
-) {
+pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender<Started>) {
     // One order is under way at a time; the next may wait while the zone uses its slack.
     let (orders, inbox) = mpsc::bounded(1);
     let (end, ended) = mpsc::bounded(0);
