@@ -92,6 +92,17 @@ pub(crate) struct Trace {
     pub(crate) cut_short: bool,
 }
 
+impl Trace {
+    /// Forgets the sends of other ticks: that of the tick before may have come after the beginning.
+    pub(crate) fn keep_its_sends(&mut self) {
+        let [Some(first), Some(last)] = [self.ticks.first(), self.ticks.last()] else {
+            return;
+        };
+        let other = |tick: Tick| first.tick.is_newer_than(tick) || tick.is_newer_than(last.tick);
+        self.sends.retain(|send| !other(send.tick));
+    }
+}
+
 /// A trace that is being recorded.
 pub(crate) struct Tracing {
     wanted: usize,
@@ -275,6 +286,30 @@ mod tests {
         ];
         assert_eq!(told(zone), expected);
         assert_eq!(zone[3].entity, Some(9));
+    }
+
+    #[test]
+    fn only_the_sends_of_its_ticks_are_kept() {
+        let tick = |tick| TraceTick {
+            tick: Tick(tick),
+            ..TraceTick::default()
+        };
+        let send = |tick| SendTrace {
+            tick: Tick(tick),
+            start_ns: 0,
+            end_ns: 0,
+            interest_ns: 0,
+            encode_ns: 0,
+            clients: 0,
+        };
+        let mut trace = Trace {
+            ticks: [u32::MAX, 0, 1].map(tick).into(),
+            sends: [u32::MAX - 1, u32::MAX, 1, 2].map(send).into(),
+            cut_short: false,
+        };
+        trace.keep_its_sends();
+        let kept: Vec<_> = trace.sends.iter().map(|send| send.tick.0).collect();
+        assert_eq!(kept, [u32::MAX, 1]);
     }
 
     #[test]
