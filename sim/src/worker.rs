@@ -10,7 +10,9 @@ use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{
+    HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone, ThreadCpu,
+};
 
 use crate::barrier::Ran;
 use crate::directory::Directory;
@@ -87,6 +89,7 @@ pub(crate) struct Worker {
     pub(crate) interrupter: Interrupter,
     /// Of the thread, as the system numbers it.
     pub(crate) thread: i32,
+    pub(crate) cpu: ThreadCpu,
     /// Processor time of the thread when it got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
     /// An `Option`, since the thread ends when it is dropped.
@@ -133,6 +136,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 mode_hash: setup.scripts.mode.hash(),
                 interrupter: scripts.interrupter(),
                 thread: rustix::thread::gettid().as_raw_nonzero().get(),
+                cpu: ThreadCpu::of_this_thread(),
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),
                 ended,
