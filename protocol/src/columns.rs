@@ -410,6 +410,14 @@ impl KindTable {
         }
     }
 
+    /// Whether `row` is a row of this table's kind.
+    ///
+    /// # Errors
+    /// Where the bytes are not exactly a row.
+    pub fn check_row(&self, row: &[u8]) -> Result<(), RowError> {
+        self.check_fields(u64::MAX, row)
+    }
+
     /// Whether `bytes` are exactly the fields in `mask`.
     fn check_fields(&self, mask: u64, mut bytes: &[u8]) -> Result<(), RowError> {
         for field in bits(mask & self.all_fields()) {

@@ -1,5 +1,6 @@
 //! One isolated interpreter: its own GIL, its own objects, its own memory.
 
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +23,8 @@ static LIFECYCLE: Mutex<()> = Mutex::new(());
 /// released before it is dropped.
 pub(crate) struct Interpreter {
     state: *mut PyThreadState,
+    /// Whether it is the main one of the process, which never ends.
+    is_main: bool,
     /// Dropped after the interpreter has ended, by order of declaration after `drop`.
     arenas: Box<Arenas>,
 }
@@ -55,8 +58,28 @@ impl Interpreter {
             created.map_err(|reason| {
                 ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
             })?;
-            Ok(Self { state, arenas })
+            Ok(Self {
+                state,
+                is_main: false,
+                arenas,
+            })
         }
+    }
+
+    /// Starts CPython with this thread in its main interpreter, which may import what no other can, such
+    /// as numpy, also from the folders `packages`.
+    ///
+    /// # Errors
+    /// Where CPython has been started in this process already, or can't.
+    pub(crate) fn main(packages: &[PathBuf]) -> Result<Self, ScriptError> {
+        let state = runtime::start_main(packages)?;
+        let arenas = Box::<Arenas>::default();
+        arenas.enter();
+        Ok(Self {
+            state,
+            is_main: true,
+            arenas,
+        })
     }
 
     /// Attaches this thread, from whichever interpreter it was attached to.
@@ -81,6 +104,9 @@ impl Drop for Interpreter {
         self.attach();
         // SAFETY: attached, no frame is running.
         unsafe { run_last_scripts() };
+        if self.is_main {
+            return;
+        }
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: attached with the interpreter's only thread state, no frame of it is running.
         unsafe { Py_EndInterpreter(self.state) };

@@ -1,5 +1,6 @@
 //! A zone's scripts, as the simulation drives them.
 
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -104,6 +105,23 @@ impl ScriptZone {
     /// # Errors
     /// Where Python can't start, or the mode doesn't load: the file and line at fault.
     pub fn start(config: &ScriptConfig) -> Result<Self, ScriptError> {
+        Self::start_in(config, Interpreter::create)
+    }
+
+    /// Starts as [`start`](Self::start) does, in the main interpreter of this process, of which there is
+    /// one and which never ends. It can import what no other can, such as numpy, also from the folders
+    /// `packages`, which come after the standard library.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and where this process has started an interpreter before.
+    pub fn start_main(config: &ScriptConfig, packages: &[PathBuf]) -> Result<Self, ScriptError> {
+        Self::start_in(config, || Interpreter::main(packages))
+    }
+
+    fn start_in(
+        config: &ScriptConfig,
+        create: impl FnOnce() -> Result<Interpreter, ScriptError>,
+    ) -> Result<Self, ScriptError> {
         if config.tick_hz == 0 || !(config.halo_m >= 0.0 && config.halo_m.is_finite()) {
             return Err(ScriptError::host(
                 "tick_hz must be above 0, and halo_m finite and at least 0",
@@ -121,7 +139,7 @@ impl ScriptZone {
             stats: HookStats::default(),
             table: Arc::default(),
             dt: 1.0 / f64::from(config.tick_hz),
-            interpreter: Interpreter::create()?,
+            interpreter: create()?,
             _members: Members::default(),
             context,
         };
@@ -151,6 +169,16 @@ impl ScriptZone {
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
+    }
+
+    /// The messages that entities of a kind have a method for: each `x` of its methods `on_x`.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn handlers(&self, kind: KindId) -> impl Iterator<Item = &str> {
+        let kinds = self.context.kinds.get();
+        let kinds = kinds.expect("a started zone has its kinds");
+        kinds.info(kind).handlers.iter().map(|(name, _)| &**name)
     }
 
     /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then

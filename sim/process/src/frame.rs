@@ -1,0 +1,662 @@
+//! What parent and child tell each other, as bytes.
+//!
+//! A frame to the child is a sequence of orders; one with [`Order::RunStart`] or [`Order::Run`] in it is
+//! answered by one frame. Rows and deltas are those of [`tessera_protocol::columns`], messages those of
+//! [`Payload`]; numbers are little-endian, lists and texts begin with their length as a `u32`.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use tessera_protocol::command::Command;
+use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
+use tessera_protocol::value::Value;
+use tessera_python::{
+    Event, HookError, HookStats, Message, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
+};
+
+use crate::config::Map;
+use crate::snapshots::Stored;
+
+/// Bytes that the other side can't have sent by the rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+type Read<T> = Result<T, Malformed>;
+
+/// A frame being read. Nothing it says is believed.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(frame: &'a [u8]) -> Self {
+        Self(frame)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All has been read.
+    pub(crate) fn end(&self) -> Read<()> {
+        match self.0 {
+            [] => Ok(()),
+            _ => Err(Malformed("a frame is too long")),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+        let (array, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(Malformed("a frame ends too early"))?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn u8(&mut self) -> Read<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn bool(&mut self) -> Read<bool> {
+        self.u8().map(|byte| byte != 0)
+    }
+
+    fn u16(&mut self) -> Read<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Read<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Read<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn f32(&mut self) -> Read<f32> {
+        self.array().map(f32::from_le_bytes)
+    }
+
+    fn f64(&mut self) -> Read<f64> {
+        self.array().map(f64::from_le_bytes)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Read<&'a [u8]> {
+        let length = self.u32()? as usize;
+        self.0
+            .split_off(..length)
+            .ok_or(Malformed("a frame ends too early"))
+    }
+
+    fn text(&mut self) -> Read<String> {
+        let text = str::from_utf8(self.bytes()?);
+        text.map(str::to_owned)
+            .map_err(|_| Malformed("a text is not UTF-8"))
+    }
+
+    fn path(&mut self) -> Read<PathBuf> {
+        Ok(std::ffi::OsString::from_vec(self.bytes()?.to_vec()).into())
+    }
+
+    pub(crate) fn id(&mut self) -> Read<EntityId> {
+        self.u32().map(EntityId)
+    }
+
+    pub(crate) fn kind(&mut self) -> Read<KindId> {
+        self.u8().map(KindId)
+    }
+
+    fn tick(&mut self) -> Read<Tick> {
+        self.u32().map(Tick)
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<Option<T>> {
+        match self.bool()? {
+            true => read(self).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Reads a list into `list`, whose memory grows with what there is and not with what is claimed.
+    pub(crate) fn list<T>(
+        &mut self,
+        list: &mut Vec<T>,
+        read: impl Fn(&mut Self) -> Read<T>,
+    ) -> Read<()> {
+        for _ in 0..self.u32()? {
+            list.push(read(self)?);
+        }
+        Ok(())
+    }
+
+    fn payload(&mut self) -> Read<Payload> {
+        Payload::read(&mut self.0).ok_or(Malformed("a message is damaged"))
+    }
+}
+
+/// Writing, the counterpart of [`Reader`].
+pub(crate) trait Put {
+    fn raw(&mut self, bytes: &[u8]);
+
+    fn u8(&mut self, value: u8) {
+        self.raw(&[value]);
+    }
+    fn u16(&mut self, value: u16) {
+        self.raw(&value.to_le_bytes());
+    }
+    fn u32(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
+    }
+    fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+    fn f32(&mut self, value: f32) {
+        self.raw(&value.to_le_bytes());
+    }
+    fn f64(&mut self, value: f64) {
+        self.raw(&value.to_le_bytes());
+    }
+    /// # Panics
+    /// With 4 GiB or more, which nobody makes.
+    fn length(&mut self, length: usize) {
+        self.u32(u32::try_from(length).expect("frames are shorter than 4 GiB"));
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.raw(bytes);
+    }
+    fn path(&mut self, path: &Path) {
+        self.bytes(path.as_os_str().as_bytes());
+    }
+    fn id(&mut self, id: EntityId) {
+        self.u32(id.0);
+    }
+    fn kind(&mut self, kind: KindId) {
+        self.u8(kind.0);
+    }
+    fn option<T>(&mut self, option: Option<T>, put: impl FnOnce(&mut Self, T)) {
+        self.u8(option.is_some().into());
+        if let Some(value) = option {
+            put(self, value);
+        }
+    }
+}
+
+impl Put for Vec<u8> {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// The first frame to the child: what it is made of.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Start {
+    /// The parent's process, whose end is the child's too.
+    pub(crate) parent: u32,
+    pub(crate) zone: ZoneId,
+    pub(crate) seed: u64,
+    pub(crate) tick_hz: u32,
+    pub(crate) halo_m: f64,
+    pub(crate) mode: PathBuf,
+    pub(crate) options: BTreeMap<String, OptionValue>,
+    pub(crate) map: Map,
+    pub(crate) map_hash: u64,
+    pub(crate) packages: Vec<PathBuf>,
+    pub(crate) memory_cap: Option<u64>,
+}
+
+impl Start {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.u32(self.parent);
+        out.u8(self.zone.0);
+        out.u64(self.seed);
+        out.u32(self.tick_hz);
+        out.f64(self.halo_m);
+        out.path(&self.mode);
+        out.length(self.options.len());
+        for (name, value) in &self.options {
+            out.bytes(name.as_bytes());
+            match value {
+                OptionValue::Bool(value) => out.raw(&[0, u8::from(*value)]),
+                OptionValue::Int(value) => {
+                    out.u8(1);
+                    out.raw(&value.to_le_bytes());
+                }
+                OptionValue::Float(value) => {
+                    out.u8(2);
+                    out.f64(*value);
+                }
+                OptionValue::Str(value) => {
+                    out.u8(3);
+                    out.bytes(value.as_bytes());
+                }
+            }
+        }
+        match &self.map {
+            Map::File(path) => {
+                out.u8(0);
+                out.path(path);
+            }
+            Map::Flat(size) => {
+                out.u8(1);
+                out.f64(*size);
+            }
+        }
+        out.u64(self.map_hash);
+        out.length(self.packages.len());
+        for folder in &self.packages {
+            out.path(folder);
+        }
+        out.option(self.memory_cap, Put::u64);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+        let (parent, zone) = (reader.u32()?, ZoneId(reader.u8()?));
+        let (seed, tick_hz, halo_m) = (reader.u64()?, reader.u32()?, reader.f64()?);
+        let mode = reader.path()?;
+        let mut options = Vec::new();
+        reader.list(&mut options, |reader| {
+            let name = reader.text()?;
+            let value = match reader.u8()? {
+                0 => OptionValue::Bool(reader.bool()?),
+                1 => OptionValue::Int(reader.u64()? as i64),
+                2 => OptionValue::Float(reader.f64()?),
+                3 => OptionValue::Str(reader.text()?),
+                _ => return Err(Malformed("an option of an unknown type")),
+            };
+            Ok((name, value))
+        })?;
+        let map = match reader.u8()? {
+            0 => Map::File(reader.path()?),
+            1 => Map::Flat(reader.f64()?),
+            _ => return Err(Malformed("a map of an unknown kind")),
+        };
+        let map_hash = reader.u64()?;
+        let mut packages = Vec::new();
+        reader.list(&mut packages, Reader::path)?;
+        Ok(Self {
+            parent,
+            zone,
+            seed,
+            tick_hz,
+            halo_m,
+            mode,
+            options: options.into_iter().collect(),
+            map,
+            map_hash,
+            packages,
+            memory_cap: reader.option(Reader::u64)?,
+        })
+    }
+}
+
+/// The child's first answer.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Started {
+    /// The mode has loaded.
+    Loaded {
+        /// The field table's bytes.
+        table: Vec<u8>,
+        /// Messages that entities hear, by kind.
+        handlers: Vec<Vec<String>>,
+    },
+    /// The mode does not load.
+    Failed(ScriptError),
+    /// The system does not let the child confine itself.
+    Unconfined(String),
+}
+
+impl Started {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Loaded { table, handlers } => {
+                out.u8(0);
+                out.bytes(table);
+                out.length(handlers.len());
+                for names in handlers {
+                    out.length(names.len());
+                    for name in names {
+                        out.bytes(name.as_bytes());
+                    }
+                }
+            }
+            Self::Failed(error) => {
+                out.u8(1);
+                write_error(out, error);
+            }
+            Self::Unconfined(reason) => {
+                out.u8(2);
+                out.bytes(reason.as_bytes());
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+        let started = match reader.u8()? {
+            0 => {
+                let table = reader.bytes()?.to_vec();
+                let mut handlers = Vec::new();
+                reader.list(&mut handlers, |reader| {
+                    let mut names = Vec::new();
+                    reader.list(&mut names, Reader::text)?;
+                    Ok(names)
+                })?;
+                Self::Loaded { table, handlers }
+            }
+            1 => Self::Failed(read_error(reader)?),
+            2 => Self::Unconfined(reader.text()?),
+            _ => return Err(Malformed("an unknown answer to the start")),
+        };
+        reader.end()?;
+        Ok(started)
+    }
+}
+
+pub(crate) fn write_error(out: &mut Vec<u8>, error: &ScriptError) {
+    out.option(error.file.as_deref(), |out, file| out.bytes(file.as_bytes()));
+    out.option(error.line, Put::u32);
+    out.bytes(error.message.as_bytes());
+    out.bytes(error.traceback.as_bytes());
+}
+
+pub(crate) fn read_error(reader: &mut Reader<'_>) -> Read<ScriptError> {
+    Ok(ScriptError {
+        file: reader.option(Reader::text)?,
+        line: reader.option(Reader::u32)?,
+        message: reader.text()?,
+        traceback: reader.text()?,
+    })
+}
+
+/// An order to the child, but for the lists of [`Order::Run`].
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Order<'a> {
+    Insert(KindId, EntityId, &'a [u8]),
+    Demote(EntityId),
+    Remove(EntityId),
+    GhostRow(KindId, EntityId, &'a [u8]),
+    GhostDelta(EntityId, &'a [u8]),
+    GhostRemove(EntityId),
+    /// Begin the tick of this snapshot; `past` are those before it, where the child has not seen them.
+    Begin { newest: Stored, past: Vec<Stored> },
+    /// Run the mode's `start`, and answer.
+    RunStart,
+    /// Run the hooks, gather, and answer. Inbox and commands follow: [`read_run`].
+    Run,
+    Collect(Tick),
+}
+
+impl Order<'_> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Insert(kind, id, row) => write_row(out, 0, *kind, *id, row),
+            Self::Demote(id) => write_id(out, 1, *id),
+            Self::Remove(id) => write_id(out, 2, *id),
+            Self::GhostRow(kind, id, row) => write_row(out, 3, *kind, *id, row),
+            Self::GhostDelta(id, delta) => {
+                write_id(out, 4, *id);
+                out.bytes(delta);
+            }
+            Self::GhostRemove(id) => write_id(out, 5, *id),
+            Self::Begin { newest, past } => {
+                out.u8(6);
+                out.length(past.len() + 1);
+                for stored in past.iter().chain([newest]) {
+                    out.u32(stored.tick.0);
+                    out.u32(stored.bytes);
+                }
+            }
+            Self::RunStart => out.u8(7),
+            Self::Run => out.u8(8),
+            Self::Collect(tick) => {
+                out.u8(9);
+                out.u32(tick.0);
+            }
+        }
+    }
+}
+
+fn write_id(out: &mut Vec<u8>, order: u8, id: EntityId) {
+    out.u8(order);
+    out.id(id);
+}
+
+fn write_row(out: &mut Vec<u8>, order: u8, kind: KindId, id: EntityId, row: &[u8]) {
+    out.u8(order);
+    out.kind(kind);
+    out.id(id);
+    out.bytes(row);
+}
+
+impl<'a> Order<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
+        Ok(match reader.u8()? {
+            0 => Self::Insert(reader.kind()?, reader.id()?, reader.bytes()?),
+            1 => Self::Demote(reader.id()?),
+            2 => Self::Remove(reader.id()?),
+            3 => Self::GhostRow(reader.kind()?, reader.id()?, reader.bytes()?),
+            4 => Self::GhostDelta(reader.id()?, reader.bytes()?),
+            5 => Self::GhostRemove(reader.id()?),
+            6 => {
+                let mut past = Vec::new();
+                reader.list(&mut past, |reader| {
+                    Ok(Stored {
+                        tick: reader.tick()?,
+                        bytes: reader.u32()?,
+                    })
+                })?;
+                let newest = past.pop().ok_or(Malformed("a tick without a snapshot"))?;
+                Self::Begin { newest, past }
+            }
+            7 => Self::RunStart,
+            8 => Self::Run,
+            9 => Self::Collect(reader.tick()?),
+            _ => return Err(Malformed("an unknown order")),
+        })
+    }
+}
+
+/// What follows [`Order::Run`].
+pub(crate) fn write_run(
+    out: &mut Vec<u8>,
+    inbox: &[Message],
+    commands: &[(EntityId, Command)],
+) {
+    write_messages(out, inbox);
+    out.length(commands.len());
+    for (id, command) in commands {
+        let Command {
+            tick,
+            entity,
+            move_x,
+            move_z,
+            yaw,
+            pitch,
+            buttons,
+            slot,
+            view,
+        } = *command;
+        out.id(*id);
+        out.u32(tick.0);
+        out.id(entity);
+        for number in [move_x, move_z, yaw, pitch] {
+            out.f32(number);
+        }
+        out.u16(buttons);
+        out.u8(slot);
+        out.u16(view);
+    }
+}
+
+/// Reads what [`write_run`] wrote, in place of what is in the lists.
+pub(crate) fn read_run(
+    reader: &mut Reader<'_>,
+    inbox: &mut Vec<Message>,
+    commands: &mut Vec<(EntityId, Command)>,
+) -> Read<()> {
+    inbox.clear();
+    commands.clear();
+    reader.list(inbox, read_message)?;
+    reader.list(commands, |reader| {
+        let id = reader.id()?;
+        Ok((
+            id,
+            Command {
+                tick: reader.tick()?,
+                entity: reader.id()?,
+                move_x: reader.f32()?,
+                move_z: reader.f32()?,
+                yaw: reader.f32()?,
+                pitch: reader.f32()?,
+                buttons: reader.u16()?,
+                slot: reader.u8()?,
+                view: reader.u16()?,
+            },
+        ))
+    })
+}
+
+fn write_messages(out: &mut Vec<u8>, messages: &[Message]) {
+    out.length(messages.len());
+    for message in messages {
+        out.id(message.target);
+        out.id(message.sender);
+        out.u32(message.seq);
+        message.payload.write(out);
+    }
+}
+
+fn read_message(reader: &mut Reader<'_>) -> Read<Message> {
+    Ok(Message {
+        target: reader.id()?,
+        sender: reader.id()?,
+        seq: reader.u32()?,
+        payload: reader.payload()?,
+    })
+}
+
+/// What hooks asked for.
+pub(crate) fn write_outbox(out: &mut Vec<u8>, outbox: &Outbox) {
+    write_messages(out, &outbox.messages);
+    out.length(outbox.spawns.len());
+    for spawn in &outbox.spawns {
+        out.id(spawn.parent);
+        out.u32(spawn.seq);
+        out.kind(spawn.kind);
+        out.bytes(&spawn.row);
+    }
+    out.length(outbox.despawns.len());
+    for id in &outbox.despawns {
+        out.id(*id);
+    }
+    out.length(outbox.events.len());
+    for event in &outbox.events {
+        out.id(event.sender);
+        out.u32(event.seq);
+        out.option(event.to, |out, client| out.u16(client.0));
+        out.bytes(event.name.as_bytes());
+        out.length(event.args.len());
+        for value in &event.args {
+            write_value(out, value);
+        }
+    }
+}
+
+/// Reads what [`write_outbox`] wrote, in place of what is in `outbox`. Rows are not looked at.
+pub(crate) fn read_outbox(reader: &mut Reader<'_>, outbox: &mut Outbox) -> Read<()> {
+    outbox.clear();
+    reader.list(&mut outbox.messages, read_message)?;
+    reader.list(&mut outbox.spawns, |reader| {
+        Ok(SpawnRequest {
+            parent: reader.id()?,
+            seq: reader.u32()?,
+            kind: reader.kind()?,
+            row: reader.bytes()?.to_vec(),
+        })
+    })?;
+    reader.list(&mut outbox.despawns, Reader::id)?;
+    reader.list(&mut outbox.events, |reader| {
+        let (sender, seq) = (reader.id()?, reader.u32()?);
+        let to = reader.option(|reader| reader.u16().map(ClientId))?;
+        let name = reader.text()?;
+        let mut args = Vec::new();
+        reader.list(&mut args, read_value)?;
+        Ok(Event {
+            sender,
+            seq,
+            to,
+            name,
+            args,
+        })
+    })
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::None => out.u8(0),
+        Value::Bool(value) => out.raw(&[1, u8::from(*value)]),
+        Value::Int(value) => {
+            out.u8(2);
+            out.raw(&value.to_le_bytes());
+        }
+        Value::Float(value) => {
+            out.u8(3);
+            out.f64(*value);
+        }
+        Value::Str(text) => {
+            out.u8(4);
+            out.bytes(text.as_bytes());
+        }
+        Value::Entity(id) => write_id(out, 5, *id),
+    }
+}
+
+fn read_value(reader: &mut Reader<'_>) -> Read<Value> {
+    Ok(match reader.u8()? {
+        0 => Value::None,
+        1 => Value::Bool(reader.bool()?),
+        2 => Value::Int(reader.u64()? as i64),
+        3 => Value::Float(reader.f64()?),
+        4 => Value::Str(reader.text()?),
+        5 => Value::Entity(reader.id()?),
+        _ => return Err(Malformed("a value of an unknown type")),
+    })
+}
+
+/// Counters, and the places of errors if `failures` are more than they were when `told`.
+pub(crate) fn write_stats(out: &mut Vec<u8>, stats: &HookStats, told: &mut u64) {
+    for count in [stats.calls, stats.failures, stats.unhandled] {
+        out.u64(count);
+    }
+    let news = stats.failures != std::mem::replace(told, stats.failures);
+    out.option(news.then_some(&stats.errors), |out, errors| {
+        out.length(errors.len());
+        for error in errors {
+            out.bytes(error.hook.as_bytes());
+            out.bytes(error.file.as_bytes());
+            out.u32(error.line);
+            out.bytes(error.message.as_bytes());
+            out.u64(error.count);
+        }
+    });
+}
+
+/// Reads what [`write_stats`] wrote.
+pub(crate) fn read_stats(reader: &mut Reader<'_>, stats: &mut HookStats) -> Read<()> {
+    stats.calls = reader.u64()?;
+    stats.failures = reader.u64()?;
+    stats.unhandled = reader.u64()?;
+    if !reader.bool()? {
+        return Ok(());
+    }
+    stats.errors.clear();
+    reader.list(&mut stats.errors, |reader| {
+        Ok(HookError {
+            hook: reader.text()?,
+            file: reader.text()?,
+            line: reader.u32()?,
+            message: reader.text()?,
+            count: reader.u64()?,
+        })
+    })
+}
