@@ -155,9 +155,12 @@ fn tick(c: &mut Criterion) {
     c.bench_function("write one zone's batch of 125 entities", |b| {
         b.iter(|| batch.write(ZoneId(0), black_box(&zones[..1])));
     });
-    c.bench_function("bring it up to date where half of the fields changed", |b| {
-        b.iter(|| batch.update(ZoneId(0), black_box(&zones[..1]), &[0x5555]));
-    });
+    c.bench_function(
+        "bring it up to date where half of the fields changed",
+        |b| {
+            b.iter(|| batch.update(ZoneId(0), black_box(&zones[..1]), &[0x5555]));
+        },
+    );
 
     let batches = batches(&zones);
     let batches: Vec<&ZoneBatch> = batches.iter().collect();

@@ -36,6 +36,7 @@ pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
         mode: sim.mode,
         options: sim.options,
         world: sim.world,
+        memory_cap: None,
     };
     let load = move || ScriptZone::start(&script).map(|zone| zone.field_table().clone());
     let loading = std::thread::Builder::new()

@@ -112,6 +112,9 @@ struct SimulateArgs {
     /// How many ticks to run
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     ticks: u32,
+    /// Kill the interpreter of one zone, each in turn, at every Nth tick boundary: the match is the same
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    kill_every: Option<u32>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -251,7 +254,7 @@ impl SimulateArgs {
             let bots = OptionValue::Int(i64::from(config.players));
             config.options.insert("fill_bots".into(), bots);
         }
-        let report = simulate::run(&config, &assets, self.ticks)?;
+        let report = simulate::run(&config, &assets, self.ticks, self.kill_every)?;
         if self.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {

@@ -29,6 +29,21 @@ pub const IDLE_TIMEOUT_S: RangeInclusive<u64> = 2..=120;
 /// Seconds that a stopping server waits for clients to hear of it.
 pub const DRAIN_TIMEOUT_S: RangeInclusive<u64> = 0..=60;
 
+/// Percent of a tick that a zone's hooks may take, softly and at most.
+pub const BUDGET_PERCENT: RangeInclusive<u32> = 5..=1000;
+/// MiB that the scripts of a zone may use.
+pub const ZONE_MEMORY_MIB: RangeInclusive<u32> = 32..=65_536;
+/// Interpreters kept ready.
+pub const SPARES: RangeInclusive<usize> = 0..=16;
+/// Restarts of a zone in a period.
+pub const RESTART_INTENSITY: RangeInclusive<u32> = 0..=100_000;
+/// Seconds of that period.
+pub const RESTART_PERIOD_S: RangeInclusive<u32> = 1..=3600;
+/// Ticks that an entity's hooks may fail in a row.
+pub const QUARANTINE_FAILURES: RangeInclusive<u16> = 1..=10_000;
+/// Milliseconds for which it rests then.
+pub const QUARANTINE_REST_MS: RangeInclusive<u32> = 0..=600_000;
+
 /// Seconds that a client has to come back after its connection was lost.
 pub const RECONNECT_GRACE_S: RangeInclusive<u64> = 0..=300;
 /// Clients that may watch.
@@ -62,6 +77,54 @@ pub enum AddressValidation {
     Off,
 }
 
+/// What happens when a zone has had more restarts than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// Its entities coast for a period; the match goes on.
+    Coast,
+    /// The server drains.
+    Drain,
+}
+
+/// How zones are watched over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// Percent of a tick after which a zone's hooks are noted as slow, within [`BUDGET_PERCENT`].
+    pub soft_budget_percent: u32,
+    /// Percent of a tick after which the other zones go on without a zone, likewise.
+    pub hard_budget_percent: u32,
+    /// MiB that a zone's scripts may use, within [`ZONE_MEMORY_MIB`].
+    pub memory_mib: u32,
+    /// Interpreters kept ready, within [`SPARES`].
+    pub spares: usize,
+    /// Restarts of a zone allowed in a period, within [`RESTART_INTENSITY`].
+    pub restart_intensity: u32,
+    /// That period in seconds, within [`RESTART_PERIOD_S`].
+    pub restart_period_s: u32,
+    /// What happens beyond it.
+    pub on_exhausted: OnExhausted,
+    /// Ticks lost in a row after which an entity rests, within [`QUARANTINE_FAILURES`].
+    pub quarantine_failures: u16,
+    /// Milliseconds of a rest, within [`QUARANTINE_REST_MS`].
+    pub quarantine_rest_ms: u32,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch {
+            soft_budget_percent: 35,
+            hard_budget_percent: 65,
+            memory_mib: 256,
+            spares: 1,
+            restart_intensity: 5,
+            restart_period_s: 10,
+            on_exhausted: OnExhausted::Coast,
+            quarantine_failures: 16,
+            quarantine_rest_ms: 1000,
+        }
+    }
+}
+
 /// A complete, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -81,6 +144,8 @@ pub struct Config {
     pub layout: Layout,
     /// Metres that a zone sees beyond its border, within [`HALO_M`].
     pub halo_m: f64,
+    /// How zones are watched over; `None` for not at all.
+    pub watch: Option<Watch>,
     /// Where clients connect (UDP).
     pub listen: SocketAddr,
     /// Threads of the network runtime, within [`WORKER_THREADS`].
@@ -122,6 +187,7 @@ impl Default for Config {
                 rows: 2,
             },
             halo_m: 120.0,
+            watch: Some(Watch::default()),
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
             worker_threads: 2,
             client_kib_s: 30,

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
-use tessera_sim::SimConfig;
+use tessera_sim::{
+    Budget, QuarantineRule, RestartLimit, SimConfig, Supervision, ThreadState,
+};
 use tessera_world::World;
 
 use crate::assets::Assets;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Watch};
 use crate::error::Error;
 
 /// Loads the map and finds the mode.
@@ -30,6 +32,44 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
         halo_m: config.halo_m,
         clock: clock::now_ns,
         cpu_clock: thread_cpu_ns,
+        supervision: config.watch.as_ref().map_or_else(Supervision::default, |watch| {
+            supervision(watch, config.tick_hz)
+        }),
+    })
+}
+
+fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
+    let tick_ns = 1_000_000_000 / u64::from(tick_hz);
+    let percent = |percent: u32| tick_ns * u64::from(percent) / 100;
+    let ticks = |milliseconds: u64| (milliseconds * u64::from(tick_hz)).div_ceil(1000) as u32;
+    Supervision {
+        budget: Some(Budget {
+            soft_ns: percent(watch.soft_budget_percent),
+            hard_ns: percent(watch.hard_budget_percent),
+        }),
+        spares: watch.spares,
+        restarts: RestartLimit {
+            intensity: watch.restart_intensity,
+            period_ticks: ticks(1000 * u64::from(watch.restart_period_s)),
+        },
+        quarantine: QuarantineRule {
+            failures: watch.quarantine_failures,
+            rest_ticks: ticks(watch.quarantine_rest_ms.into()),
+        },
+        memory_cap: Some(u64::from(watch.memory_mib) << 20),
+        look_at_thread,
+    }
+}
+
+/// What a thread of this process is at, as `/proc` tells it; `None` on systems without.
+fn look_at_thread(thread: i32) -> Option<ThreadState> {
+    let read = |file| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
+    let (stat, schedstat) = (read("stat")?, read("schedstat")?);
+    // The name before the state may hold anything, parentheses too.
+    let (_, state) = stat.rsplit_once(") ")?;
+    Some(ThreadState {
+        runnable: state.starts_with('R'),
+        cpu_ns: schedstat.split(' ').next()?.parse().ok()?,
     })
 }
 

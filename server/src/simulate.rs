@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use tessera_protocol::snapshot::Snapshot;
-use tessera_protocol::{FieldTable, KindId, ValueRef};
+use tessera_protocol::{FieldTable, KindId, ValueRef, ZoneId};
 use tessera_sim::{Simulation, TickInputs, TickTimings, ZoneTimings};
 
 use crate::assets::Assets;
@@ -33,6 +33,8 @@ pub struct Simulated {
     pub messages: u64,
     /// Entities that went from one zone to another.
     pub handoffs: u64,
+    /// Interpreters that were replaced.
+    pub restarts: u64,
     /// A whole tick, wall time.
     pub tick_us: Percentiles,
     /// The zones' part of it, wall time: drain, hooks, gather, in parallel.
@@ -63,20 +65,35 @@ struct Stages {
     snapshot: Durations,
 }
 
-/// Runs `ticks` ticks.
+/// Runs `ticks` ticks; at every boundary that `kill_every` divides, one zone's interpreter is killed,
+/// each in turn. Zones are waited for as long as they take, since no clock may decide a match here.
 ///
 /// # Errors
 /// A mode or map that does not load, or a zone that ends.
-pub fn run(config: &Config, assets: &Assets, ticks: u32) -> Result<Simulated, Error> {
-    let mut simulation = Simulation::start(setup::simulation(config, assets)?)?;
+pub fn run(
+    config: &Config,
+    assets: &Assets,
+    ticks: u32,
+    kill_every: Option<u32>,
+) -> Result<Simulated, Error> {
+    let mut setup = setup::simulation(config, assets)?;
+    setup.supervision.budget = None;
+    setup.supervision.spares = usize::from(kill_every.is_some());
+    let mut simulation = Simulation::start(setup)?;
     let inputs = TickInputs::default();
     let mut stages = Stages::default();
-    for _ in 0..ticks {
+    for tick in 1..=ticks {
         let began = clock::now_ns();
         let output = simulation.step(&inputs)?;
         stages.record(clock::now_ns() - began, &output.timings);
+        if let Some(every) = kill_every
+            && tick.is_multiple_of(every)
+        {
+            let zone = (tick / every) as usize % simulation.zones();
+            simulation.replace_zone(ZoneId(zone as u8))?;
+        }
     }
-    let totals = simulation.report()?;
+    let totals = simulation.report();
     let snapshot = simulation.snapshot();
     Ok(Simulated {
         ticks,
@@ -93,6 +110,7 @@ pub fn run(config: &Config, assets: &Assets, ticks: u32) -> Result<Simulated, Er
         gather_us: stages.gather.percentiles_us(),
         exchange_us: stages.exchange.percentiles_us(),
         snapshot_us: stages.snapshot.percentiles_us(),
+        restarts: totals.restarts(),
         hook_errors: totals.hook_errors(),
         tick_hz: config.tick_hz,
     })
@@ -159,8 +177,8 @@ impl fmt::Display for Simulated {
         writeln!(f, "* processor time, all zones together\n")?;
         writeln!(
             f,
-            "alive {}, messages {}, handoffs {}, failed hooks {}",
-            self.alive, self.messages, self.handoffs, self.hook_errors
+            "alive {}, messages {}, handoffs {}, failed hooks {}, restarts {}",
+            self.alive, self.messages, self.handoffs, self.hook_errors, self.restarts
         )?;
         writeln!(f, "state {}", self.state_hash)
     }

@@ -101,7 +101,7 @@ impl Ticking {
                 let start = simulation.take_start();
                 // Nobody waits any more only if the starting thread has gone.
                 let _ = loaded_in.send(simulation.field_table().clone());
-                let totals = simulation.report()?;
+                let totals = simulation.report();
                 let ticker = Ticker {
                     recorder: Recorder::new(simulation.zones(), totals),
                     simulation,
@@ -214,7 +214,7 @@ impl Ticker {
                 // Who asked may have gone meanwhile.
                 Ok(Question::Record(asked)) => drop(asked.send(self.answer()?)),
                 Ok(Question::Reset(asked)) => {
-                    let totals = self.simulation.report()?;
+                    let totals = self.simulation.report();
                     self.recorder = Recorder::new(self.simulation.zones(), totals);
                     let _ = asked.send(());
                 }
@@ -226,7 +226,7 @@ impl Ticker {
     fn answer(&mut self) -> Result<Answer, SimError> {
         Ok(Answer {
             recorder: self.recorder.clone(),
-            totals: self.simulation.report()?,
+            totals: self.simulation.report(),
         })
     }
 }

@@ -8,6 +8,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tessera_protocol::ids::{EntityId, KindId};
 use tessera_python::Message;
 
+use crate::quarantine;
+
 /// Batches that fit a ring: the one being read and the one being written, with room to spare.
 const BATCHES_MAX: usize = 4;
 
@@ -21,18 +23,24 @@ const GHOST_DELTA: u8 = 3;
 const GHOST_REMOVE: u8 = 4;
 const NEWBORN: u8 = 5;
 
+/// An entity that changes its zone, beside its row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Arrival {
+    pub(crate) kind: KindId,
+    pub(crate) id: EntityId,
+    /// The zones that hold a ghost of it.
+    pub(crate) ghosts: u64,
+    /// Whether it has not lived before.
+    pub(crate) born: bool,
+    /// What its hooks have failed.
+    pub(crate) record: quarantine::Record,
+}
+
 /// What one zone tells another about the state that the tick made.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// From now on the receiver runs this entity; `ghosts` are the zones that hold a ghost of it,
-    /// and `born` says that it has not lived before.
-    Handoff {
-        kind: KindId,
-        id: EntityId,
-        ghosts: u64,
-        born: bool,
-        row: &'a [u8],
-    },
+    /// From now on the receiver runs this entity.
+    Handoff { arrival: Arrival, row: &'a [u8] },
     /// An entity has come into the receiver's halo.
     GhostRow {
         kind: KindId,
@@ -62,17 +70,12 @@ impl Batch {
         &mut self.bytes
     }
 
-    pub(crate) fn handoff(
-        &mut self,
-        kind: KindId,
-        id: EntityId,
-        ghosts: u64,
-        born: bool,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let bytes = self.open(if born { NEWBORN } else { HANDOFF }, id);
-        bytes.push(kind.0);
-        bytes.extend_from_slice(&ghosts.to_le_bytes());
+    pub(crate) fn handoff(&mut self, arrival: Arrival, write: impl FnOnce(&mut Vec<u8>)) {
+        let tag = if arrival.born { NEWBORN } else { HANDOFF };
+        let bytes = self.open(tag, arrival.id);
+        bytes.push(arrival.kind.0);
+        bytes.extend_from_slice(&arrival.ghosts.to_le_bytes());
+        bytes.extend_from_slice(&arrival.record.to_bytes());
         sized(bytes, write);
     }
 
@@ -138,8 +141,12 @@ impl<'a> Records<'a> {
         head
     }
 
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.take(N).try_into().expect("it took as many")
+    }
+
     fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.take(4).try_into().expect("four bytes"))
+        u32::from_le_bytes(self.array())
     }
 
     fn kind(&mut self) -> KindId {
@@ -163,10 +170,13 @@ impl<'a> Iterator for Records<'a> {
         let id = EntityId(self.u32());
         Some(match tag {
             HANDOFF | NEWBORN => Record::Handoff {
-                id,
-                born: tag == NEWBORN,
-                kind: self.kind(),
-                ghosts: u64::from_le_bytes(self.take(8).try_into().expect("eight bytes")),
+                arrival: Arrival {
+                    id,
+                    born: tag == NEWBORN,
+                    kind: self.kind(),
+                    ghosts: u64::from_le_bytes(self.array()),
+                    record: quarantine::Record::from_bytes(self.array()),
+                },
                 row: self.sized(),
             },
             GHOST_ROW => Record::GhostRow {
@@ -276,9 +286,14 @@ mod tests {
     fn records_come_out_as_they_went_in() {
         let (mut sender, mut receiver) = channel();
         let batch = sender.batch();
-        batch.handoff(KindId(3), EntityId(7), 0b101, false, |row| {
-            row.extend(b"row")
-        });
+        let arrival = Arrival {
+            kind: KindId(3),
+            id: EntityId(7),
+            ghosts: 0b101,
+            born: false,
+            record: quarantine::Record::from_bytes([1, 2, 3, 4, 5, 6]),
+        };
+        batch.handoff(arrival, |row| row.extend(b"row"));
         batch.ghost_row(KindId(1), EntityId(8), |row| row.extend(b"full"));
         batch.ghost_delta(EntityId(9), |delta| delta.extend(b"d"));
         batch.ghost_remove(EntityId(10));
@@ -290,10 +305,7 @@ mod tests {
             assert_eq!(
                 records[0],
                 Record::Handoff {
-                    kind: KindId(3),
-                    id: EntityId(7),
-                    ghosts: 0b101,
-                    born: false,
+                    arrival,
                     row: b"row"
                 }
             );

@@ -8,6 +8,7 @@ use tessera_python::OptionValue;
 use tessera_world::World;
 
 use crate::partition::Grid;
+use crate::supervision::Supervision;
 
 /// Everything that a [`Simulation`](crate::Simulation) starts from.
 ///
@@ -34,4 +35,6 @@ pub struct SimConfig {
     /// Nanoseconds of CPU time of the calling thread, for measuring inside zones: on a machine with
     /// fewer cores than zones, wall time would count the neighbours' work too.
     pub cpu_clock: fn() -> u64,
+    /// How zones are watched over.
+    pub supervision: Supervision,
 }

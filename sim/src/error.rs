@@ -25,13 +25,8 @@ pub enum SimError {
         message: String,
     },
     /// The operating system refused a thread.
-    #[error("cannot start the thread of zone {}: {source}", zone.0)]
-    Thread {
-        /// Which zone.
-        zone: ZoneId,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// A number in the configuration is out of its range.
     #[error("{field} is {value}; it must be {permitted}")]
     Config {

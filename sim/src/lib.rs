@@ -4,7 +4,7 @@
 //! How a tick flows, and the file that holds each step:
 //!
 //! ```text
-//!  commands, joins, leaves ─▶ simulation.rs ─▶ zone.rs ×N, in parallel: drain ▶ hooks ▶ gather
+//!  commands, joins, leaves ─▶ simulation.rs ─▶ worker.rs ×N, in parallel: drain ▶ hooks ▶ gather
 //!                                                   │ what moved, spawned, died
 //!                             barrier.rs ◀──────────┘ ids for spawns, directory.rs: who runs whom
 //!                                  │
@@ -12,6 +12,9 @@
 //!                                                   │ messages into channel.rs; the snapshot batch
 //!  snapshot, events ◀──────── seal.rs ◀─────────────┘ state hash, one sealed buffer, the last 64 kept
 //! ```
+//!
+//! A zone is a `seat.rs` (what outlives interpreters), and a worker that holds it: `pool.rs` watches
+//! over them, and gives the seat of one that is stuck to another, filled from the last snapshot.
 //!
 //! There is no socket, no environment and no wall clock here: time is the tick, and the only clock
 //! is a function that the host lends for measuring.
@@ -22,19 +25,28 @@ mod config;
 mod directory;
 mod error;
 mod exchange;
+mod host;
 mod laps;
+mod nursery;
 mod partition;
 mod pool;
+mod quarantine;
 mod rendezvous;
 mod report;
 mod seal;
+mod seat;
 mod simulation;
+mod supervision;
 mod tracked;
-mod zone;
+mod worker;
 
 pub use config::SimConfig;
 pub use error::SimError;
 pub use partition::{Grid, GridError, ZONES_MAX};
+pub use quarantine::QuarantineRule;
 pub use report::{ChannelReport, SimReport, TickTimings, ZoneReport, ZoneTimings};
 pub use seal::SNAPSHOTS_KEPT;
 pub use simulation::{Simulation, TickInputs, TickOutput};
+pub use supervision::{
+    Budget, Incident, IncidentKind, RestartLimit, RestartReason, Supervision, ThreadState,
+};

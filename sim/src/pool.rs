@@ -1,115 +1,602 @@
-//! The zones' threads and the way to talk to them.
+//! The zones' places, the workers that run them, and their supervision.
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crossbeam_channel as mpsc;
-use tessera_protocol::ids::ZoneId;
-use tessera_python::ScriptConfig;
+use tessera_protocol::columns::bits;
+use tessera_protocol::fields::FieldTable;
+use tessera_protocol::ids::{EntityId, Tick, ZoneId};
+use tessera_protocol::snapshot::Snapshot;
+use tessera_python::{ScriptConfig, ScriptError};
 
+use crate::barrier::Ran;
 use crate::channel;
 use crate::config::SimConfig;
+use crate::directory::Directory;
 use crate::error::SimError;
+use crate::exchange::{Batches, Exchange};
+use crate::host::{Host, Vacancy};
+use crate::laps::Laps;
+use crate::nursery::Nursery;
 use crate::rendezvous::Rendezvous;
-use crate::zone::{self, Order, Reply, ZoneSetup};
+use crate::report::{ZoneReport, ZoneTimings};
+use crate::seat::{Ends, Seat};
+use crate::supervision::{
+    Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
+};
+use crate::worker::{Order, Reply, Run, Worker, WorkerSetup};
 
-/// One thread a zone. Dropping it ends them, interpreters and all.
+/// How often a zone that is late is looked at, as a part of the hard budget.
+const LOOKS: u64 = 8;
+
+/// Ticks in a row at whose end a zone may use all its memory: what is left after so many was not
+/// garbage.
+const FULL_TICKS: u32 = 8;
+
+/// All zones. Dropping it ends their threads, interpreters and all.
 pub(crate) struct ZonePool {
-    zones: Vec<ZoneHandle>,
+    places: Vec<Place>,
+    /// Ready, and without a zone.
+    spares: Vec<Worker>,
+    nursery: Nursery,
     rendezvous: Arc<Rendezvous>,
+    setup: WorkerSetup,
+    supervision: Supervision,
+    clock: fn() -> u64,
+    incidents: Vec<Incident>,
+    /// Spares that did not load, or declared something else than what runs.
+    spares_refused: u64,
 }
 
-/// A zone's thread. It ends when `orders` is dropped, which is why that is an `Option`.
-struct ZoneHandle {
-    orders: Option<mpsc::Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
+/// One zone.
+struct Place {
+    seat: Arc<Mutex<Seat>>,
+    held: Held,
+    restarts: Restarts,
+    /// Where nobody runs it: the first tick that it misses.
+    vacant_since: Tick,
+    /// Ticks in a row at whose end its scripts used all the memory that they may.
+    full_ticks: u32,
+}
+
+/// Who runs a zone.
+enum Held {
+    By(Worker),
+    /// Nobody: its entities coast.
+    Nobody(Box<Vacancy>),
+}
+
+/// What the zones are to be filled from: `S_t` and who runs whom in it.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) tick: Tick,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) directory: Arc<Directory>,
 }
 
 impl ZonePool {
-    /// Starts all zones' threads. Each answers `Started` when its scripts are loaded.
-    pub(crate) fn spawn(config: &SimConfig) -> Result<ZonePool, SimError> {
-        let mut pool = ZonePool {
-            zones: Vec::with_capacity(config.grid.zones()),
-            rendezvous: Arc::new(Rendezvous::new(config.grid.zones())),
+    /// Starts a worker for each zone and waits until all have loaded the mode.
+    ///
+    /// # Errors
+    /// A mode that does not load, a system without threads to give.
+    pub(crate) fn start(config: &SimConfig) -> Result<ZonePool, SimError> {
+        let zones = config.grid.zones();
+        let rendezvous = Arc::new(Rendezvous::default());
+        let setup = WorkerSetup {
+            scripts: ScriptConfig {
+                zone: ZoneId(0),
+                seed: config.seed,
+                tick_hz: config.tick_hz,
+                halo_m: config.halo_m,
+                mode: config.mode.clone(),
+                options: config.options.clone(),
+                world: config.world.clone(),
+                memory_cap: config.supervision.memory_cap,
+            },
+            cpu_clock: config.cpu_clock,
+            rendezvous: rendezvous.clone(),
         };
-        for (at, (senders, receivers)) in all_channels(config.grid.zones()).into_iter().enumerate()
-        {
-            let zone = ZoneId(at as u8);
-            let setup = ZoneSetup {
-                scripts: ScriptConfig {
-                    zone,
-                    seed: config.seed,
-                    tick_hz: config.tick_hz,
-                    halo_m: config.halo_m,
-                    mode: config.mode.clone(),
-                    options: config.options.clone(),
-                    world: config.world.clone(),
-                },
-                grid: config.grid.clone(),
-                cpu_clock: config.cpu_clock,
-                senders,
-                receivers,
-            };
-            // One order is under way at a time; the next may wait while the zone uses its slack.
-            let (orders, inbox) = mpsc::bounded(1);
-            let thread = zone::spawn(setup, inbox, pool.rendezvous.clone())
-                .map_err(|source| SimError::Thread { zone, source })?;
-            pool.zones.push(ZoneHandle {
-                orders: Some(orders),
-                thread: Some(thread),
-            });
+        let mut nursery = Nursery::new()?;
+        for _ in 0..zones {
+            nursery.request(setup.clone());
         }
+        let mut started: Vec<_> = (0..zones).map(|_| nursery.wait()).collect();
+        started.sort_by_key(|(id, _)| *id);
+        let workers = started.into_iter().map(|(_, worker)| worker);
+        let workers = agreed(workers.collect())?;
+        let places = all_channels(zones).into_iter().zip(workers).enumerate();
+        let places = places.map(|(at, (ends, worker))| {
+            let (grid, halo_m) = (config.grid.clone(), config.halo_m);
+            let rule = config.supervision.quarantine;
+            let mut seat = Seat::new(ZoneId(at as u8), grid, halo_m, ends, rule);
+            seat.holder = Some(worker.id);
+            Place {
+                seat: Arc::new(Mutex::new(seat)),
+                held: Held::By(worker),
+                restarts: Restarts::default(),
+                vacant_since: Tick(0),
+                full_ticks: 0,
+            }
+        });
+        let mut pool = ZonePool {
+            places: places.collect(),
+            spares: Vec::new(),
+            nursery,
+            rendezvous,
+            setup,
+            supervision: config.supervision.clone(),
+            clock: config.clock,
+            incidents: Vec::new(),
+            spares_refused: 0,
+        };
+        let take = |seat: &Arc<Mutex<Seat>>| Order::Take {
+            seat: seat.clone(),
+            refill: None,
+        };
+        let orders: Vec<_> = pool.places.iter().map(|p| Some(take(&p.seat))).collect();
+        pool.ask(orders);
+        pool.rendezvous.wait_for_all();
+        for at in 0..zones {
+            pool.reply(at)?;
+        }
+        pool.keep_spares();
         Ok(pool)
     }
 
     /// How many zones there are.
     pub(crate) fn len(&self) -> usize {
-        self.zones.len()
+        self.places.len()
     }
 
-    /// Waits for the zones' first replies.
-    pub(crate) fn started<T>(
-        &self,
-        wanted: impl Fn(Reply) -> Option<T>,
-    ) -> Result<Vec<T>, SimError> {
-        self.rendezvous.wait(wanted)
+    /// Workers that are ready and have no zone.
+    pub(crate) fn spares(&self) -> usize {
+        self.spares.len()
     }
 
-    /// Gives orders to the first zones, one each, and returns their replies in zone order. Meanwhile
-    /// does `beside` on this thread.
-    pub(crate) fn ask<T>(
-        &self,
-        orders: impl ExactSizeIterator<Item = Order>,
+    /// What the mode declared.
+    pub(crate) fn field_table(&self) -> Arc<FieldTable> {
+        match &self.places[0].held {
+            Held::By(worker) => worker.field_table.clone(),
+            Held::Nobody(vacancy) => vacancy.field_table().clone(),
+        }
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn take_incidents(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.incidents)
+    }
+
+    /// The first zone alone runs the mode's `start`; the others begin with nothing.
+    pub(crate) fn run_start(&mut self) -> Result<Vec<Ran>, SimError> {
+        self.ask(vec![Some(Order::Start)]);
+        self.rendezvous.wait_for_all();
+        let mut ran = match self.reply(0)? {
+            Reply::Ran(ran) => vec![ran],
+            Reply::StartFailed(error) => return Err(error.into()),
+            _ => unreachable!("{ANSWERS}"),
+        };
+        ran.resize_with(self.len(), Ran::default);
+        Ok(ran)
+    }
+
+    /// Phase one of a tick, whose state before it is `state`.
+    ///
+    /// # Errors
+    /// A zone that a fault of the engine has broken.
+    pub(crate) fn run(&mut self, runs: Vec<Run>, state: &State) -> Result<Vec<Ran>, SimError> {
+        let mut coasting = Vec::new();
+        let mut orders = Vec::with_capacity(runs.len());
+        for (at, run) in runs.into_iter().enumerate() {
+            match &self.places[at].held {
+                Held::By(_) => orders.push(Some(Order::Run(run))),
+                Held::Nobody(_) => {
+                    orders.push(None);
+                    coasting.push((at, run));
+                }
+            }
+        }
+        self.ask(orders);
+        let mut ran: Vec<Ran> = (0..self.len()).map(|_| Ran::default()).collect();
+        for (at, run) in coasting {
+            ran[at] = self.coast(at, run);
+        }
+        let stuck = match self.supervision.budget {
+            Some(budget) => self.watch(budget),
+            None => {
+                self.rendezvous.wait_for_all();
+                0
+            }
+        };
+        self.rendezvous.forget(stuck);
+        for (at, ran) in ran.iter_mut().enumerate() {
+            if stuck & 1 << at != 0 {
+                self.lose(at, Cause::mid_tick(RestartReason::Stuck, STUCK, state), state)?;
+                continue;
+            }
+            match self.rendezvous.take(at) {
+                Some(Reply::Ran(done)) => *ran = done,
+                Some(Reply::Gone(why)) => {
+                    self.lose(at, Cause::mid_tick(RestartReason::Gone, why, state), state)?;
+                }
+                Some(_) => unreachable!("{ANSWERS}"),
+                // Nobody runs it.
+                None => {}
+            }
+        }
+        Ok(ran)
+    }
+
+    /// Phase two. Does `beside` on this thread meanwhile.
+    ///
+    /// # Errors
+    /// A zone that a fault of the engine has broken.
+    pub(crate) fn exchange(
+        &mut self,
+        directory: &Arc<Directory>,
+        newborn: Vec<Vec<EntityId>>,
+        batches: Vec<Box<Batches>>,
         beside: impl FnOnce(),
-        wanted: impl Fn(Reply) -> Option<T>,
-    ) -> Result<Vec<T>, SimError> {
-        self.rendezvous.expect(orders.len());
-        for (zone, order) in self.zones.iter().zip(orders) {
-            let inbox = zone.orders.as_ref().expect("open until the drop");
-            // A zone that has stopped has said so at the rendezvous.
-            let _ = inbox.send(order);
+    ) -> Result<Vec<Exchange>, SimError> {
+        let mut orders = Vec::with_capacity(self.len());
+        let mut coasting = Vec::new();
+        for (place, (newborn, batches)) in self.places.iter().zip(newborn.into_iter().zip(batches))
+        {
+            match &place.held {
+                Held::By(_) => orders.push(Some(Order::Exchange {
+                    directory: directory.clone(),
+                    newborn,
+                    batches,
+                })),
+                Held::Nobody(_) => {
+                    coasting.push((orders.len(), batches));
+                    orders.push(None);
+                }
+            }
+        }
+        self.ask(orders);
+        let mut done: Vec<Option<Exchange>> = (0..self.len()).map(|_| None).collect();
+        for (at, batches) in coasting {
+            let cpu_clock = self.setup.cpu_clock;
+            let place = &mut self.places[at];
+            if let Held::Nobody(vacancy) = &mut place.held {
+                let mut laps = Laps::new(cpu_clock);
+                let mut seat = lock(&place.seat);
+                let directory = directory.clone();
+                done[at] =
+                    Some(seat.exchange(&mut **vacancy, &mut laps, directory, &[], batches));
+            }
         }
         beside();
-        self.rendezvous.wait(wanted)
-    }
-}
-
-impl Drop for ZonePool {
-    fn drop(&mut self) {
-        for zone in &mut self.zones {
-            zone.orders = None;
+        self.rendezvous.wait_for_all();
+        let mut exchanges = Vec::with_capacity(self.len());
+        for (at, done) in done.into_iter().enumerate() {
+            exchanges.push(match done {
+                Some(done) => done,
+                None => match self.reply(at)? {
+                    Reply::Exchanged(exchange) => exchange,
+                    _ => unreachable!("{ANSWERS}"),
+                },
+            });
         }
-        for zone in &mut self.zones {
-            if let Some(thread) = zone.thread.take() {
-                // A zone that panicked has already been reported at the rendezvous.
-                let _ = thread.join();
+        Ok(exchanges)
+    }
+
+    /// At a tick boundary: gives interpreters to the zones that have none, if there are any ready, and
+    /// takes one from those that use too much memory.
+    ///
+    /// # Errors
+    /// A zone that a fault of the engine has broken.
+    pub(crate) fn heal(&mut self, state: &State) -> Result<(), SimError> {
+        self.welcome_spares();
+        for at in 0..self.len() {
+            let place = &mut self.places[at];
+            if matches!(place.held, Held::Nobody(_)) {
+                self.fill(at, state, state.tick)?;
+                continue;
+            }
+            let full = lock(&place.seat).is_out_of_memory();
+            place.full_ticks = if full { place.full_ticks + 1 } else { 0 };
+            if place.full_ticks == FULL_TICKS {
+                place.full_ticks = 0;
+                let why = "its scripts keep as much memory as they may use";
+                self.lose(at, Cause::at_boundary(RestartReason::Memory, why, state), state)?;
+            }
+        }
+        self.keep_spares();
+        Ok(())
+    }
+
+    /// Replaces the interpreter of a zone at a tick boundary, waiting for one to be ready.
+    ///
+    /// # Errors
+    /// A zone that a fault of the engine has broken; an interpreter that doesn't start.
+    pub(crate) fn replace(&mut self, zone: ZoneId, state: &State) -> Result<(), SimError> {
+        while self.spares.is_empty() {
+            if self.nursery.expected() == 0 {
+                self.nursery.request(self.setup.clone());
+            }
+            let (_, worker) = self.nursery.wait();
+            self.spares.push(worker?);
+        }
+        let cause = Cause::at_boundary(RestartReason::Asked, "somebody asked for it", state);
+        self.lose(zone.index(), cause, state)?;
+        self.keep_spares();
+        Ok(())
+    }
+
+    /// Totals since the match began.
+    pub(crate) fn report(&self) -> Vec<ZoneReport> {
+        let report = |place: &Place| {
+            let mut report = lock(&place.seat).report();
+            report.restarts = place.restarts.totals;
+            report
+        };
+        self.places.iter().map(report).collect()
+    }
+
+    /// Phase one of a zone that nobody runs.
+    fn coast(&mut self, at: usize, run: Run) -> Ran {
+        let place = &mut self.places[at];
+        let mut seat = lock(&place.seat);
+        let Held::Nobody(vacancy) = &mut place.held else {
+            return Ran::default();
+        };
+        let host: &mut dyn Host = &mut **vacancy;
+        let inbox = seat.drain(host, run.messages);
+        // Nobody can be gone who isn't there.
+        let _ = host.run_hooks(&inbox, &run.commands, &[]);
+        seat.ran(host, run.tick, inbox, ZoneTimings::default())
+    }
+
+    /// Gives orders, by zone.
+    fn ask(&self, orders: Vec<Option<Order>>) {
+        let asked = self.places.iter().zip(&orders).enumerate();
+        self.rendezvous
+            .expect(asked.filter_map(|(at, (place, order))| {
+                order.as_ref().and(place.worker()).map(|w| (at, w.id))
+            }));
+        for (place, order) in self.places.iter().zip(orders) {
+            if let (Some(worker), Some(order)) = (place.worker(), order) {
+                worker.order(order);
             }
         }
     }
+
+    /// The answer of a zone that must have one.
+    fn reply(&self, at: usize) -> Result<Reply, SimError> {
+        match self.rendezvous.take(at).expect("all have answered") {
+            Reply::Gone(message) => Err(broken(at, message)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Waits for phase one, and steps in where a zone takes too long. Returns the zones that don't
+    /// answer, as a mask.
+    fn watch(&self, budget: Budget) -> u64 {
+        let began_ns = (self.clock)();
+        let until = |ns: u64| {
+            let left_ns = (began_ns + ns).saturating_sub((self.clock)());
+            self.rendezvous.wait(Duration::from_nanos(left_ns))
+        };
+        for at in bits(until(budget.soft_ns)) {
+            self.place_worker(at).interrupter.look();
+        }
+        let mut late = until(budget.preempt_ns());
+        let mut preempted = 0;
+        let mut since_ns = vec![0; self.len()];
+        let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
+        while late != 0 {
+            let elapsed_ns = (self.clock)() - began_ns;
+            let mut stuck = 0;
+            for at in bits(late) {
+                if elapsed_ns < budget.starved_ns() && self.is_starved(at, budget) {
+                    continue;
+                }
+                let worker = self.place_worker(at);
+                if preempted & 1 << at == 0 {
+                    preempted |= 1 << at;
+                    since_ns[at] = elapsed_ns;
+                    worker.interrupter.preempt();
+                } else if elapsed_ns - since_ns[at] >= budget.hard_ns - budget.preempt_ns() {
+                    stuck |= 1 << at;
+                }
+            }
+            if stuck == late {
+                return stuck;
+            }
+            late = self.rendezvous.wait(step);
+        }
+        0
+    }
+
+    /// Whether a zone is late since it got no core, and not by itself.
+    fn is_starved(&self, at: usize, budget: Budget) -> bool {
+        let worker = self.place_worker(at);
+        let state = (self.supervision.look_at_thread)(worker.thread);
+        state.is_some_and(|ThreadState { runnable, cpu_ns }| {
+            let used_ns = cpu_ns.saturating_sub(worker.cpu_began_ns());
+            runnable && used_ns < budget.preempt_ns()
+        })
+    }
+
+    fn place_worker(&self, at: usize) -> &Worker {
+        let worker = self.places[at].worker();
+        worker.expect("only who was asked is waited for")
+    }
+
+    /// Takes a zone from its interpreter, and gives it to another if one is ready. In the middle of a
+    /// tick the zone's entities lose that tick, and the mail for it.
+    fn lose(&mut self, at: usize, cause: Cause, state: &State) -> Result<(), SimError> {
+        let Cause { reason, why, next } = cause;
+        let place = &mut self.places[at];
+        let Held::By(worker) = &place.held else {
+            return Ok(());
+        };
+        if place.seat.is_poisoned() {
+            return Err(broken(at, why));
+        }
+        {
+            // Nothing that a script can do happens while the seat is locked.
+            let mut seat = place
+                .seat
+                .try_lock()
+                .map_err(|_| broken(at, "it is stuck outside of its scripts".to_owned()))?;
+            seat.vacate();
+            if next != state.tick {
+                seat.lose_mail();
+            }
+        }
+        let vacancy = Held::Nobody(Box::new(Vacancy::new(worker.field_table.clone())));
+        if let Held::By(worker) = std::mem::replace(&mut place.held, vacancy) {
+            match reason {
+                RestartReason::Stuck => worker.abandon(),
+                _ => self.nursery.retire(worker),
+            }
+        }
+        place.vacant_since = state.tick;
+        let limit = self.supervision.restarts;
+        let exhausted = place.restarts.note(reason, next, limit);
+        self.tell(at, state.tick, IncidentKind::Lost { reason, why });
+        if let Some(until) = exhausted {
+            self.tell(at, state.tick, IncidentKind::Exhausted { until });
+        }
+        self.fill(at, state, next)?;
+        let place = &mut self.places[at];
+        if let Held::Nobody(vacancy) = &mut place.held {
+            lock(&place.seat).refill(&mut **vacancy, &state.snapshot, &state.directory);
+        }
+        Ok(())
+    }
+
+    /// Gives a vacant zone a spare, if there is one and the limit allows it; it runs from the tick
+    /// `next` on.
+    fn fill(&mut self, at: usize, state: &State, next: Tick) -> Result<(), SimError> {
+        let place = &mut self.places[at];
+        if !place.restarts.may_restart(next) {
+            return Ok(());
+        }
+        let Some(worker) = self.spares.pop() else {
+            return Ok(());
+        };
+        {
+            let mut seat = lock(&place.seat);
+            if let Held::Nobody(vacancy) = &place.held {
+                seat.note_stats(&**vacancy);
+            }
+            seat.vacate();
+            seat.holder = Some(worker.id);
+        }
+        let ticks = next.wrapping_sub(place.vacant_since).unsigned_abs();
+        place.held = Held::By(worker);
+        let mut orders: Vec<_> = (0..self.len()).map(|_| None).collect();
+        orders[at] = Some(Order::Take {
+            seat: self.places[at].seat.clone(),
+            refill: Some((state.snapshot.clone(), state.directory.clone())),
+        });
+        self.ask(orders);
+        self.rendezvous.wait_for_all();
+        self.reply(at)?;
+        self.tell(at, state.tick, IncidentKind::Restarted { ticks });
+        Ok(())
+    }
+
+    /// Takes in the spares that have become ready.
+    fn welcome_spares(&mut self) {
+        let table = self.field_table();
+        while let Some((_, started)) = self.nursery.poll() {
+            match started {
+                Ok(worker) if worker.field_table.hash() == table.hash() => {
+                    self.spares.push(worker);
+                }
+                Ok(worker) => {
+                    self.nursery.retire(worker);
+                    self.spares_refused += 1;
+                }
+                Err(error) => {
+                    self.spares_refused += 1;
+                    tracing::error!("no spare interpreter: {error}");
+                }
+            }
+        }
+    }
+
+    /// Begins to start as many spares as are to be ready, and as many as there are vacant zones. One
+    /// that did not load is not tried again until somebody asks for it.
+    fn keep_spares(&mut self) {
+        let vacant = |place: &&Place| matches!(place.held, Held::Nobody(_));
+        let vacant = self.places.iter().filter(vacant).count();
+        let wanted = self.supervision.spares + vacant;
+        let have = self.spares.len() + self.nursery.expected();
+        if self.spares_refused == 0 {
+            for _ in have..wanted {
+                self.nursery.request(self.setup.clone());
+            }
+        }
+    }
+
+    fn tell(&mut self, at: usize, tick: Tick, what: IncidentKind) {
+        let zone = ZoneId(at as u8);
+        self.incidents.push(Incident { zone, tick, what });
+    }
 }
 
-/// A zone's ends of the channels, by the other zone; `None` for itself.
-type Ends = (Vec<Option<channel::Sender>>, Vec<Option<channel::Receiver>>);
+/// Why a zone is taken from its interpreter.
+struct Cause {
+    reason: RestartReason,
+    why: String,
+    /// The next tick that another can run: the state's own at a boundary, the one after it in the
+    /// middle of a tick.
+    next: Tick,
+}
+
+impl Place {
+    fn worker(&self) -> Option<&Worker> {
+        match &self.held {
+            Held::By(worker) => Some(worker),
+            Held::Nobody(_) => None,
+        }
+    }
+}
+
+impl Cause {
+    fn mid_tick(reason: RestartReason, why: impl Into<String>, state: &State) -> Cause {
+        let next = state.tick.next();
+        let why = why.into();
+        Cause { reason, why, next }
+    }
+
+    fn at_boundary(reason: RestartReason, why: impl Into<String>, state: &State) -> Cause {
+        let (next, why) = (state.tick, why.into());
+        Cause { reason, why, next }
+    }
+}
+
+const STUCK: &str = "it did not answer within the hard budget, not even preempted: it is stuck in C \
+                     code";
+const ANSWERS: &str = "a zone answers what it was asked";
+
+/// A fault of the engine, which no restart mends.
+fn broken(at: usize, message: String) -> SimError {
+    SimError::Zone {
+        zone: ZoneId(at as u8),
+        message,
+    }
+}
+
+/// Between orders nobody has a seat locked for long.
+fn lock(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
+    seat.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The workers, if all have loaded the same declarations.
+fn agreed(started: Vec<Result<Worker, ScriptError>>) -> Result<Vec<Worker>, SimError> {
+    let workers = started.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let hash = |worker: &Worker| worker.field_table.hash();
+    if workers.iter().any(|worker| hash(worker) != hash(&workers[0])) {
+        return Err(SimError::Disagree);
+    }
+    Ok(workers)
+}
 
 /// A channel for each ordered pair of zones.
 fn all_channels(zones: usize) -> Vec<Ends> {

@@ -1,6 +1,9 @@
 //! What a simulation tells about itself: how long its parts took and what its channels carried.
 
 use tessera_protocol::ids::ZoneId;
+use tessera_python::{HookStats, MemoryUse};
+
+use crate::supervision::RestartReason;
 
 /// How long the stages of one tick took. All in nanoseconds.
 #[derive(Clone, Debug, Default)]
@@ -54,9 +57,14 @@ impl SimReport {
         self.zones.iter().map(|zone| zone.messages_sent).sum()
     }
 
+    /// Interpreters that were replaced, for whatever reason.
+    pub fn restarts(&self) -> u64 {
+        self.zones.iter().flat_map(|zone| zone.restarts).sum()
+    }
+
     /// Hooks that raised.
     pub fn hook_errors(&self) -> u64 {
-        self.zones.iter().map(|zone| zone.hook_errors).sum()
+        self.zones.iter().map(|zone| zone.hooks.failures).sum()
     }
 }
 
@@ -75,8 +83,18 @@ pub struct ZoneReport {
     pub handoffs_out: u64,
     /// Scripts' messages that its entities sent, wherever to.
     pub messages_sent: u64,
-    /// Hooks that raised; each cost its entity one tick.
-    pub hook_errors: u64,
+    /// The most messages that its entities received in one tick.
+    pub mailbox_max: u64,
+    /// Rests that its entities began since their hooks kept failing.
+    pub rests: u64,
+    /// What its hooks did and failed, over all its interpreters.
+    pub hooks: HookStats,
+    /// What its scripts use.
+    pub memory: MemoryUse,
+    /// Whether nobody runs it now.
+    pub vacant: bool,
+    /// How often it was given to another interpreter, by [`RestartReason::ALL`].
+    pub restarts: [u64; RestartReason::ALL.len()],
     /// Its outgoing channels.
     pub channels: Vec<ChannelReport>,
 }

@@ -56,8 +56,7 @@ impl SnapshotRing {
             .flatten()
             .and_then(|oldest| Arc::try_unwrap(oldest).ok());
         let snapshot = Snapshot::seal(header, &batches, recycled);
-        // The zones have let go of it; if one had not, this would copy.
-        debug_assert_eq!(Arc::strong_count(&self.hitboxes), 1);
+        // The zones have let go of it; from one that was given up it is copied.
         Arc::make_mut(&mut self.hitboxes).push(table, &snapshot);
         self.kept.push_back(Arc::new(snapshot));
     }
@@ -83,8 +82,8 @@ impl SnapshotRing {
     }
 }
 
-/// Hash of the state at a tick boundary: every row, the messages on their way, and the id that the
-/// next newborn gets. Sums of strong hashes, so neither order nor partition changes it.
+/// Hash of the state at a tick boundary: every row, the messages on their way, who rests, and the id
+/// that the next newborn gets. Sums of strong hashes, so neither order nor partition changes it.
 fn state_hash(tick: Tick, seed: u64, next_entity: u32, zones: &[Exchange]) -> u64 {
     let sum = |part: fn(&Exchange) -> u64| {
         zones
@@ -96,6 +95,6 @@ fn state_hash(tick: Tick, seed: u64, next_entity: u32, zones: &[Exchange]) -> u6
     bytes[4..8].copy_from_slice(&next_entity.to_le_bytes());
     bytes[8..16].copy_from_slice(&seed.to_le_bytes());
     bytes[16..24].copy_from_slice(&sum(|zone| zone.rows_hash).to_le_bytes());
-    bytes[24..].copy_from_slice(&sum(|zone| zone.messages_hash).to_le_bytes());
+    bytes[24..].copy_from_slice(&sum(|zone| zone.transit_hash).to_le_bytes());
     xxh3_64(&bytes)
 }

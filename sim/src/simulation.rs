@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
-use tessera_protocol::ids::{ClientId, EntityId, Tick};
+use tessera_protocol::ids::{ClientId, EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_protocol::value::Value;
-use tessera_python::{Event, Message, Payload, ScriptError};
+use tessera_python::{Event, Message, Payload};
 
 use crate::barrier::{self, Ran};
 use crate::config::SimConfig;
@@ -15,10 +15,11 @@ use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
-use crate::pool::ZonePool;
+use crate::pool::{State, ZonePool};
 use crate::report::{SimReport, TickTimings};
 use crate::seal::SnapshotRing;
-use crate::zone::{Order, Reply, Run};
+use crate::supervision::Incident;
+use crate::worker::Run;
 
 /// What reaches the match from outside in one tick.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,8 @@ pub struct TickOutput {
     pub owners: Vec<(ClientId, EntityId)>,
     /// How long the stages took.
     pub timings: TickTimings,
+    /// What happened to zones.
+    pub incidents: Vec<Incident>,
 }
 
 /// A running match. Dropping it ends the zones' threads and interpreters.
@@ -71,12 +74,12 @@ impl Simulation {
     pub fn start(config: SimConfig) -> Result<Simulation, SimError> {
         check(&config)?;
         let count = config.grid.zones();
-        let zones = ZonePool::spawn(&config)?;
+        let zones = ZonePool::start(&config)?;
         let mut simulation = Simulation {
             seed: config.seed,
             clock: config.clock,
             grid: config.grid,
-            field_table: Arc::default(),
+            field_table: zones.field_table(),
             zones,
             directory: Arc::default(),
             next_entity: 1,
@@ -88,24 +91,7 @@ impl Simulation {
             commands_without_entity: 0,
             start: None,
         };
-        let started = simulation.zones.started(|reply| match reply {
-            Reply::Started(result) => Some(result),
-            _ => None,
-        })?;
-        simulation.field_table = agreed(started)?;
-
-        // The first zone alone runs the mode's `start`; the others begin with nothing.
-        let first = simulation.zones.ask(
-            std::iter::once(Order::Start),
-            || (),
-            |reply| match reply {
-                Reply::Ran(ran) => Some(Ok(ran)),
-                Reply::StartFailed(error) => Some(Err(error)),
-                _ => None,
-            },
-        )?;
-        let mut ran = first.into_iter().collect::<Result<Vec<_>, _>>()?;
-        ran.resize_with(count, Ran::default);
+        let ran = simulation.zones.run_start()?;
         let output = simulation.finish_tick(Tick(0), ran, TickTimings::default())?;
         simulation.start = Some(output);
         Ok(simulation)
@@ -149,19 +135,16 @@ impl Simulation {
     /// Computes `S_t+1` from `S_t` and the inputs.
     ///
     /// # Errors
-    /// A zone that stopped by a panic; the simulation cannot go on then.
+    /// A zone that a fault of the engine has broken; the simulation cannot go on then. What scripts do
+    /// costs them their zone's interpreter, and is told in [`TickOutput::incidents`].
     pub fn step(&mut self, inputs: &TickInputs) -> Result<TickOutput, SimError> {
         let began = (self.clock)();
+        let state = self.state();
+        self.zones.heal(&state)?;
         let runs = self.route(inputs);
         let routed = (self.clock)();
-        let ran = self.zones.ask(
-            runs.into_iter().map(Order::Run),
-            || (),
-            |reply| match reply {
-                Reply::Ran(ran) => Some(ran),
-                _ => None,
-            },
-        )?;
+        let ran = self.zones.run(runs, &state)?;
+        drop(state);
         let timings = TickTimings {
             commands_ns: routed - began,
             zones_ns: (self.clock)() - routed,
@@ -170,25 +153,40 @@ impl Simulation {
         self.finish_tick(self.tick().next(), ran, timings)
     }
 
-    /// Totals since the match began.
+    /// Gives a zone a new interpreter, between two ticks, and waits until it has one. The match goes on
+    /// as if nothing had happened, but for what `on_restart` hooks do.
     ///
     /// # Errors
-    /// A zone that stopped by a panic.
-    pub fn report(&mut self) -> Result<SimReport, SimError> {
-        let orders = (0..self.zones.len()).map(|_| Order::Report);
-        let zones = self.zones.ask(
-            orders,
-            || (),
-            |reply| match reply {
-                Reply::Report(report) => Some(report),
-                _ => None,
-            },
-        )?;
-        Ok(SimReport {
-            zones,
+    /// A mode that does not load any more; a zone that a fault of the engine has broken.
+    ///
+    /// # Panics
+    /// Where there is no such zone.
+    pub fn replace_zone(&mut self, zone: ZoneId) -> Result<(), SimError> {
+        let state = self.state();
+        self.zones.replace(zone, &state)
+    }
+
+    /// Interpreters that are ready to replace one that is lost.
+    pub fn spares(&self) -> usize {
+        self.zones.spares()
+    }
+
+    /// Totals since the match began.
+    pub fn report(&self) -> SimReport {
+        SimReport {
+            zones: self.zones.report(),
             undeliverable: self.undeliverable,
             commands_without_entity: self.commands_without_entity,
-        })
+        }
+    }
+
+    /// What zones are filled from.
+    fn state(&self) -> State {
+        State {
+            tick: self.tick(),
+            snapshot: self.ring.newest().clone(),
+            directory: self.directory.clone(),
+        }
     }
 
     /// Sorts the inputs by the zones that own their entities.
@@ -257,28 +255,16 @@ impl Simulation {
         let newborn = barrier::settle(
             &ran,
             &self.grid,
-            // The zones have let go of it; if one had not, this would copy.
+            // The zones have let go of it; from one that was given up it is copied.
             Arc::make_mut(&mut self.directory),
             &mut self.next_entity,
         );
         let batches = std::mem::take(&mut self.batches);
-        let orders = newborn
-            .into_iter()
-            .zip(batches)
-            .map(|(newborn, batches)| Order::Exchange {
-                directory: self.directory.clone(),
-                newborn,
-                batches,
-            });
         let mut events = Vec::new();
-        let mut exchanged = self.zones.ask(
-            orders,
-            || events = barrier::merge_events(&mut ran),
-            |reply| match reply {
-                Reply::Exchanged(exchange) => Some(exchange),
-                _ => None,
-            },
-        )?;
+        let merge = || events = barrier::merge_events(&mut ran);
+        let mut exchanged = self
+            .zones
+            .exchange(&self.directory, newborn, batches, merge)?;
         let settled = (self.clock)();
 
         let table = self.field_table.clone();
@@ -301,6 +287,7 @@ impl Simulation {
             events,
             owners: self.owners.clone(),
             timings,
+            incidents: self.zones.take_incidents(),
         })
     }
 
@@ -312,15 +299,6 @@ impl Simulation {
         self.owners.sort_unstable();
         self.owners.dedup_by_key(|(client, _)| *client);
     }
-}
-
-/// The declarations that all zones have loaded.
-fn agreed(started: Vec<Result<Arc<FieldTable>, ScriptError>>) -> Result<Arc<FieldTable>, SimError> {
-    let tables = started.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if tables.iter().any(|table| table.hash() != tables[0].hash()) {
-        return Err(SimError::Disagree);
-    }
-    Ok(tables[0].clone())
 }
 
 fn check(config: &SimConfig) -> Result<(), SimError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tessera_sim::{Grid, SimConfig, SimError, Simulation};
+use tessera_sim::{Grid, SimConfig, SimError, Simulation, Supervision};
 use tessera_world::World;
 
 fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation, SimError> {
@@ -21,6 +21,7 @@ fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation
         halo_m: 80.0,
         clock: || 0,
         cpu_clock: || 0,
+        supervision: Supervision::default(),
     };
     change(&mut config);
     Simulation::start(config)

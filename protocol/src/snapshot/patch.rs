@@ -30,7 +30,10 @@ pub(super) fn patch(
 fn has_ids(batch: &[u8], place: &BatchIndex, ids: &[EntityId]) -> bool {
     place.rows == ids.len() && {
         let (words, _) = batch[place.ids..][..4 * ids.len()].as_chunks::<4>();
-        words.iter().zip(ids).all(|(word, id)| *word == id.0.to_le_bytes())
+        words
+            .iter()
+            .zip(ids)
+            .all(|(word, id)| *word == id.0.to_le_bytes())
     }
 }
 

@@ -15,8 +15,10 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{
-    Access, AddressValidation, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S,
-    PLAYERS, RECONNECT_GRACE_S, SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ, WORKER_THREADS,
+    Access, AddressValidation, BUDGET_PERCENT, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M,
+    IDLE_TIMEOUT_S, OnExhausted, PLAYERS, QUARANTINE_FAILURES, QUARANTINE_REST_MS,
+    RECONNECT_GRACE_S, RESTART_INTENSITY, RESTART_PERIOD_S, SPARES, SPECTATOR_DELAY_S, SPECTATORS,
+    TICK_HZ, WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
 };
 use crate::layout::Layout;
 
@@ -53,6 +55,7 @@ struct File {
     #[serde(rename = "match")]
     game: Match,
     zones: Zones,
+    supervision: Supervision,
     net: Net,
     ops: Ops,
     log: Log,
@@ -77,6 +80,21 @@ struct Zones {
     cuts_x: Value<Vec<f64>>,
     cuts_z: Value<Vec<f64>>,
     halo_m: Value<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Supervision {
+    enabled: Option<bool>,
+    soft_budget_percent: Value<i64>,
+    hard_budget_percent: Value<i64>,
+    memory_mib: Value<i64>,
+    spares: Value<i64>,
+    restart_intensity: Value<i64>,
+    restart_period_s: Value<i64>,
+    on_exhausted: Value<String>,
+    quarantine_failures: Value<i64>,
+    quarantine_rest_ms: Value<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -132,6 +150,7 @@ impl Config {
         let mut config = Config::default();
         file.game.apply(&source, &mut config)?;
         file.zones.apply(&source, &mut config)?;
+        file.supervision.apply(&source, &mut config)?;
         file.net.apply(&source, &mut config)?;
         if let Some(listen) = file.ops.listen {
             config.ops = match listen.as_ref().as_str() {
@@ -221,6 +240,83 @@ impl Zones {
             }
             config.halo_m = halo.into_inner();
         }
+        Ok(())
+    }
+}
+
+impl Supervision {
+    fn apply(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        let mut watch = Watch::default();
+        let hard_at = self.hard_budget_percent.as_ref().map(Spanned::span);
+        let soft_at = self.soft_budget_percent.as_ref().map(Spanned::span);
+        for (key, value, into) in [
+            (
+                "supervision.soft_budget_percent",
+                self.soft_budget_percent,
+                &mut watch.soft_budget_percent,
+            ),
+            (
+                "supervision.hard_budget_percent",
+                self.hard_budget_percent,
+                &mut watch.hard_budget_percent,
+            ),
+        ] {
+            source.integer(key, value, BUDGET_PERCENT, into)?;
+        }
+        if watch.soft_budget_percent > watch.hard_budget_percent {
+            let message = format!(
+                "supervision.soft_budget_percent = {} is above supervision.hard_budget_percent = {}",
+                watch.soft_budget_percent, watch.hard_budget_percent
+            );
+            return Err(source.wrong(hard_at.or(soft_at).unwrap_or(0..0), &message));
+        }
+        source.integer(
+            "supervision.memory_mib",
+            self.memory_mib,
+            ZONE_MEMORY_MIB,
+            &mut watch.memory_mib,
+        )?;
+        source.integer(
+            "supervision.spares",
+            self.spares,
+            SPARES,
+            &mut watch.spares,
+        )?;
+        source.integer(
+            "supervision.restart_intensity",
+            self.restart_intensity,
+            RESTART_INTENSITY,
+            &mut watch.restart_intensity,
+        )?;
+        source.integer(
+            "supervision.restart_period_s",
+            self.restart_period_s,
+            RESTART_PERIOD_S,
+            &mut watch.restart_period_s,
+        )?;
+        source.integer(
+            "supervision.quarantine_failures",
+            self.quarantine_failures,
+            QUARANTINE_FAILURES,
+            &mut watch.quarantine_failures,
+        )?;
+        source.integer(
+            "supervision.quarantine_rest_ms",
+            self.quarantine_rest_ms,
+            QUARANTINE_REST_MS,
+            &mut watch.quarantine_rest_ms,
+        )?;
+        if let Some(what) = self.on_exhausted {
+            watch.on_exhausted = match what.as_ref().as_str() {
+                "coast" => OnExhausted::Coast,
+                "drain" => OnExhausted::Drain,
+                _ => {
+                    let choices = "\"coast\" or \"drain\"";
+                    return Err(source.no_choice("supervision.on_exhausted", &what, choices));
+                }
+            };
+        }
+        config.watch = self.enabled.unwrap_or(true).then_some(watch);
         Ok(())
     }
 }
@@ -480,6 +576,21 @@ mod tests {
         refused("[zones]\ncuts_x = [5.0, 5.0]", 2, &["cuts_x", "ascending"]);
         refused("[zones]\nhalo_m = nan", 2, &["zones.halo_m", "10 to 500"]);
         refused(
+            "[supervision]\nmemory_mib = 1",
+            2,
+            &["supervision.memory_mib = 1", "32 to 65536"],
+        );
+        refused(
+            "[supervision]\nsoft_budget_percent = 70",
+            2,
+            &["soft_budget_percent = 70 is above", "hard_budget_percent = 65"],
+        );
+        refused(
+            "[supervision]\non_exhausted = \"stop\"",
+            2,
+            &["supervision.on_exhausted = \"stop\"", "\"drain\""],
+        );
+        refused(
             "[net]\nlisten = \"here\"",
             2,
             &["net.listen", "127.0.0.1:7777"],
@@ -574,7 +685,9 @@ mod tests {
         ));
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(Config::parse(path, &text).unwrap(), Config::default());
-        let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m listen \
+        let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m enabled \
+                    soft_budget_percent hard_budget_percent memory_mib spares restart_intensity \
+                    restart_period_s on_exhausted quarantine_failures quarantine_rest_ms listen \
                     worker_threads tokens token_key_file match_id reconnect_grace_s spectators \
                     spectator_delay_s address_validation idle_timeout_s drain_timeout_s filter";
         let lines: Vec<_> = text.lines().collect();

@@ -53,7 +53,7 @@ fn ticks(
 }
 
 fn hooks(zone: &mut Zone) {
-    zone.scripts.run_hooks(&Vec::new(), &[]);
+    zone.scripts.run_hooks(&Vec::new(), &[], &[]);
 }
 
 fn gather(zone: &mut Zone) {

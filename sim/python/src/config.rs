@@ -37,4 +37,7 @@ pub struct ScriptConfig {
     pub options: BTreeMap<String, OptionValue>,
     /// The map.
     pub world: Arc<World>,
+    /// The most memory that scripts may make their interpreter use, bytes: beyond it they get a
+    /// `MemoryError`. An interpreter with a mode has some 8 MiB to begin with. `None` is no limit.
+    pub memory_cap: Option<u64>,
 }

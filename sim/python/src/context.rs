@@ -17,8 +17,10 @@ use tessera_world::World;
 
 use crate::buffer::Exports;
 use crate::clone::Codec;
+use crate::error::Place;
 use crate::far::FarViews;
-use crate::kinds::Kinds;
+use crate::kinds::{HookId, Kinds};
+use crate::memory::Account;
 use crate::native::Types;
 use crate::near::Grid;
 use crate::population::Population;
@@ -34,7 +36,7 @@ thread_local! {
 /// A zone, as native functions see it.
 pub(crate) struct Context {
     /// Which zone: for logs only.
-    pub(crate) zone: ZoneId,
+    pub(crate) zone: Cell<ZoneId>,
     /// Seed of the match.
     pub(crate) seed: u64,
     /// How far queries reach, metres.
@@ -47,6 +49,16 @@ pub(crate) struct Context {
     pub(crate) types: Cell<Types>,
     /// `_tessera.DeclarationError`, borrowed from the module.
     pub(crate) declaration_error: Cell<*mut PyObject>,
+    /// `_tessera.Preempted`, likewise.
+    pub(crate) preempted: Cell<*mut PyObject>,
+    /// Memory of the interpreter.
+    pub(crate) memory: Arc<Account>,
+    /// The hook that runs, or the last one.
+    pub(crate) hook: Cell<HookId>,
+    /// Where the run was that was broken off last.
+    pub(crate) struck_at: RefCell<Option<Place>>,
+    /// What somebody wanted to know who looked: which hook was where.
+    pub(crate) seen: RefCell<Vec<(HookId, Option<Place>)>>,
     /// Ticks per second.
     pub(crate) tick_hz: u32,
     /// The mode's options.
@@ -113,13 +125,18 @@ impl Actor {
 impl Context {
     pub(crate) fn new(config: &ScriptConfig) -> Self {
         Self {
-            zone: config.zone,
+            zone: Cell::new(config.zone),
             seed: config.seed,
             halo: config.halo_m,
             world: config.world.clone(),
             mode: config.mode.to_string_lossy().into_owned(),
             types: Cell::new([null_mut(); _]),
             declaration_error: Cell::new(null_mut()),
+            preempted: Cell::new(null_mut()),
+            memory: Arc::new(Account::new(config.memory_cap)),
+            hook: Cell::default(),
+            struck_at: RefCell::default(),
+            seen: RefCell::default(),
             tick_hz: config.tick_hz,
             options: config.options.clone(),
             codec: OnceCell::new(),
@@ -180,6 +197,16 @@ impl Context {
     pub(crate) fn exit(&self) {
         self.actor.object.set(null_mut());
         self.actor.id.set(EntityId::NONE);
+    }
+
+    /// Where the script is that runs now: the innermost of its frames in the mode's files, else the
+    /// innermost one; `None` where none runs.
+    ///
+    /// # Safety
+    /// Attached to the interpreter of this context, with no exception set.
+    pub(crate) unsafe fn place(&self) -> Option<Place> {
+        // SAFETY: by the caller's promise.
+        unsafe { Place::of_frames(&self.mode) }
     }
 
     /// The zone's entities, while hooks run.

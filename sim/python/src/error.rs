@@ -22,7 +22,7 @@ pub struct ScriptError {
 
 impl ScriptError {
     /// An error that comes from no line of a script.
-    pub(crate) fn host(message: impl Into<String>) -> Self {
+    pub fn host(message: impl Into<String>) -> Self {
         Self {
             file: None,
             line: None,
@@ -63,6 +63,46 @@ impl fmt::Display for ScriptError {
 
 impl std::error::Error for ScriptError {}
 
+/// A line of a script.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Place {
+    /// The file, as Python names it.
+    pub(crate) file: String,
+    /// From 1; 0 where unknown.
+    pub(crate) line: u32,
+}
+
+impl Place {
+    /// The innermost frame that runs in the folder `mode`, else the innermost one.
+    ///
+    /// # Safety
+    /// Attached, with no exception set.
+    pub(crate) unsafe fn of_frames(mode: &str) -> Option<Self> {
+        // SAFETY: attached, by the caller; frames and their code are new references, but the first.
+        unsafe {
+            let mut next = PyEval_GetFrame();
+            let mut innermost = None;
+            let mut held; // keeps `next` alive
+            while !next.is_null() {
+                let code = Owned::from_new(PyFrame_GetCode(next).cast()).ok()?;
+                let file = attribute(&code, c"co_filename")?;
+                let place = Self {
+                    file: str_lossy(file.as_ptr()),
+                    line: u32::try_from(PyFrame_GetLineNumber(next)).unwrap_or(0),
+                };
+                if place.file.starts_with(mode) {
+                    return Some(place);
+                }
+                innermost.get_or_insert(place);
+                next = PyFrame_GetBack(next);
+                held = Owned::from_new(next.cast());
+                let _ = &held;
+            }
+            innermost
+        }
+    }
+}
+
 /// An exception that was taken from the interpreter.
 pub(crate) struct Failure {
     exception: Owned,
@@ -92,6 +132,14 @@ impl Failure {
                 line,
                 message,
             })
+        }
+    }
+
+    /// Where it was raised.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            file: self.file.clone().unwrap_or_default(),
+            line: self.line,
         }
     }
 

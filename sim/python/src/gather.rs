@@ -6,7 +6,7 @@
 //!
 //! No script runs in between. Releasing an object may run one (`__del__` of a subclass of `float`, the
 //! callback of a weak reference to a frozenset), which could delete what is being looked at: objects
-//! that leave their slots wait in [`Gather::released`] until [`Gather::release`].
+//! that leave their slots wait in [`Gather::released`] until they are buried.
 
 use std::ops::Range;
 
@@ -29,8 +29,8 @@ use crate::vec3;
 pub(crate) struct Gather {
     staged: Vec<(usize, Staged)>,
     bytes: Vec<u8>,
-    /// Objects that have left their slots.
-    released: Vec<Owned>,
+    /// Objects that have left their slots; for the graveyard.
+    pub(crate) released: Vec<Owned>,
 }
 
 /// A changed value on its way into its column.
@@ -62,7 +62,7 @@ impl Gather {
     ///
     /// # Safety
     /// Attached to the interpreter of `context`, outside hooks; `pair` and `row` belong together. The
-    /// caller calls [`Self::release`] when it is done with the zone's entities.
+    /// caller empties [`Self::released`] when it is done with the zone's entities.
     #[inline]
     pub(crate) unsafe fn entity(
         &mut self,
@@ -281,11 +281,6 @@ impl Gather {
             }
         }
         mask
-    }
-
-    /// Releases what has left its slot. Scripts may run.
-    pub(crate) fn release(&mut self) {
-        self.released.clear();
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::ptr::null_mut;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3_ffi::*;
 
 use crate::context;
 use crate::error::ScriptError;
-use crate::memory::Arenas;
+use crate::interrupt::Watch;
+use crate::memory::{Account, Arenas};
 use crate::py::Owned;
 use crate::runtime;
 
@@ -25,17 +26,19 @@ pub(crate) struct Interpreter {
     state: *mut PyThreadState,
     /// Whether it is the main one of the process, which never ends.
     is_main: bool,
+    watch: Arc<Watch>,
+    account: Arc<Account>,
     /// Dropped after the interpreter has ended, by order of declaration after `drop`.
     arenas: Box<Arenas>,
 }
 
 impl Interpreter {
     /// Creates an interpreter on this thread and attaches the thread to it. If the thread was attached
-    /// to another one, that is detached.
+    /// to another one, that is detached. `watch` is told of it, and `account` charged.
     ///
     /// # Errors
     /// Where CPython can't.
-    pub(crate) fn create() -> Result<Self, ScriptError> {
+    pub(crate) fn create(watch: Arc<Watch>, account: Arc<Account>) -> Result<Self, ScriptError> {
         runtime::ensure()?;
         let config = PyInterpreterConfig {
             use_main_obmalloc: 0,
@@ -46,10 +49,11 @@ impl Interpreter {
             check_multi_interp_extensions: 1,
             gil: PyInterpreterConfig_OWN_GIL,
         };
-        let arenas = Box::<Arenas>::default();
+        let arenas = Box::new(Arenas::new(account.clone()));
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the runtime is started; the thread is detached from any interpreter first; `state`
-        // receives the new thread state, to which the thread is then attached.
+        // receives the new thread state, to which the thread is then attached. `drop` unbinds the watch,
+        // and lets go of it after the interpreter's end.
         unsafe {
             detach();
             arenas.enter();
@@ -58,26 +62,38 @@ impl Interpreter {
             created.map_err(|reason| {
                 ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
             })?;
+            watch.bind(PyThreadState_GetInterpreter(state));
             Ok(Self {
                 state,
                 is_main: false,
+                watch,
+                account,
                 arenas,
             })
         }
     }
 
     /// Starts CPython with this thread in its main interpreter, which may import what no other can, such
-    /// as numpy, also from the folders `packages`.
+    /// as numpy, also from the folders `packages`. Otherwise as [`create`](Self::create).
     ///
     /// # Errors
     /// Where CPython has been started in this process already, or can't.
-    pub(crate) fn main(packages: &[PathBuf]) -> Result<Self, ScriptError> {
-        let state = runtime::start_main(packages)?;
-        let arenas = Box::<Arenas>::default();
+    pub(crate) fn main(
+        packages: &[PathBuf],
+        watch: Arc<Watch>,
+        account: Arc<Account>,
+    ) -> Result<Self, ScriptError> {
+        let arenas = Box::new(Arenas::new(account.clone()));
         arenas.enter();
+        let state = runtime::start_main(packages)?;
+        // SAFETY: the state is this thread's. `drop` unbinds the watch, and the interpreter makes no
+        // calls after that, since it runs nothing any more.
+        unsafe { watch.bind(PyThreadState_GetInterpreter(state)) };
         Ok(Self {
             state,
             is_main: true,
+            watch,
+            account,
             arenas,
         })
     }
@@ -102,9 +118,13 @@ impl Interpreter {
 impl Drop for Interpreter {
     fn drop(&mut self) {
         self.attach();
+        let run = self.watch.run();
         // SAFETY: attached, no frame is running.
-        unsafe { run_last_scripts() };
+        self.account.reserved(|| unsafe { run_last_scripts() });
+        drop(run);
+        self.watch.unbind();
         if self.is_main {
+            self.arenas.abandon();
             return;
         }
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,22 +36,65 @@ pub(crate) struct KindInfo {
     pub(crate) tick: Option<Hook>,
     /// `command(cmd)`.
     pub(crate) command: Option<Hook>,
-    /// Methods `on_<name>`, by that name.
-    pub(crate) handlers: Handlers,
+    /// Methods `on_<name>`.
+    pub(crate) handlers: Box<[Handler]>,
+    /// `on_despawn()`.
+    pub(crate) on_despawn: Option<Hook>,
     /// Bit k set where kind k is this one or derived from it.
     pub(crate) family: u64,
 }
 
-/// Methods `on_<name>`, by that name.
-type Handlers = Box<[(Box<str>, Hook)]>;
+/// What the engine tells entities of their lives. Methods for these take no sender and no arguments;
+/// scripts can't send them.
+pub(crate) const LIFECYCLE: [&str; 3] = ["spawn", "restart", "despawn"];
+
+/// A method `on_<name>`.
+pub(crate) struct Handler {
+    pub(crate) name: Box<str>,
+    pub(crate) hook: Hook,
+    /// Called with the entity only: one of [`LIFECYCLE`].
+    pub(crate) bare: bool,
+}
+
+/// The name of a hook, such as `Player.tick`, as a number: see
+/// [`ScriptZone::hook_name`](crate::ScriptZone::hook_name). The same in all zones of a mode.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct HookId(pub u16);
+
+/// Names of hooks, by [`HookId`].
+pub(crate) struct HookNames(Vec<String>);
+
+/// What runs that is no entity's hook, such as a finalizer.
+const NO_HOOK: &str = "scripts between hooks";
+
+impl HookNames {
+    fn add(&mut self, kind: &str, method: &str) -> HookId {
+        self.0.push(format!("{kind}.{method}"));
+        HookId(u16::try_from(self.0.len() - 1).unwrap_or_default())
+    }
+
+    /// The name; that of no hook for an unknown number.
+    pub(crate) fn get(&self, id: HookId) -> &str {
+        self.0
+            .get(usize::from(id.0))
+            .map_or(NO_HOOK, String::as_str)
+    }
+}
 
 /// A method that the engine calls.
 #[derive(Clone)]
-pub(crate) enum Hook {
+pub(crate) struct Hook {
+    pub(crate) id: HookId,
+    pub(crate) method: Method,
+}
+
+/// How a method is called.
+#[derive(Clone)]
+pub(crate) enum Method {
     /// A plain function: called with the entity as its first argument.
     Function(Owned),
     /// Anything else: called as `entity.name(…)`, by its interned name.
-    Method(Owned),
+    Named(Owned),
 }
 
 /// All kinds of the mode.
@@ -60,6 +103,8 @@ pub(crate) struct Kinds {
     pub(crate) table: Arc<FieldTable>,
     /// By [`KindId`].
     pub(crate) infos: Vec<KindInfo>,
+    /// What the hooks are called.
+    pub(crate) hooks: HookNames,
 }
 
 impl Kinds {
@@ -83,13 +128,15 @@ impl Kinds {
         let kinds = registrations.iter().map(|one| one.kind.clone()).collect();
         let classes: Vec<_> = registrations.iter().map(|one| one.class.clone()).collect();
         let mut infos = Vec::with_capacity(registrations.len());
+        let mut hooks = HookNames(vec![NO_HOOK.to_owned()]);
         for registration in registrations {
             // SAFETY: by the caller's promise.
-            infos.push(unsafe { build(registration, &classes, members)? });
+            infos.push(unsafe { build(registration, &classes, members, &mut hooks)? });
         }
         Ok(Self {
             table: Arc::new(FieldTable { kinds }),
             infos,
+            hooks,
         })
     }
 
@@ -144,6 +191,7 @@ unsafe fn build(
     registration: Registration,
     classes: &[Owned],
     members: &mut view::Members,
+    hooks: &mut HookNames,
 ) -> PyResult<KindInfo> {
     let Registration {
         class,
@@ -170,10 +218,15 @@ unsafe fn build(
             objects |= u64::from(field.ty == FieldType::Object) << at;
         }
         let view = view::create_type(&class, &names, &offsets, members)?;
+        let mut named = |name| hook(&class, &kind.name, name, hooks);
+        let (tick, command) = (named("tick")?, named("command")?);
+        let handlers = handlers(&class, &kind.name, hooks)?;
+        let on_despawn = handlers.iter().find(|handler| *handler.name == *"despawn");
         Ok(KindInfo {
-            tick: hook(&class, &intern("tick")?)?,
-            command: hook(&class, &intern("command")?)?,
-            handlers: handlers(&class)?,
+            tick,
+            command,
+            on_despawn: on_despawn.map(|handler| handler.hook.clone()),
+            handlers,
             family: family(class.as_ptr(), classes.iter()),
             class,
             view,
@@ -232,9 +285,15 @@ unsafe fn hidden(kind: &str, name: &Owned) -> Raised {
 }
 
 /// The method of that name, if the class has one.
-unsafe fn hook(class: &Owned, name: &Owned) -> PyResult<Option<Hook>> {
+unsafe fn hook(
+    class: &Owned,
+    kind: &str,
+    called: &str,
+    hooks: &mut HookNames,
+) -> PyResult<Option<Hook>> {
     // SAFETY: attached; `GetOptionalAttr` leaves a new reference or null.
     unsafe {
+        let name = intern(called)?;
         let mut found = std::ptr::null_mut();
         match PyObject_GetOptionalAttr(class.as_ptr(), name.as_ptr(), &mut found) {
             0 => return Ok(None),
@@ -242,11 +301,15 @@ unsafe fn hook(class: &Owned, name: &Owned) -> PyResult<Option<Hook>> {
             _ => return Err(Raised),
         }
         let found = Owned::from_new(found)?;
-        if PyFunction_Check(found.as_ptr()) == 0 {
-            return Ok(Some(Hook::Method(name.clone())));
-        }
-        refuse_generators(class, name, &found)?;
-        Ok(Some(Hook::Function(found)))
+        let method = match PyFunction_Check(found.as_ptr()) {
+            0 => Method::Named(name),
+            _ => {
+                refuse_generators(class, &name, &found)?;
+                Method::Function(found)
+            }
+        };
+        let id = hooks.add(kind, called);
+        Ok(Some(Hook { id, method }))
     }
 }
 
@@ -273,7 +336,7 @@ unsafe fn refuse_generators(class: &Owned, name: &Owned, function: &Owned) -> Py
     }
 }
 
-unsafe fn handlers(class: &Owned) -> PyResult<Handlers> {
+unsafe fn handlers(class: &Owned, kind: &str, hooks: &mut HookNames) -> PyResult<Box<[Handler]>> {
     // SAFETY: attached; `dir` returns a list of str.
     unsafe {
         let names = Owned::from_new(PyObject_Dir(class.as_ptr()))?;
@@ -284,8 +347,12 @@ unsafe fn handlers(class: &Owned) -> PyResult<Handlers> {
             let Some(message) = text.strip_prefix("on_") else {
                 continue;
             };
-            if let Some(hook) = hook(class, &intern(&text)?)? {
-                handlers.push((message.into(), hook));
+            if let Some(hook) = hook(class, kind, &text, hooks)? {
+                handlers.push(Handler {
+                    name: message.into(),
+                    hook,
+                    bare: LIFECYCLE.contains(&message),
+                });
             }
         }
         Ok(handlers.into())

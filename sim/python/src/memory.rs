@@ -1,4 +1,10 @@
-//! Arenas of interpreters, so that one that ends gives its memory back.
+//! Memory of interpreters: how much each has, how much it may have, and that one that ends gives it
+//! back.
+//!
+//! All that CPython allocates comes through here: arenas, in which objects of up to 512 bytes live, and
+//! the *raw* domain, where every larger block ends up. Each is charged to the interpreter whose thread
+//! asks. Where a script would exceed the cap, it gets a `MemoryError`; what the host itself needs is
+//! counted but never refused.
 //!
 //! CPython keeps the arenas of an ended interpreter for as long as any object in them seems to be
 //! alive, which some always do: 4 to 7 MiB would be lost each time. Here each interpreter's arenas are
@@ -8,27 +14,154 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pyo3_ffi::*;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// What scripts may take beyond the cap where they run on the host's behalf: rendering an exception,
+/// finalizers. Bytes.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// The limit where there is none.
+const NO_LIMIT: u64 = u64::MAX;
 
 thread_local! {
     static CURRENT: Cell<*const Arenas> = const { Cell::new(null()) };
 }
 
-/// The arenas of one interpreter.
+/// Memory of one interpreter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MemoryUse {
+    /// Bytes that it has: mapped arenas and larger blocks.
+    pub used: u64,
+    /// The most that `used` has been.
+    pub peak: u64,
+    /// The most that scripts may make of it, if there is a limit.
+    pub cap: Option<u64>,
+    /// Allocations refused since the start.
+    pub denied: u64,
+}
+
+/// Reads a zone's [`MemoryUse`] from any thread, also when the zone has ended.
+#[derive(Clone, Debug)]
+pub struct MemoryMeter(pub(crate) Arc<Account>);
+
+impl MemoryMeter {
+    /// The figures as they are now.
+    pub fn read(&self) -> MemoryUse {
+        let account = &*self.0;
+        MemoryUse {
+            used: account.used.load(Relaxed),
+            peak: account.peak.load(Relaxed),
+            cap: (account.cap != NO_LIMIT).then_some(account.cap),
+            denied: account.denied.load(Relaxed),
+        }
+    }
+}
+
+/// How much of its memory an interpreter has used.
+///
+/// # Invariants
+/// Written by the interpreter's thread only, by plain loads and stores; others may read.
+#[derive(Debug)]
+pub(crate) struct Account {
+    used: AtomicU64,
+    peak: AtomicU64,
+    denied: AtomicU64,
+    cap: u64,
+    /// What `used` may not exceed now.
+    limit: AtomicU64,
+}
+
+impl Account {
+    /// Nothing used yet, of at most `cap` bytes.
+    pub(crate) fn new(cap: Option<u64>) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
+            cap: cap.unwrap_or(NO_LIMIT),
+            limit: AtomicU64::new(NO_LIMIT),
+        }
+    }
+
+    /// Runs `body`, a script's own work, under the cap.
+    #[inline]
+    pub(crate) fn capped<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.limited(self.cap, body)
+    }
+
+    /// Runs `body`, in which scripts may run on the host's behalf, with a little more than the cap.
+    pub(crate) fn reserved<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.limited(self.cap.saturating_add(RESERVE_BYTES), body)
+    }
+
+    /// Runs `body`, in which no script runs, without a limit.
+    pub(crate) fn lifted<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.limited(NO_LIMIT, body)
+    }
+
+    #[inline]
+    fn limited<R>(&self, limit: u64, body: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Account, u64);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.limit.store(self.1, Relaxed);
+            }
+        }
+        let _restore = Restore(self, self.limit.load(Relaxed));
+        self.limit.store(limit, Relaxed);
+        body()
+    }
+
+    /// Whether so many bytes more are permitted; counts a refusal.
+    fn permits(&self, bytes: usize) -> bool {
+        let used = self.used.load(Relaxed);
+        let permitted = used.saturating_add(bytes as u64) <= self.limit.load(Relaxed);
+        if !permitted {
+            self.denied.store(self.denied.load(Relaxed) + 1, Relaxed);
+        }
+        permitted
+    }
+
+    /// A block of `old` bytes (0: none) has become one of `new`.
+    fn change(&self, old: usize, new: usize) {
+        // A block may come from elsewhere, such as one that an interpreter that has ended had lent.
+        let used = self.used.load(Relaxed).saturating_sub(old as u64) + new as u64;
+        self.used.store(used, Relaxed);
+        if used > self.peak.load(Relaxed) {
+            self.peak.store(used, Relaxed);
+        }
+    }
+}
+
+/// The arenas of one interpreter, and its account.
 ///
 /// # Invariants
 /// Used by the interpreter's thread only, and dropped after the interpreter has ended.
-#[derive(Default)]
 pub(crate) struct Arenas {
     mapped: RefCell<Vec<(*mut c_void, usize)>>,
+    account: Arc<Account>,
 }
 
 impl Arenas {
+    /// None yet.
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self {
+            mapped: RefCell::default(),
+            account,
+        }
+    }
+
     /// From now on what this thread's interpreter maps is listed here.
     pub(crate) fn enter(&self) {
         CURRENT.set(self);
+    }
+
+    /// Leaves what is mapped to an interpreter that never ends.
+    pub(crate) fn abandon(&self) {
+        self.mapped.take();
     }
 
     /// Bytes mapped.
@@ -43,47 +176,150 @@ impl Drop for Arenas {
             CURRENT.set(null());
         }
         for (address, size) in self.mapped.take() {
-            // SAFETY: mapped by `allocate` and not unmapped since; by the type's invariant nobody uses
-            // it any more.
+            self.account.change(size, 0);
+            // SAFETY: mapped by `map` and not unmapped since; by the type's invariant nobody uses it any
+            // more.
             let _ = unsafe { munmap(address, size) };
         }
     }
 }
 
-/// Makes CPython map its arenas through here.
+/// Makes CPython allocate through here.
 ///
 /// # Safety
 /// Between preinitialization and initialization of the runtime.
 pub(crate) unsafe fn install() {
-    let mut allocator = PyObjectArenaAllocator {
+    let mut arenas = PyObjectArenaAllocator {
         ctx: null_mut(),
-        alloc: Some(allocate),
-        free: Some(free),
+        alloc: Some(map),
+        free: Some(unmap),
     };
-    // SAFETY: CPython copies the struct; the functions are thread-safe.
-    unsafe { PyObject_SetArenaAllocator(&mut allocator) };
+    let mut raw = PyMemAllocatorEx {
+        ctx: null_mut(),
+        malloc: Some(allocate),
+        calloc: Some(allocate_zeroed),
+        realloc: Some(resize),
+        free: Some(release),
+    };
+    // SAFETY: CPython copies the structs; the functions are thread-safe. Blocks allocated before are
+    // ones of `malloc`, as those of these functions are.
+    unsafe {
+        PyObject_SetArenaAllocator(&mut arenas);
+        PyMem_SetAllocator(PyMemAllocatorDomain::PYMEM_DOMAIN_RAW, &mut raw);
+    }
 }
 
-/// The list of the attached interpreter; the main interpreter has none.
-fn list<R>(body: impl FnOnce(&mut Vec<(*mut c_void, usize)>) -> R) -> Option<R> {
-    let current = CURRENT.get();
-    // SAFETY: null, or set by `enter` and taken back by `drop`.
-    unsafe { current.as_ref() }.map(|arenas| body(&mut arenas.mapped.borrow_mut()))
+/// The arenas and account of the attached interpreter; the main interpreter has none.
+#[inline]
+fn current<'a>() -> Option<&'a Arenas> {
+    // SAFETY: null, or set by `enter` and taken back by `drop`; callers use it at once.
+    unsafe { CURRENT.get().as_ref() }
 }
 
-extern "C" fn allocate(_context: *mut c_void, size: usize) -> *mut c_void {
+extern "C" fn map(_context: *mut c_void, size: usize) -> *mut c_void {
+    let current = current();
+    if current.is_some_and(|arenas| !arenas.account.permits(size)) {
+        return null_mut();
+    }
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a fresh mapping, at an address that the kernel chooses.
     let mapped = unsafe { mmap_anonymous(null_mut(), size, protection, MapFlags::PRIVATE) };
     let Ok(address) = mapped else {
         return null_mut();
     };
-    list(|arenas| arenas.push((address, size)));
+    if let Some(arenas) = current {
+        arenas.mapped.borrow_mut().push((address, size));
+        arenas.account.change(0, size);
+    }
     address
 }
 
-extern "C" fn free(_context: *mut c_void, address: *mut c_void, size: usize) {
-    list(|arenas| arenas.retain(|(known, _)| *known != address));
-    // SAFETY: CPython returns what `allocate` mapped, once.
+extern "C" fn unmap(_context: *mut c_void, address: *mut c_void, size: usize) {
+    if let Some(arenas) = current() {
+        let mut mapped = arenas.mapped.borrow_mut();
+        if let Some(at) = mapped.iter().position(|(known, _)| *known == address) {
+            mapped.swap_remove(at);
+            arenas.account.change(size, 0);
+        }
+    }
+    // SAFETY: CPython returns what `map` mapped, once.
     let _ = unsafe { munmap(address, size) };
+}
+
+mod c {
+    //! The C library's allocator.
+
+    use std::ffi::c_void;
+
+    unsafe extern "C" {
+        pub(super) fn malloc(size: usize) -> *mut c_void;
+        pub(super) fn calloc(count: usize, size: usize) -> *mut c_void;
+        pub(super) fn realloc(block: *mut c_void, size: usize) -> *mut c_void;
+        pub(super) fn free(block: *mut c_void);
+        /// The size of a block, at least what was asked for; 0 for null.
+        #[cfg_attr(target_vendor = "apple", link_name = "malloc_size")]
+        pub(super) fn malloc_usable_size(block: *mut c_void) -> usize;
+    }
+}
+
+/// Allocates a block of at least `size` bytes, for the account that permits it.
+fn charged(size: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    let Some(Arenas { account, .. }) = current() else {
+        return allocate();
+    };
+    if !account.permits(size) {
+        return null_mut();
+    }
+    let block = allocate();
+    // SAFETY: null or a block of `malloc`.
+    account.change(0, unsafe { c::malloc_usable_size(block) });
+    block
+}
+
+extern "C" fn allocate(_context: *mut c_void, size: usize) -> *mut c_void {
+    // CPython wants a block also for nothing.
+    let size = size.max(1);
+    // SAFETY: any size will do.
+    charged(size, || unsafe { c::malloc(size) })
+}
+
+extern "C" fn allocate_zeroed(_context: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    let (count, size) = if count == 0 || size == 0 {
+        (1, 1)
+    } else {
+        (count, size)
+    };
+    // SAFETY: any size will do; `calloc` itself refuses a product that overflows.
+    charged(count.saturating_mul(size), || unsafe {
+        c::calloc(count, size)
+    })
+}
+
+extern "C" fn resize(_context: *mut c_void, block: *mut c_void, size: usize) -> *mut c_void {
+    let size = size.max(1);
+    // SAFETY: null or a block of `malloc`, by CPython; the new block takes the old one's place.
+    unsafe {
+        let Some(Arenas { account, .. }) = current() else {
+            return c::realloc(block, size);
+        };
+        let old = c::malloc_usable_size(block);
+        if size > old && !account.permits(size - old) {
+            return null_mut();
+        }
+        let resized = c::realloc(block, size);
+        if !resized.is_null() {
+            account.change(old, c::malloc_usable_size(resized));
+        }
+        resized
+    }
+}
+
+extern "C" fn release(_context: *mut c_void, block: *mut c_void) {
+    // SAFETY: null or a block of `malloc`, by CPython, once.
+    unsafe {
+        if let Some(Arenas { account, .. }) = current() {
+            account.change(c::malloc_usable_size(block), 0);
+        }
+        c::free(block);
+    }
 }

@@ -12,6 +12,7 @@ use tessera_protocol::{ValueRef, base};
 use crate::clone::Containers;
 use crate::context::Context;
 use crate::entity;
+use crate::graveyard::Graveyard;
 use crate::kinds::{KindInfo, Kinds};
 use crate::py::{Owned, PyResult, Raised};
 use crate::value;
@@ -52,6 +53,8 @@ pub(crate) struct Population {
     views: Vec<Vec<Ghost>>,
     /// All ghosts, ascending.
     pub(crate) ghost_order: Vec<(EntityId, KindId)>,
+    /// What entities and ghosts held that are gone, or have changed.
+    pub(crate) graveyard: Graveyard,
 }
 
 fn find(order: &[(EntityId, KindId)], id: EntityId) -> Result<usize, usize> {
@@ -78,6 +81,7 @@ impl Population {
             ghosts: tables(),
             views: (0..count).map(|_| Vec::new()).collect(),
             ghost_order: Vec::new(),
+            graveyard: Graveyard::default(),
         }
     }
 
@@ -103,14 +107,13 @@ impl Population {
         let table = &mut self.own[kind.index()];
         let at = table.insert_row(id, row)?;
         // SAFETY: by the caller's promise.
-        let pair = match unsafe { make(context, info, table, at) } {
-            Ok(pair) => pair,
-            Err(damaged) => {
-                table.remove(at);
-                return Err(damaged);
-            }
-        };
-        drop(self.take_ghost(id, kind));
+        let (pair, made) = unsafe { make(context, info, table, at) };
+        if let Err(damaged) = made {
+            table.remove(at);
+            self.bury(pair);
+            return Err(damaged);
+        }
+        self.ghost_remove(id);
         self.objects[kind.index()].insert(at, pair);
         self.order.insert(place, (id, kind));
         Ok(())
@@ -134,8 +137,8 @@ impl Population {
         unsafe {
             let live = born(entity::alloc(info.class.as_ptr().cast(), table.ids[row]));
             *entity::mutable(live.as_ptr()) = *entity::mutable(pair.live.as_ptr());
-            pair.live = live;
-            revert(context, info, pair, table, row);
+            self.graveyard.bury(std::mem::replace(&mut pair.live, live));
+            revert(context, info, pair, table, row, &self.graveyard);
         }
     }
 
@@ -182,7 +185,14 @@ impl Population {
 
     /// Removes an own entity. Unknown ids are ignored.
     pub(crate) fn remove(&mut self, id: EntityId) {
-        drop(self.take_own(id));
+        if let Some((_, _, pair)) = self.take_own(id) {
+            self.bury(pair);
+        }
+    }
+
+    fn bury(&self, pair: Pair) {
+        self.graveyard.bury(pair.live);
+        self.graveyard.bury(pair.view);
     }
 
     /// Makes an own entity a ghost that keeps its view. Unknown ids are ignored.
@@ -195,6 +205,9 @@ impl Population {
         {
             ghost.view.set(pair.view.into_ptr());
             ghost.stale.set(0);
+            self.graveyard.bury(pair.live);
+        } else {
+            self.bury(pair);
         }
     }
 
@@ -212,7 +225,13 @@ impl Population {
             return Err(RowError::Duplicate(id));
         }
         let kept = self.take_ghost(id, kind);
-        let at = self.ghosts[kind.index()].insert_row(id, row)?;
+        let at = match self.ghosts[kind.index()].insert_row(id, row) {
+            Ok(at) => at,
+            Err(error) => {
+                kept.into_iter().for_each(|view| self.graveyard.bury(view));
+                return Err(error);
+            }
+        };
         let view = kept.map_or(null_mut(), Owned::into_ptr);
         let ghost = Ghost {
             view: Cell::new(view),
@@ -247,7 +266,8 @@ impl Population {
     pub(crate) fn ghost_remove(&mut self, id: EntityId) {
         if let Ok(place) = find(&self.ghost_order, id) {
             let kind = self.ghost_order[place].1;
-            drop(self.take_ghost(id, kind));
+            let view = self.take_ghost(id, kind);
+            view.into_iter().for_each(|view| self.graveyard.bury(view));
         }
     }
 
@@ -263,7 +283,11 @@ impl Population {
         let view = self.views[was.index()].remove(at).view.into_inner();
         // SAFETY: the ghost owned the reference to its view.
         let view = unsafe { Owned::from_new(view) }.ok()?;
-        (was == kind).then_some(view)
+        if was == kind {
+            return Some(view);
+        }
+        self.graveyard.bury(view);
+        None
     }
 
     fn ghost(&self, id: EntityId) -> Option<&Ghost> {
@@ -385,13 +409,12 @@ impl Population {
                 unsafe { Py_DECREF(view) };
             }
         }
+        self.graveyard.release();
     }
 }
 
-/// Makes the objects of a row.
-///
-/// # Errors
-/// Where the bytes of an `object` are damaged.
+/// Makes the objects of a row; an error where the bytes of an `object` are damaged, of which the
+/// objects are then half filled.
 ///
 /// # Safety
 /// Attached to the interpreter of `context`, outside hooks; the row is of the kind.
@@ -400,7 +423,7 @@ unsafe fn make(
     info: &KindInfo,
     table: &KindTable,
     row: usize,
-) -> Result<Pair, RowError> {
+) -> (Pair, Result<(), RowError>) {
     let id = table.ids[row];
     // SAFETY: by the caller's promise; objects and offsets belong to the kind.
     unsafe {
@@ -413,18 +436,19 @@ unsafe fn make(
             let value = if info.objects & 1 << field == 0 {
                 read(context, info, field, stored, Containers::Live)
             } else {
-                value::read(context, info.types[field], stored, Containers::Live).map_err(
-                    |Raised| {
+                match value::read(context, info.types[field], stored, Containers::Live) {
+                    Ok(value) => value,
+                    Err(Raised) => {
                         PyErr_Clear();
-                        RowError::Truncated { field }
-                    },
-                )?
+                        return (pair, Err(RowError::Truncated { field }));
+                    }
+                }
             };
             let frozen = freeze(context, info, field, &value, stored, &pair.live);
             entity::set_field(pair.view.as_ptr(), info.offsets[field], frozen);
             entity::set_field(pair.live.as_ptr(), info.offsets[field], value);
         }
-        Ok(pair)
+        (pair, Ok(()))
     }
 }
 
@@ -448,7 +472,7 @@ unsafe fn copy_view(info: &KindInfo, view: &Owned) -> Owned {
     }
 }
 
-/// Puts an own entity's slots back to `S_t`.
+/// Puts an own entity's slots back to `S_t`. No script runs: what was in them is buried.
 ///
 /// # Safety
 /// Attached to the interpreter of `context`, which is not in a hook; `row` is the entity's.
@@ -458,6 +482,7 @@ pub(crate) unsafe fn revert(
     pair: &Pair,
     table: &KindTable,
     row: usize,
+    graveyard: &Graveyard,
 ) {
     let (live, view) = (pair.live.as_ptr(), pair.view.as_ptr());
     // SAFETY: both objects are of the kind.
@@ -476,7 +501,10 @@ pub(crate) unsafe fn revert(
             } else {
                 Owned::from_borrowed(shown)
             };
-            entity::set_field(live, offset, old);
+            let new = std::mem::replace(&mut *entity::field(live, offset), old.into_ptr());
+            if let Ok(new) = Owned::from_new(new) {
+                graveyard.bury(new);
+            }
         }
     }
 }

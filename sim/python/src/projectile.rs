@@ -10,6 +10,7 @@ use tessera_protocol::base;
 use tessera_protocol::ids::{EntityId, KindId};
 use tessera_world::RayHit;
 
+use crate::FailureKind;
 use crate::context::Context;
 use crate::entity;
 use crate::kinds::Kinds;
@@ -27,7 +28,7 @@ pub(crate) unsafe fn step(
     context: &Context,
     population: &Population,
     kinds: &Kinds,
-    failed: &[EntityId],
+    failed: &[(EntityId, FailureKind)],
     dt: f64,
 ) {
     for (at, kind) in kinds.table.kinds.iter().enumerate() {
@@ -37,7 +38,7 @@ pub(crate) unsafe fn step(
         let offsets = &kinds.info(KindId(at as u8)).offsets;
         let ids = &population.own[at].ids;
         for (pair, &id) in population.objects[at].iter().zip(ids) {
-            if failed.binary_search(&id).is_ok() {
+            if failed.binary_search_by_key(&id, |(id, _)| *id).is_ok() {
                 continue;
             }
             let live = pair.live.as_ptr();

@@ -4,12 +4,14 @@
 
 use std::ffi::CString;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 use pyo3_ffi::*;
 
 use crate::buffer::{self, Exports};
 use crate::clone::{Cloned, Codec, Containers, Types};
 use crate::interpreter;
+use crate::memory::Account;
 use crate::py::{Owned, Raised};
 use crate::vec3;
 
@@ -38,7 +40,9 @@ impl Interpreter {
     /// # Panics
     /// Where Python can't start.
     pub fn start() -> Self {
-        let isolated = interpreter::Interpreter::create().expect("Python starts");
+        let account = Arc::new(Account::new(None));
+        let isolated = interpreter::Interpreter::create(Arc::default(), account);
+        let isolated = isolated.expect("Python starts");
         // SAFETY: `create` attached this thread to a new interpreter; all objects are of it.
         unsafe {
             let module = Owned::from_new(PyModule_New(c"native".as_ptr())).expect("a module");

@@ -8,21 +8,26 @@ use pyo3_ffi::*;
 use tessera_protocol::FieldTable;
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::Command;
-use tessera_protocol::ids::{EntityId, KindId, Tick};
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 
 use crate::context::Context;
 use crate::error::ScriptError;
 use crate::gather::{BadField, Gather};
-use crate::hooks::Runner;
+use crate::hooks::{self, Runner, Trace};
 use crate::interpreter::Interpreter;
-use crate::kinds::Kinds;
+use crate::interrupt::{Interrupter, Watch};
+use crate::kinds::{HookId, Kinds};
 use crate::load::{self, Loaded};
+use crate::memory::Account;
 use crate::native::start;
 use crate::population::{self, Population};
 use crate::py::{Owned, PyResult, Raised};
 use crate::view::Members;
-use crate::{HitboxHistory, HookStats, Inbox, Outbox, ScriptConfig, projectile, value};
+use crate::{
+    FailureKind, HitboxHistory, HookSpan, HookStats, Inbox, MemoryMeter, MemoryUse, Outbox,
+    ScriptConfig, projectile, value,
+};
 
 /// Ticks from one collection of the middle generation to the next.
 const MIDDLE_GENERATION_TICKS: u32 = 64;
@@ -50,12 +55,17 @@ pub struct ScriptZone {
     gather: Gather,
     changed: Vec<(EntityId, KindId, u64)>,
     /// Entities that lost this tick, ascending.
-    failed: Vec<EntityId>,
+    failed: Vec<(EntityId, FailureKind)>,
     /// Entities of this tick that the gather looks at; the others have run no hook.
     touched: Vec<(EntityId, KindId, usize)>,
     /// Entities whose live object a script has kept: kind and row.
     kept: Vec<(KindId, usize)>,
     stats: HookStats,
+    /// Times hooks, if anybody wants to know.
+    clock: Option<fn() -> u64>,
+    spans: Vec<HookSpan>,
+    /// Lets other threads break into scripts.
+    watch: Arc<Watch>,
     table: Arc<FieldTable>,
     dt: f64,
     // The order of these three matters: fields are dropped from first to last.
@@ -105,22 +115,41 @@ impl ScriptZone {
     /// # Errors
     /// Where Python can't start, or the mode doesn't load: the file and line at fault.
     pub fn start(config: &ScriptConfig) -> Result<Self, ScriptError> {
-        Self::start_in(config, Interpreter::create)
+        Self::start_with(config, &Interrupter::default())
     }
 
-    /// Starts as [`start`](Self::start) does, in the main interpreter of this process, of which there is
-    /// one and which never ends. It can import what no other can, such as numpy, also from the folders
-    /// `packages`, which come after the standard library.
+    /// Starts as [`start`](Self::start) does, with an interrupter that the caller made, so that others
+    /// have power over the mode's loading too. An interrupter is of one zone only.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and where this process has started an interpreter before.
-    pub fn start_main(config: &ScriptConfig, packages: &[PathBuf]) -> Result<Self, ScriptError> {
-        Self::start_in(config, || Interpreter::main(packages))
+    /// As [`start`](Self::start), and where the loading was preempted or needed too much memory.
+    pub fn start_with(
+        config: &ScriptConfig,
+        interrupter: &Interrupter,
+    ) -> Result<Self, ScriptError> {
+        Self::start_in(config, interrupter, Interpreter::create)
+    }
+
+    /// Starts as [`start_with`](Self::start_with) does, in the main interpreter of this process, of which
+    /// there is one and which never ends. It can import what no other can, such as numpy, also from the
+    /// folders `packages`, which come after the standard library.
+    ///
+    /// # Errors
+    /// As there, and where this process has started an interpreter before.
+    pub fn start_main(
+        config: &ScriptConfig,
+        interrupter: &Interrupter,
+        packages: &[PathBuf],
+    ) -> Result<Self, ScriptError> {
+        Self::start_in(config, interrupter, |watch, account| {
+            Interpreter::main(packages, watch, account)
+        })
     }
 
     fn start_in(
         config: &ScriptConfig,
-        create: impl FnOnce() -> Result<Interpreter, ScriptError>,
+        interrupter: &Interrupter,
+        create: impl FnOnce(Arc<Watch>, Arc<Account>) -> Result<Interpreter, ScriptError>,
     ) -> Result<Self, ScriptError> {
         if config.tick_hz == 0 || !(config.halo_m >= 0.0 && config.halo_m.is_finite()) {
             return Err(ScriptError::host(
@@ -128,6 +157,7 @@ impl ScriptZone {
             ));
         }
         let context = Box::new(Context::new(config));
+        let watch = interrupter.0.clone();
         let mut zone = Self {
             population: Population::default(),
             objects: None,
@@ -137,15 +167,23 @@ impl ScriptZone {
             touched: Vec::new(),
             kept: Vec::new(),
             stats: HookStats::default(),
+            clock: None,
+            spans: Vec::new(),
+            watch: watch.clone(),
             table: Arc::default(),
             dt: 1.0 / f64::from(config.tick_hz),
-            interpreter: create()?,
+            interpreter: create(watch.clone(), context.memory.clone())?,
             _members: Members::default(),
             context,
         };
         zone.enter();
+        let run = watch.run();
+        let (context, members) = (&zone.context, &mut zone._members);
         // SAFETY: attached to the interpreter just created; the members are dropped after it.
-        let loaded = unsafe { load::load(&zone.context, &config.mode, &mut zone._members)? };
+        let loaded = context
+            .memory
+            .capped(|| unsafe { load::load(context, &config.mode, members) })?;
+        drop(run);
         let Loaded { kinds, start } = loaded;
         // SAFETY: attached; `take` is called where something raised.
         let objects = unsafe {
@@ -166,6 +204,11 @@ impl ScriptZone {
         }
     }
 
+    /// Tells which zone it works for from now on; only logs ask.
+    pub fn assign(&mut self, zone: ZoneId) {
+        self.context.zone.set(zone);
+    }
+
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
@@ -178,7 +221,7 @@ impl ScriptZone {
     pub fn handlers(&self, kind: KindId) -> impl Iterator<Item = &str> {
         let kinds = self.context.kinds.get();
         let kinds = kinds.expect("a started zone has its kinds");
-        kinds.info(kind).handlers.iter().map(|(name, _)| &**name)
+        kinds.info(kind).handlers.iter().map(|handler| &*handler.name)
     }
 
     /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then
@@ -200,8 +243,6 @@ impl ScriptZone {
         self.context.snapshot.replace(Some(snapshot));
         self.context.hitboxes.replace(Some(hitboxes));
         self.context.grid.borrow_mut().clear();
-        let views = self.context.far.borrow_mut().take();
-        drop(views);
         self.failed.clear();
         self.touched.clear();
         self.changed.clear();
@@ -288,17 +329,23 @@ impl ScriptZone {
                 ..ScriptError::host(message)
             });
         };
+        let _run = self.watch.run();
+        let memory = &context.memory;
         // SAFETY: attached; the world lives through the call.
         unsafe {
             let called = start::new(context).and_then(|world| {
                 context.act(world.as_ptr(), EntityId::NONE, KindId(0), 0);
                 context.stage(&self.population, || {
-                    Owned::from_new(PyObject_CallOneArg(start.as_ptr(), world.as_ptr()))
+                    let call = || PyObject_CallOneArg(start.as_ptr(), world.as_ptr());
+                    memory.capped(|| Owned::from_new(call()).map(drop))
                 })
             });
-            called.map(drop).map_err(|Raised| {
-                context.outbox.borrow_mut().clear();
-                ScriptError::take(&context.mode)
+            memory.reserved(|| {
+                forget_far(context);
+                called.map_err(|Raised| {
+                    context.outbox.borrow_mut().clear();
+                    ScriptError::take(&context.mode)
+                })
             })
         }
     }
@@ -307,8 +354,21 @@ impl ScriptZone {
     /// `tick(dt)`; then the native systems. The inbox is sorted by (target, sender, seq), commands
     /// ascend by entity. What raises costs its entity this tick: its slots return to `S_t` and what it
     /// asked for is dropped.
-    pub fn run_hooks(&mut self, inbox: &Inbox, commands: &[(EntityId, Command)]) {
+    ///
+    /// Entities in `resting`, which ascends, *coast*: their hooks are not called, what was sent to them
+    /// is dropped, and they stay as they are but for the native systems. So do all that come after a
+    /// hook that was [preempted](Interrupter::preempt).
+    ///
+    /// An entity that asked to despawn has its `on_despawn()` called after its other hooks. Where that
+    /// fails, what it asked for itself is dropped, and the entity ends all the same.
+    pub fn run_hooks(
+        &mut self,
+        inbox: &Inbox,
+        commands: &[(EntityId, Command)],
+        resting: &[EntityId],
+    ) {
         self.enter();
+        let run = self.watch.run();
         let objects = self
             .objects
             .as_mut()
@@ -326,24 +386,46 @@ impl ScriptZone {
             kept: &mut self.kept,
             collect: (&objects.collect, &objects.generations[0]),
             arguments: &mut objects.arguments,
+            run: &run,
+            trace: self.clock.map(|clock| Trace {
+                clock,
+                spans: &mut self.spans,
+            }),
         };
+        let population = &self.population;
+        let memory = &context.memory;
         // SAFETY: attached; hooks run on the context's stage, native systems after them.
         unsafe {
-            self.population.refresh_ghosts(context, kinds);
-            context.stage(&self.population, || runner.run(inbox, commands));
-            projectile::step(context, &self.population, kinds, &self.failed, self.dt);
+            memory.reserved(|| {
+                population.graveyard.release();
+                population.refresh_ghosts(context, kinds);
+                context.stage(population, || runner.run(inbox, commands, resting));
+            });
+            projectile::step(context, population, kinds, &self.failed, self.dt);
         }
         // The simulation adds the next tick's to them.
         context.hitboxes.take();
         // What hooks looked up is garbage of theirs, and no view that a script keeps.
-        let far = context.far.borrow_mut().take();
-        drop(far);
+        memory.reserved(|| forget_far(context));
+        hooks::note_overruns(context, kinds, &mut self.stats);
+    }
+
+    /// Lets the finalizers run of what the host has taken out of entities since the hooks: nothing but
+    /// this, [`run_hooks`](Self::run_hooks), [`gather`](Self::gather) (for a value that it refuses),
+    /// [`collect_garbage`](Self::collect_garbage) and [`run_start`](Self::run_start) runs scripts.
+    pub fn release(&mut self) {
+        self.enter();
+        let _run = self.watch.run();
+        self.context.hook.set(HookId::default());
+        let graveyard = &self.population.graveyard;
+        self.context.memory.reserved(|| graveyard.release());
     }
 
     /// Reads the slots into the columns: `tables` become `S_t+1`, and so do the views. A value that
     /// doesn't fit its field costs its entity this tick, like an exception.
     pub fn gather(&mut self) {
         self.enter();
+        let _run = self.watch.run();
         let context = &*self.context;
         let kinds = context.kinds.get().expect("a started zone has its kinds");
         let population = &mut self.population;
@@ -363,13 +445,25 @@ impl ScriptZone {
                 Ok(mask) => self.changed.push((id, kind, mask)),
                 // SAFETY: as above.
                 Err(bad) => unsafe {
-                    refuse(context, kinds, kind, id, &bad, &mut self.stats);
-                    population::revert(context, info, pair, table, row);
+                    let stats = &mut self.stats;
+                    let refuse = || refuse(context, kinds, kind, id, &bad, stats);
+                    context.memory.reserved(refuse);
+                    population::revert(context, info, pair, table, row, &population.graveyard);
+                    bad.value
+                        .into_iter()
+                        .for_each(|value| population.graveyard.bury(value));
                     discard(&mut context.outbox.borrow_mut(), id);
+                    note_failure(&mut self.failed, id);
                 },
             }
         }
-        self.gather.release();
+        population.graveyard.bury_all(&mut self.gather.released);
+    }
+
+    /// Entities that lost this tick and why, ascending: complete after the [`gather`](Self::gather).
+    /// Whose `on_despawn` failed is not among them.
+    pub fn failed(&self) -> &[(EntityId, FailureKind)] {
+        &self.failed
     }
 
     /// What the gather changed: ascending id, bit f set where field f changed.
@@ -386,6 +480,8 @@ impl ScriptZone {
     /// the young generation each tick, the middle one every 64 ticks, all every 4,096.
     pub fn collect_garbage(&mut self, tick: Tick) {
         self.enter();
+        let _run = self.watch.run();
+        self.context.hook.set(HookId::default());
         let objects = self
             .objects
             .as_ref()
@@ -396,23 +492,72 @@ impl ScriptZone {
             _ => 0,
         };
         let generation = &objects.generations[generation];
+        let population = &self.population;
         // SAFETY: attached, outside hooks.
-        unsafe {
+        self.context.memory.reserved(|| unsafe {
             self.context.exports.borrow_mut().drain();
+            population.graveyard.release();
             let collected = PyObject_CallOneArg(objects.collect.as_ptr(), generation.as_ptr());
             if Owned::from_new(collected).is_err() {
                 let message = crate::error::take_message();
                 tracing::error!(
-                    zone = self.context.zone.0,
+                    zone = self.context.zone.get().0,
                     "garbage collection failed: {message}"
                 );
             }
+        });
+        if let Some(kinds) = self.context.kinds.get() {
+            hooks::note_overruns(&self.context, kinds, &mut self.stats);
         }
     }
 
     /// Counters since the start.
     pub fn stats(&self) -> &HookStats {
         &self.stats
+    }
+
+    /// Breaks into this zone's scripts, from any thread.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter(self.watch.clone())
+    }
+
+    /// Whether entities of a kind have a method `on_<message>`; false for a kind that isn't there.
+    pub fn hears(&self, kind: KindId, message: &str) -> bool {
+        let kinds = self.context.kinds.get();
+        let info = kinds.and_then(|kinds| kinds.infos.get(kind.index()));
+        info.is_some_and(|info| {
+            info.handlers
+                .iter()
+                .any(|handler| *handler.name == *message)
+        })
+    }
+
+    /// From now on each call of a hook leaves a span, timed by `clock` in ns; with `None`, the default,
+    /// none does.
+    pub fn trace(&mut self, clock: Option<fn() -> u64>) {
+        self.clock = clock;
+    }
+
+    /// Swaps the spans since the last time, in the order of the calls, with `spans`, which is emptied.
+    pub fn take_spans(&mut self, spans: &mut Vec<HookSpan>) {
+        spans.clear();
+        std::mem::swap(spans, &mut self.spans);
+    }
+
+    /// What a hook is called, such as `Bot.tick`.
+    pub fn hook_name(&self, hook: HookId) -> &str {
+        let kinds = self.context.kinds.get();
+        kinds.map_or("", |kinds| kinds.hooks.get(hook))
+    }
+
+    /// How much memory the scripts use.
+    pub fn memory(&self) -> MemoryUse {
+        self.memory_meter().read()
+    }
+
+    /// Reads [`memory`](Self::memory) from any thread.
+    pub fn memory_meter(&self) -> MemoryMeter {
+        MemoryMeter(self.context.memory.clone())
     }
 
     /// Bytes that the interpreter has mapped for its objects. Large blocks are not among them.
@@ -424,22 +569,40 @@ impl ScriptZone {
 impl Drop for ScriptZone {
     fn drop(&mut self) {
         self.enter();
+        let run = self.watch.run();
+        let memory = self.context.memory.clone();
         // SAFETY: attached; afterwards nothing here refers to an object of the interpreter, which is
         // dropped next. The context stays current for natives that finalizers call.
-        unsafe {
+        memory.reserved(|| unsafe {
             load::thaw();
             self.population.release();
+            self.gather.released.clear();
             self.objects = None;
             self.context.far.take();
             self.context.registrations.take();
             self.context.exports.borrow_mut().drain();
-        }
+        });
         let kinds = self.context.kinds.take();
         let codec = self.context.codec.take();
         drop((kinds, codec));
+        drop(run);
         // `take` above went through `&mut`, which ends the address that natives know.
         self.context.enter();
     }
+}
+
+/// Adds an entity that the gather refused, which the hooks had let pass.
+#[cold]
+fn note_failure(failed: &mut Vec<(EntityId, FailureKind)>, id: EntityId) {
+    if let Err(place) = failed.binary_search_by_key(&id, |(id, _)| *id) {
+        failed.insert(place, (id, FailureKind::BadField));
+    }
+}
+
+/// Releases what hooks have looked up in the snapshot. Scripts may run.
+fn forget_far(context: &Context) {
+    let far = context.far.borrow_mut().take();
+    drop(far);
 }
 
 /// Logs and counts a value that doesn't fit its field.
@@ -460,7 +623,7 @@ unsafe fn refuse(
         unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
     let place = format!("{}.{}", declaration.name, field.name);
     if stats.note_error(&place, "", 0, &text) {
-        let (zone, tick, entity) = (context.zone.0, context.tick.get().0, id.0);
+        let (zone, tick, entity) = (context.zone.get().0, context.tick.get().0, id.0);
         tracing::error!(
             target: "tessera::script",
             zone, tick, entity,

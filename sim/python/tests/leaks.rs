@@ -68,7 +68,7 @@ fn a_thousand_comings_and_goings_leave_no_object_behind() {
     let cycle = |zone: &mut Zone, id: EntityId, kind: KindId| {
         zone.scripts.insert(kind, id, &row).expect("born");
         zone.begin();
-        zone.scripts.run_hooks(&Vec::new(), &[]);
+        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
         zone.scripts.gather();
         zone.scripts.demote(id);
         zone.scripts.insert(kind, id, &row).expect("back");

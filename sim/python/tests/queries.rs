@@ -260,7 +260,7 @@ fn find_and_get_reach_the_whole_world() {
     zone.scripts.remove(EntityId(4));
     zone.scripts
         .begin_tick(zone.tick, snapshot, zone.hitboxes.clone());
-    zone.scripts.run_hooks(&Vec::new(), &[]);
+    zone.scripts.run_hooks(&Vec::new(), &[], &[]);
     zone.scripts.gather();
     zone.assert_clean();
     assert_eq!(zone.field(1, "sum"), "U32(103)");
@@ -288,7 +288,7 @@ fn a_snapshots_bytes_stay_while_a_memoryview_looks_at_them() {
     let first = zone.snapshot();
     zone.scripts
         .begin_tick(zone.tick, first.clone(), zone.hitboxes.clone());
-    zone.scripts.run_hooks(&Vec::new(), &[]);
+    zone.scripts.run_hooks(&Vec::new(), &[], &[]);
     for _ in 0..5 {
         zone.step();
     }

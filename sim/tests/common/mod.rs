@@ -6,13 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tessera_protocol::snapshot::{RowRef, Snapshot};
-use tessera_sim::{Grid, SimConfig, Simulation};
+use tessera_sim::{Grid, SimConfig, Simulation, Supervision};
 use tessera_world::World;
 
 /// A match on a flat kilometre, cut into `columns` × `rows` zones, that measures nothing.
 pub(crate) fn simulation(mode: &str, seed: u64, columns: usize, rows: usize) -> Simulation {
+    let config = configuration(mode, seed, columns, rows);
+    Simulation::start(config).unwrap_or_else(|error| panic!("{mode}: {error}"))
+}
+
+/// What such a match starts from.
+pub(crate) fn configuration(mode: &str, seed: u64, columns: usize, rows: usize) -> SimConfig {
     let modes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modes");
-    let config = SimConfig {
+    SimConfig {
         world: Arc::new(World::flat(1000.0)),
         mode: modes.join(mode),
         options: BTreeMap::new(),
@@ -22,8 +28,8 @@ pub(crate) fn simulation(mode: &str, seed: u64, columns: usize, rows: usize) -> 
         halo_m: 80.0,
         clock: || 0,
         cpu_clock: || 0,
-    };
-    Simulation::start(config).unwrap_or_else(|error| panic!("{mode}: {error}"))
+        supervision: Supervision::default(),
+    }
 }
 
 /// All rows of a kind, by ascending id.

@@ -52,7 +52,7 @@ unsafe fn write(arguments: &[*mut PyObject]) -> PyResult<Owned> {
         let message = Owned::from_new(PyObject_Str(message))?;
         let message = str_lossy(message.as_ptr());
         context::with(|context| {
-            let zone = context.zone.0;
+            let zone = context.zone.get().0;
             let tick = context.tick.get().0;
             let entity = context.actor.id.get().0;
             match level {

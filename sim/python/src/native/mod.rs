@@ -113,6 +113,7 @@ const PARTS: &[Part] = &[
 struct State {
     types: Types,
     declaration_error: *mut PyObject,
+    preempted: *mut PyObject,
 }
 
 unsafe fn state(module: *mut PyObject) -> *mut State {
@@ -168,6 +169,16 @@ unsafe fn fill(context: &Context, module: *mut PyObject) -> PyResult<()> {
         add(module, c"DeclarationError", error.clone())?;
         context.declaration_error.set(error.as_ptr());
         (*state).declaration_error = error.into_ptr();
+        let preempted = PyErr_NewExceptionWithDoc(
+            c"_tessera.Preempted".as_ptr(),
+            c"A script ran for too long and is broken off.".as_ptr(),
+            PyExc_BaseException,
+            null_mut(),
+        );
+        let preempted = Owned::from_new(preempted)?;
+        add(module, c"Preempted", preempted.clone())?;
+        context.preempted.set(preempted.as_ptr());
+        (*state).preempted = preempted.into_ptr();
         constants::add_all(context, module)
     }
 }
@@ -198,8 +209,13 @@ unsafe extern "C" fn traverse(module: *mut PyObject, visit: visitproc, arg: *mut
                 }
             }
         }
-        if !(*state).declaration_error.is_null() {
-            return visit((*state).declaration_error, arg);
+        for exception in [(*state).declaration_error, (*state).preempted] {
+            if !exception.is_null() {
+                let result = visit(exception, arg);
+                if result != 0 {
+                    return result;
+                }
+            }
         }
     }
     0
@@ -216,10 +232,9 @@ unsafe extern "C" fn clear(module: *mut PyObject) -> c_int {
             let created = std::mem::replace(&mut (*state).types[at], null_mut());
             Py_XDECREF(created.cast());
         }
-        Py_XDECREF(std::mem::replace(
-            &mut (*state).declaration_error,
-            null_mut(),
-        ));
+        for exception in [&mut (*state).declaration_error, &mut (*state).preempted] {
+            Py_XDECREF(std::mem::replace(exception, null_mut()));
+        }
     }
     0
 }

@@ -8,7 +8,7 @@ use tessera_protocol::value::Value;
 
 use crate::args::{self, Arguments};
 use crate::context::{self, Context};
-use crate::kinds::KindInfo;
+use crate::kinds::{KindInfo, LIFECYCLE};
 use crate::messages::{Event, Message, SpawnRequest};
 use crate::py::{Owned, PyResult, Raised, raise, returned};
 use crate::value::{self, bad_argument, str_lossy};
@@ -70,7 +70,11 @@ unsafe fn send_message(
     // SAFETY: attached, arguments are alive for the call, by the caller.
     unsafe {
         let target = args::entity("send", "target", *target)?;
-        args::name("send", *name, NAME_MAX)?;
+        let text = args::name("send", *name, NAME_MAX)?;
+        if LIFECYCLE.contains(&text) {
+            let message = format!("send: on_{text} is the engine's to call; choose another name");
+            return Err(raise(PyExc_ValueError, &message));
+        }
         count(&actor.sent, MESSAGES_MAX, "send")?;
         let mut exports = context.exports.borrow_mut();
         let mut codec = context.codec().borrow_mut();

@@ -93,6 +93,7 @@ pub fn config(mode: &Path) -> ScriptConfig {
         mode: mode.to_owned(),
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
+        memory_cap: None,
     }
 }
 
@@ -159,7 +160,7 @@ impl Zone {
     pub fn step_with(&mut self, commands: &[(EntityId, Command)]) -> Outbox {
         self.begin();
         let inbox = std::mem::take(&mut self.inbox);
-        self.scripts.run_hooks(&inbox, commands);
+        self.scripts.run_hooks(&inbox, commands, &[]);
         self.scripts.gather();
         let outbox = self.settle();
         self.scripts.collect_garbage(self.tick);

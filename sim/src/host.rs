@@ -1,0 +1,218 @@
+//! Who keeps the rows of a zone's entities and runs them: an interpreter, or nobody.
+
+use std::sync::Arc;
+
+use tessera_protocol::columns::{KindTable, RowError};
+use tessera_protocol::command::Command;
+use tessera_protocol::fields::FieldTable;
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
+use tessera_protocol::snapshot::Snapshot;
+use tessera_python::{
+    FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError, ScriptZone,
+};
+
+/// A host that can't go on; its zone is to be given to another. The text says why.
+#[derive(Debug)]
+pub(crate) struct Gone(pub(crate) String);
+
+/// Keeps a zone's rows and runs its hooks. All rows can be lost with it: what a host holds is a copy
+/// of `S_t`, and [`Seat::refill`](crate::seat::Seat::refill) makes it anew in another.
+///
+/// A tick is: `begin_tick`, arrivals and ghosts, `run_hooks`, `gather`, then reading `tables`,
+/// `changed`, `failed` and `outbox`. Only `run_start`, `run_hooks` and `collect_garbage` run scripts.
+pub(crate) trait Host {
+    /// Tells which zone it works for: for logs only.
+    fn assign(&mut self, zone: ZoneId);
+    fn field_table(&self) -> &Arc<FieldTable>;
+    /// Whether entities of a kind hear of a message, by its name.
+    fn hears(&self, kind: KindId, message: &str) -> bool;
+    fn tables(&self) -> &[KindTable];
+    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError>;
+    fn demote(&mut self, id: EntityId);
+    fn remove(&mut self, id: EntityId);
+    fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError>;
+    fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError>;
+    fn ghost_remove(&mut self, id: EntityId);
+    fn run_start(&mut self) -> Result<(), ScriptError>;
+    fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, hitboxes: Arc<HitboxHistory>);
+    /// Runs the hooks of all entities but the `resting` (ascending).
+    fn run_hooks(
+        &mut self,
+        inbox: &Inbox,
+        commands: &[(EntityId, Command)],
+        resting: &[EntityId],
+    ) -> Result<(), Gone>;
+    fn gather(&mut self) -> Result<(), Gone>;
+    fn changed(&self) -> &[(EntityId, KindId, u64)];
+    /// Who lost this tick, ascending.
+    fn failed(&self) -> &[(EntityId, FailureKind)];
+    fn outbox(&mut self) -> &mut Outbox;
+    fn collect_garbage(&mut self, tick: Tick);
+    fn stats(&self) -> &HookStats;
+    fn memory(&self) -> MemoryUse;
+}
+
+impl Host for ScriptZone {
+    fn assign(&mut self, zone: ZoneId) {
+        ScriptZone::assign(self, zone);
+    }
+    fn field_table(&self) -> &Arc<FieldTable> {
+        ScriptZone::field_table(self)
+    }
+    fn hears(&self, kind: KindId, message: &str) -> bool {
+        ScriptZone::hears(self, kind, message)
+    }
+    fn tables(&self) -> &[KindTable] {
+        ScriptZone::tables(self)
+    }
+    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        ScriptZone::insert(self, kind, id, row)
+    }
+    fn demote(&mut self, id: EntityId) {
+        ScriptZone::demote(self, id);
+    }
+    fn remove(&mut self, id: EntityId) {
+        ScriptZone::remove(self, id);
+    }
+    fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        ScriptZone::ghost_row(self, kind, id, row)
+    }
+    fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError> {
+        ScriptZone::ghost_delta(self, id, delta)
+    }
+    fn ghost_remove(&mut self, id: EntityId) {
+        ScriptZone::ghost_remove(self, id);
+    }
+    fn run_start(&mut self) -> Result<(), ScriptError> {
+        ScriptZone::run_start(self)
+    }
+    fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, hitboxes: Arc<HitboxHistory>) {
+        ScriptZone::begin_tick(self, tick, snapshot, hitboxes);
+    }
+    fn run_hooks(
+        &mut self,
+        inbox: &Inbox,
+        commands: &[(EntityId, Command)],
+        resting: &[EntityId],
+    ) -> Result<(), Gone> {
+        ScriptZone::run_hooks(self, inbox, commands, resting);
+        Ok(())
+    }
+    fn gather(&mut self) -> Result<(), Gone> {
+        ScriptZone::gather(self);
+        Ok(())
+    }
+    fn changed(&self) -> &[(EntityId, KindId, u64)] {
+        ScriptZone::changed(self)
+    }
+    fn failed(&self) -> &[(EntityId, FailureKind)] {
+        ScriptZone::failed(self)
+    }
+    fn outbox(&mut self) -> &mut Outbox {
+        ScriptZone::outbox(self)
+    }
+    fn collect_garbage(&mut self, tick: Tick) {
+        ScriptZone::collect_garbage(self, tick);
+    }
+    fn stats(&self) -> &HookStats {
+        ScriptZone::stats(self)
+    }
+    fn memory(&self) -> MemoryUse {
+        ScriptZone::memory(self)
+    }
+}
+
+/// Keeps a zone's rows as they are while there is no interpreter for it: its entities coast at `S_t`.
+#[derive(Default)]
+pub(crate) struct Vacancy {
+    table: Arc<FieldTable>,
+    tables: Vec<KindTable>,
+    outbox: Outbox,
+    /// Counts the messages and commands that found nobody to run them.
+    stats: HookStats,
+}
+
+impl Vacancy {
+    pub(crate) fn new(table: Arc<FieldTable>) -> Vacancy {
+        Vacancy {
+            tables: table.kinds.iter().map(KindTable::new).collect(),
+            table,
+            ..Vacancy::default()
+        }
+    }
+}
+
+impl Host for Vacancy {
+    fn assign(&mut self, _zone: ZoneId) {}
+    fn field_table(&self) -> &Arc<FieldTable> {
+        &self.table
+    }
+    fn hears(&self, _kind: KindId, _message: &str) -> bool {
+        false
+    }
+    fn tables(&self) -> &[KindTable] {
+        &self.tables
+    }
+    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        self.tables[kind.index()].insert_row(id, row).map(drop)
+    }
+    fn demote(&mut self, id: EntityId) {
+        self.remove(id);
+    }
+    fn remove(&mut self, id: EntityId) {
+        for table in &mut self.tables {
+            if let Some(row) = table.row_of(id) {
+                table.remove(row);
+            }
+        }
+    }
+    fn ghost_row(&mut self, _kind: KindId, _id: EntityId, _row: &[u8]) -> Result<(), RowError> {
+        Ok(())
+    }
+    fn ghost_delta(&mut self, _id: EntityId, _delta: &[u8]) -> Result<(), RowError> {
+        Ok(())
+    }
+    fn ghost_remove(&mut self, _id: EntityId) {}
+    fn run_start(&mut self) -> Result<(), ScriptError> {
+        unreachable!("a match starts with interpreters")
+    }
+    fn begin_tick(&mut self, _tick: Tick, _snapshot: Arc<Snapshot>, _: Arc<HitboxHistory>) {}
+    fn run_hooks(
+        &mut self,
+        inbox: &Inbox,
+        commands: &[(EntityId, Command)],
+        _resting: &[EntityId],
+    ) -> Result<(), Gone> {
+        self.stats.coasted += (inbox.len() + commands.len()) as u64;
+        Ok(())
+    }
+    fn gather(&mut self) -> Result<(), Gone> {
+        Ok(())
+    }
+    fn changed(&self) -> &[(EntityId, KindId, u64)] {
+        &[]
+    }
+    fn failed(&self) -> &[(EntityId, FailureKind)] {
+        &[]
+    }
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+    fn collect_garbage(&mut self, _tick: Tick) {}
+    fn stats(&self) -> &HookStats {
+        &self.stats
+    }
+    fn memory(&self) -> MemoryUse {
+        MemoryUse::default()
+    }
+}
+
+/// A message of the engine itself, without arguments.
+pub(crate) fn engine_message(target: EntityId, name: &str) -> Message {
+    Message {
+        target,
+        sender: EntityId::NONE,
+        seq: 0,
+        payload: tessera_python::Payload::new(name, &[]),
+    }
+}

@@ -1,0 +1,324 @@
+//! A worker: an interpreter on its thread, with or without a zone to run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel as mpsc;
+use tessera_protocol::command::Command;
+use tessera_protocol::fields::FieldTable;
+use tessera_protocol::ids::{EntityId, Tick};
+use tessera_protocol::snapshot::Snapshot;
+use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
+
+use crate::barrier::Ran;
+use crate::directory::Directory;
+use crate::exchange::{Batches, Exchange};
+use crate::host::{Gone, Host};
+use crate::laps::Laps;
+use crate::rendezvous::Rendezvous;
+use crate::report::ZoneTimings;
+use crate::seat::Seat;
+
+/// Stack of a worker's thread, in bytes of address space: deep recursion in a script reaches Python's
+/// own limit, and its error, long before the end of it.
+const STACK_BYTES: usize = 64 << 20;
+
+/// How long the end of an interpreter is waited for before what still runs in it is preempted, and how
+/// often that is tried before the thread is left to itself.
+const END_PATIENCE: Duration = Duration::from_millis(100);
+const END_TRIES: u32 = 20;
+
+/// A worker's name; never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct WorkerId(pub(crate) u64);
+
+/// What a worker is told.
+pub(crate) enum Order {
+    /// Run this zone from now on.
+    Take {
+        seat: Arc<Mutex<Seat>>,
+        /// Where its entities are found; nowhere at the start of a match.
+        refill: Option<(Arc<Snapshot>, Arc<Directory>)>,
+    },
+    /// Run the mode's `start` hook: the tick that makes `S_0`.
+    Start,
+    /// Phase one: drain, run the hooks, gather.
+    Run(Run),
+    /// Phase two: exchange, and write the batch of the snapshot.
+    Exchange {
+        directory: Arc<Directory>,
+        newborn: Vec<EntityId>,
+        batches: Box<Batches>,
+    },
+}
+
+/// What a zone needs for phase one.
+pub(crate) struct Run {
+    /// The tick that the hooks belong to: they read `S_tick` and make `S_tick+1`.
+    pub(crate) tick: Tick,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) hitboxes: Arc<HitboxHistory>,
+    /// Commands for entities of this zone, by ascending id.
+    pub(crate) commands: Vec<(EntityId, Command)>,
+    /// Messages of the engine itself (joins and leaves).
+    pub(crate) messages: Vec<Message>,
+}
+
+/// What a worker answers.
+pub(crate) enum Reply {
+    Taken,
+    Ran(Ran),
+    StartFailed(ScriptError),
+    Exchanged(Exchange),
+    /// It can't go on, and says why. It never answers again.
+    Gone(String),
+}
+
+/// The handle of a worker that has loaded the mode. Dropping it ends the interpreter and its thread.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) field_table: Arc<FieldTable>,
+    pub(crate) interrupter: Interrupter,
+    /// Of the thread, as the system numbers it.
+    pub(crate) thread: i32,
+    /// Processor time of the thread when it got its last order, nanoseconds.
+    cpu_began_ns: Arc<AtomicU64>,
+    /// An `Option`, since the thread ends when it is dropped.
+    orders: Option<mpsc::Sender<Order>>,
+    /// Disconnected when the thread has ended.
+    ended: mpsc::Receiver<()>,
+    /// Its end is not waited for.
+    abandoned: bool,
+}
+
+/// What a worker is made from; crosses to its thread.
+#[derive(Clone)]
+pub(crate) struct WorkerSetup {
+    pub(crate) scripts: ScriptConfig,
+    /// As [`SimConfig::cpu_clock`](crate::SimConfig).
+    pub(crate) cpu_clock: fn() -> u64,
+    pub(crate) rendezvous: Arc<Rendezvous>,
+}
+
+/// How the start of a worker went.
+pub(crate) type Started = (WorkerId, Result<Worker, ScriptError>);
+
+/// Starts a worker's thread, which loads the mode and then tells `started`.
+pub(crate) fn spawn(
+    id: WorkerId,
+    setup: Box<WorkerSetup>,
+    started: mpsc::Sender<Started>,
+) {
+    // One order is under way at a time; the next may wait while the zone uses its slack.
+    let (orders, inbox) = mpsc::bounded(1);
+    let (end, ended) = mpsc::bounded(0);
+    let failed = started.clone();
+    let thread = std::thread::Builder::new()
+        .name(format!("zone-{}", id.0))
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let _end = end;
+            let scripts = match ScriptZone::start(&setup.scripts) {
+                Ok(scripts) => scripts,
+                Err(error) => return drop(started.send((id, Err(error)))),
+            };
+            let cpu_began_ns = Arc::new(AtomicU64::new(0));
+            let worker = Worker {
+                id,
+                field_table: scripts.field_table().clone(),
+                interrupter: scripts.interrupter(),
+                thread: rustix::thread::gettid().as_raw_nonzero().get(),
+                cpu_began_ns: cpu_began_ns.clone(),
+                orders: Some(orders),
+                ended,
+                abandoned: false,
+            };
+            // Nobody waits any more only if the match is over.
+            let _ = started.send((id, Ok(worker)));
+            drop(started);
+            let mut desk = Desk {
+                id,
+                host: Box::new(scripts),
+                laps: Laps::new(setup.cpu_clock),
+                cpu_began_ns,
+                seat: None,
+                resting: Vec::new(),
+                gc_ns: 0,
+                tick: Tick(0),
+            };
+            let serve = AssertUnwindSafe(|| desk.serve(&inbox, &setup.rendezvous));
+            if let Err(panic) = catch_unwind(serve) {
+                let message = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_else(|| "panic without a message".to_owned());
+                setup.rendezvous.reply(id, Reply::Gone(message));
+            }
+        });
+    if let Err(error) = thread {
+        let error = ScriptError::host(format!("no thread for an interpreter: {error}"));
+        let _ = failed.send((id, Err(error)));
+    }
+}
+
+impl Worker {
+    /// Gives it an order. One that has ended has said so at the rendezvous.
+    pub(crate) fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("open until the drop");
+        let _ = orders.send(order);
+    }
+
+    /// Processor time of the thread when it got its last order, nanoseconds.
+    pub(crate) fn cpu_began_ns(&self) -> u64 {
+        self.cpu_began_ns.load(Relaxed)
+    }
+
+    /// Leaves it to itself, since it is stuck: should it come back, it finds that it has no zone any
+    /// more, and ends. Until then it gets what processor time nobody else wants.
+    pub(crate) fn abandon(mut self) {
+        self.abandoned = true;
+        if let Some(thread) = rustix::process::Pid::from_raw(self.thread) {
+            // On Linux a priority is a thread's. Should it fail, the thread is only dearer.
+            let _ = rustix::process::setpriority_process(Some(thread), 19);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.orders = None;
+        if self.abandoned {
+            return;
+        }
+        for _ in 0..END_TRIES {
+            match self.ended.recv_timeout(END_PATIENCE) {
+                Err(mpsc::RecvTimeoutError::Timeout) => self.interrupter.preempt(),
+                _ => return,
+            }
+        }
+        tracing::warn!(
+            thread = self.thread,
+            "an interpreter's scripts don't end; its thread is left behind"
+        );
+    }
+}
+
+/// A worker's end of it: what stays on its thread.
+struct Desk {
+    id: WorkerId,
+    host: Box<dyn Host>,
+    laps: Laps,
+    cpu_began_ns: Arc<AtomicU64>,
+    seat: Option<Arc<Mutex<Seat>>>,
+    /// Entities that rest in this tick.
+    resting: Vec<EntityId>,
+    /// Spent in the slack before this tick.
+    gc_ns: u64,
+    tick: Tick,
+}
+
+/// The zone was given to somebody else.
+struct Abandoned;
+
+impl Desk {
+    /// Answers orders until there are no more, or the zone has been given to somebody else.
+    fn serve(&mut self, orders: &mpsc::Receiver<Order>, rendezvous: &Rendezvous) {
+        for order in orders {
+            let exchange = matches!(order, Order::Exchange { .. });
+            match self.carry_out(order) {
+                Ok(reply) => rendezvous.reply(self.id, reply),
+                Err(Abandoned) => return,
+            }
+            if exchange {
+                self.host.collect_garbage(self.tick);
+                self.gc_ns = self.laps.lap();
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Result<Reply, Abandoned> {
+        match order {
+            Order::Take { seat, refill } => {
+                self.seat = Some(seat.clone());
+                let mut seat = hold(&seat, self.id)?;
+                self.host.assign(seat.id);
+                if let Some((snapshot, directory)) = refill {
+                    seat.refill(&mut *self.host, &snapshot, &directory);
+                }
+                Ok(Reply::Taken)
+            }
+            Order::Start => match self.host.run_start() {
+                Ok(()) => self.ran(Vec::new(), ZoneTimings::default()).map(Reply::Ran),
+                Err(error) => Ok(Reply::StartFailed(error)),
+            },
+            Order::Run(run) => self.run(run),
+            Order::Exchange {
+                directory,
+                newborn,
+                batches,
+            } => {
+                let seat = self.seat();
+                let mut seat = hold(&seat, self.id)?;
+                let host = &mut *self.host;
+                let exchanged = seat.exchange(host, &mut self.laps, directory, &newborn, batches);
+                Ok(Reply::Exchanged(exchanged))
+            }
+        }
+    }
+
+    fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
+        self.laps.restart();
+        self.cpu_began_ns.store(self.laps.last_ns(), Relaxed);
+        self.tick = run.tick;
+        self.host.begin_tick(run.tick, run.snapshot, run.hitboxes);
+        let seat = self.seat();
+        let inbox = {
+            let mut seat = hold(&seat, self.id)?;
+            self.resting.clear();
+            let inbox = seat.drain(&mut *self.host, run.messages);
+            // After the arrivals, whose records come with them.
+            self.resting.extend(seat.quarantine.resting(run.tick));
+            inbox
+        };
+        let exchange_ns = self.laps.lap();
+        let ran = self.host.run_hooks(&inbox, &run.commands, &self.resting);
+        let script_ns = self.laps.lap();
+        if let Err(Gone(why)) = ran.and_then(|()| self.host.gather()) {
+            return Ok(Reply::Gone(why));
+        }
+        let gather_ns = self.laps.lap();
+        let timings = ZoneTimings {
+            script_ns,
+            gather_ns,
+            exchange_ns,
+            snapshot_ns: 0,
+            gc_ns: self.gc_ns,
+        };
+        self.ran(inbox, timings).map(Reply::Ran)
+    }
+
+    fn ran(&mut self, inbox: Vec<Message>, timings: ZoneTimings) -> Result<Ran, Abandoned> {
+        let seat = self.seat();
+        let mut seat = hold(&seat, self.id)?;
+        seat.note_stats(&*self.host);
+        Ok(seat.ran(&mut *self.host, self.tick, inbox, timings))
+    }
+
+    fn seat(&self) -> Arc<Mutex<Seat>> {
+        let seat = self.seat.as_ref();
+        seat.expect("a zone is taken before it is run").clone()
+    }
+}
+
+/// Locks a seat for its holder.
+fn hold(seat: &Mutex<Seat>, worker: WorkerId) -> Result<MutexGuard<'_, Seat>, Abandoned> {
+    // Who panicked with it has said so at the rendezvous, and the seat is used no more.
+    let seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+    match seat.holder == Some(worker) {
+        true => Ok(seat),
+        false => Err(Abandoned),
+    }
+}
