@@ -46,9 +46,6 @@ pub struct ProcessConfig {
     /// Folders of packages that scripts may import after the standard library, such as the
     /// `site-packages` of a virtual environment.
     pub packages: Vec<PathBuf>,
-    /// The most memory that a child may map for its data, bytes; scripts get a `MemoryError` beyond it.
-    /// An interpreter with a mode has some 30 MiB to begin with. `None` is no limit.
-    pub memory_cap: Option<u64>,
 }
 
 impl ProcessConfig {
@@ -64,7 +61,6 @@ impl ProcessConfig {
             arguments: vec!["zone-host".into()],
             map,
             packages: Vec::new(),
-            memory_cap: None,
         })
     }
 }

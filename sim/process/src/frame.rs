@@ -12,7 +12,7 @@ use tessera_protocol::command::Command;
 use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
 use tessera_python::{
-    Event, HookError, HookStats, Message, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
+    Event, FailureKind, HookError, HookOverrun, HookStats, MemoryUse, Message, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
 };
 
 use crate::config::Map;
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         self.array().map(u8::from_le_bytes)
     }
 
-    fn bool(&mut self) -> Read<bool> {
+    pub(crate) fn bool(&mut self) -> Read<bool> {
         self.u8().map(|byte| byte != 0)
     }
 
@@ -371,6 +371,7 @@ pub(crate) fn read_error(reader: &mut Reader<'_>) -> Read<ScriptError> {
 /// An order to the child, but for the lists of [`Order::Run`].
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Order<'a> {
+    Assign(ZoneId),
     Insert(KindId, EntityId, &'a [u8]),
     Demote(EntityId),
     Remove(EntityId),
@@ -381,7 +382,7 @@ pub(crate) enum Order<'a> {
     Begin { newest: Stored, past: Vec<Stored> },
     /// Run the mode's `start`, and answer.
     RunStart,
-    /// Run the hooks, gather, and answer. Inbox and commands follow: [`read_run`].
+    /// Run the hooks, gather, and answer. What they run with follows: [`read_run`].
     Run,
     Collect(Tick),
 }
@@ -412,6 +413,7 @@ impl Order<'_> {
                 out.u8(9);
                 out.u32(tick.0);
             }
+            Self::Assign(zone) => out.raw(&[10, zone.0]),
         }
     }
 }
@@ -451,6 +453,7 @@ impl<'a> Order<'a> {
             7 => Self::RunStart,
             8 => Self::Run,
             9 => Self::Collect(reader.tick()?),
+            10 => Self::Assign(ZoneId(reader.u8()?)),
             _ => return Err(Malformed("an unknown order")),
         })
     }
@@ -461,7 +464,9 @@ pub(crate) fn write_run(
     out: &mut Vec<u8>,
     inbox: &[Message],
     commands: &[(EntityId, Command)],
+    resting: &[EntityId],
 ) {
+    write_ids(out, resting);
     write_messages(out, inbox);
     out.length(commands.len());
     for (id, command) in commands {
@@ -493,9 +498,12 @@ pub(crate) fn read_run(
     reader: &mut Reader<'_>,
     inbox: &mut Vec<Message>,
     commands: &mut Vec<(EntityId, Command)>,
+    resting: &mut Vec<EntityId>,
 ) -> Read<()> {
     inbox.clear();
     commands.clear();
+    resting.clear();
+    reader.list(resting, Reader::id)?;
     reader.list(inbox, read_message)?;
     reader.list(commands, |reader| {
         let id = reader.id()?;
@@ -514,6 +522,13 @@ pub(crate) fn read_run(
             },
         ))
     })
+}
+
+fn write_ids(out: &mut Vec<u8>, ids: &[EntityId]) {
+    out.length(ids.len());
+    for id in ids {
+        out.id(*id);
+    }
 }
 
 fn write_messages(out: &mut Vec<u8>, messages: &[Message]) {
@@ -545,10 +560,7 @@ pub(crate) fn write_outbox(out: &mut Vec<u8>, outbox: &Outbox) {
         out.kind(spawn.kind);
         out.bytes(&spawn.row);
     }
-    out.length(outbox.despawns.len());
-    for id in &outbox.despawns {
-        out.id(*id);
-    }
+    write_ids(out, &outbox.despawns);
     out.length(outbox.events.len());
     for event in &outbox.events {
         out.id(event.sender);
@@ -623,20 +635,77 @@ fn read_value(reader: &mut Reader<'_>) -> Read<Value> {
     })
 }
 
-/// Counters, and the places of errors if `failures` are more than they were when `told`.
-pub(crate) fn write_stats(out: &mut Vec<u8>, stats: &HookStats, told: &mut u64) {
-    for count in [stats.calls, stats.failures, stats.unhandled] {
+/// Who lost the tick.
+pub(crate) fn write_failed(out: &mut Vec<u8>, failed: &[(EntityId, FailureKind)]) {
+    out.length(failed.len());
+    for (id, failure) in failed {
+        out.id(*id);
+        out.u8(match failure {
+            FailureKind::Raised => 0,
+            FailureKind::Preempted => 1,
+            FailureKind::BadField => 2,
+        });
+    }
+}
+
+/// Reads what [`write_failed`] wrote, in place of what is in the list.
+pub(crate) fn read_failed(
+    reader: &mut Reader<'_>,
+    failed: &mut Vec<(EntityId, FailureKind)>,
+) -> Read<()> {
+    failed.clear();
+    reader.list(failed, |reader| {
+        let id = reader.id()?;
+        let failure = match reader.u8()? {
+            0 => FailureKind::Raised,
+            1 => FailureKind::Preempted,
+            2 => FailureKind::BadField,
+            _ => return Err(Malformed("a failure of an unknown kind")),
+        };
+        Ok((id, failure))
+    })
+}
+
+/// How many places of errors and of overruns the parent has been told of.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Told {
+    failures: u64,
+    overruns: u64,
+}
+
+/// Counters, and the places of errors and overruns if there were any since the parent was `told`.
+pub(crate) fn write_stats(out: &mut Vec<u8>, stats: &HookStats, told: &mut Told) {
+    let counts = [
+        stats.calls,
+        stats.failures,
+        stats.preemptions,
+        stats.coasted,
+        stats.overruns,
+        stats.unhandled,
+    ];
+    for count in counts {
         out.u64(count);
     }
-    let news = stats.failures != std::mem::replace(told, stats.failures);
-    out.option(news.then_some(&stats.errors), |out, errors| {
-        out.length(errors.len());
-        for error in errors {
+    let now = Told {
+        failures: stats.failures,
+        overruns: stats.overruns,
+    };
+    let news = now != std::mem::replace(told, now);
+    out.option(news.then_some(stats), |out, stats| {
+        out.length(stats.errors.len());
+        for error in &stats.errors {
             out.bytes(error.hook.as_bytes());
             out.bytes(error.file.as_bytes());
             out.u32(error.line);
             out.bytes(error.message.as_bytes());
             out.u64(error.count);
+        }
+        out.length(stats.overrun_places.len());
+        for overrun in &stats.overrun_places {
+            out.bytes(overrun.hook.as_bytes());
+            out.bytes(overrun.file.as_bytes());
+            out.u32(overrun.line);
+            out.u64(overrun.count);
         }
     });
 }
@@ -645,6 +714,9 @@ pub(crate) fn write_stats(out: &mut Vec<u8>, stats: &HookStats, told: &mut u64) 
 pub(crate) fn read_stats(reader: &mut Reader<'_>, stats: &mut HookStats) -> Read<()> {
     stats.calls = reader.u64()?;
     stats.failures = reader.u64()?;
+    stats.preemptions = reader.u64()?;
+    stats.coasted = reader.u64()?;
+    stats.overruns = reader.u64()?;
     stats.unhandled = reader.u64()?;
     if !reader.bool()? {
         return Ok(());
@@ -658,5 +730,76 @@ pub(crate) fn read_stats(reader: &mut Reader<'_>, stats: &mut HookStats) -> Read
             message: reader.text()?,
             count: reader.u64()?,
         })
+    })?;
+    stats.overrun_places.clear();
+    reader.list(&mut stats.overrun_places, |reader| {
+        Ok(HookOverrun {
+            hook: reader.text()?,
+            file: reader.text()?,
+            line: reader.u32()?,
+            count: reader.u64()?,
+        })
     })
+}
+
+pub(crate) fn write_memory(out: &mut Vec<u8>, memory: MemoryUse) {
+    let MemoryUse {
+        used,
+        peak,
+        cap,
+        denied,
+    } = memory;
+    for bytes in [used, peak, denied] {
+        out.u64(bytes);
+    }
+    out.option(cap, Put::u64);
+}
+
+pub(crate) fn read_memory(reader: &mut Reader<'_>) -> Read<MemoryUse> {
+    Ok(MemoryUse {
+        used: reader.u64()?,
+        peak: reader.u64()?,
+        denied: reader.u64()?,
+        cap: reader.option(Reader::u64)?,
+    })
+}
+
+/// What a tick cost the child, in processor time of its scripts' thread, nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Cost {
+    /// Reading orders and carrying them out: rows become objects, ghosts follow.
+    pub take_in_ns: u64,
+    /// Hooks.
+    pub script_ns: u64,
+    /// Objects become rows.
+    pub gather_ns: u64,
+    /// Writing the answer.
+    pub answer_ns: u64,
+    /// The collection of garbage in the slack before the tick.
+    pub gc_ns: u64,
+}
+
+impl Cost {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Self {
+            take_in_ns,
+            script_ns,
+            gather_ns,
+            answer_ns,
+            gc_ns,
+        } = *self;
+        for ns in [take_in_ns, script_ns, gather_ns, answer_ns, gc_ns] {
+            out.u64(ns);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+        Ok(Self {
+            take_in_ns: reader.u64()?,
+            script_ns: reader.u64()?,
+            gather_ns: reader.u64()?,
+            answer_ns: reader.u64()?,
+            gc_ns: reader.u64()?,
+        })
+    }
 }

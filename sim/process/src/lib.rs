@@ -34,7 +34,7 @@ mod child;
 mod config;
 mod error;
 mod frame;
-mod killer;
+mod handle;
 mod limits;
 mod log;
 mod parent;
@@ -46,8 +46,9 @@ mod snapshots;
 pub use child::run as run_zone_host;
 pub use config::{Map, ProcessConfig};
 pub use error::ProcessError;
-pub use killer::Killer;
-pub use parent::{Cost, Gone, ProcessZone};
+pub use frame::Cost;
+pub use handle::ProcessHandle;
+pub use parent::{Gone, ProcessZone};
 pub use snapshots::SnapshotSlots;
 
 #[cfg(doc)]

@@ -26,7 +26,7 @@ const ONE_WAY_WORDS: usize = DATA + RING_WORDS;
 /// Bytes of the memory that two rings take, there and back.
 pub(crate) const BYTES: usize = 2 * ONE_WAY_WORDS * size_of::<u64>();
 /// Longest frame, bytes.
-pub(crate) const FRAME_BYTES_MAX: usize = 1 << 28;
+pub(crate) const FRAME_BYTES_MAX: usize = 1 << 26;
 
 /// Why no frame comes, or none can be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -47,6 +47,7 @@ mod vec3;
 mod view;
 mod zone;
 
+pub use clone::is_clone;
 pub use config::{OptionValue, ScriptConfig};
 pub use error::ScriptError;
 pub use interrupt::Interrupter;
