@@ -73,20 +73,23 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let cpu_before = conditions::process_cpu_s();
     let stolen_before = conditions::stolen_cpu_s();
     fleet.begin_window()?;
-    let played = watch(
-        &fleet,
-        Duration::from_secs_f64(args.duration),
-        &mut server,
-        |second| progress.second(second),
-    );
+    // By then all that is set up once has been.
+    let quarter = Duration::from_secs_f64(args.duration / 4.0);
+    let play = |time, server: &mut Server| {
+        watch(&fleet, time, server, |second| progress.second(second))
+            .map(|()| server.rss_mib())
+            .inspect_err(|_| progress.finish())
+    };
+    let rss_mib_start = play(quarter, &mut server)?;
+    let rss_mib_end = play(3 * quarter, &mut server)?;
     progress.finish();
-    played?;
     fleet.end_window()?;
     let bots_cpu_s = conditions::process_cpu_s() - cpu_before;
     let stolen_cpu_s = conditions::stolen_cpu_s() - stolen_before;
     let relayed = relay.as_ref().map(Relay::ask).transpose()?;
     let hostile = attack.map(|attack| attack.end(ops)).transpose()?;
-    let told = ops.report()?;
+    let mut told = ops.report()?;
+    (told.server.rss_mib_start, told.server.rss_mib_end) = (rss_mib_start, rss_mib_end);
     let outcome = fleet.leave()?;
     server.release(&progress);
 
@@ -182,6 +185,11 @@ impl Server {
             Some(why) => bail!(why),
             None => Ok(()),
         }
+    }
+
+    /// The resident set of our own server, in MiB; 0 of somebody else's.
+    fn rss_mib(&self) -> f64 {
+        self.process.as_ref().map_or(0.0, ServerProcess::rss_mib)
     }
 
     /// Lets our own server end as it would on a real machine. A fault there spoils no measurement, so it is only told.

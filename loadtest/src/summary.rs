@@ -206,7 +206,7 @@ fn notable(out: &mut String, report: &Report, style: Style) {
     if let Some(share) = json.clients.applied_share() {
         let _ = writeln!(
             out,
-            "  {} of {} commands applied; the stalest moving entity was {} ticks behind",
+            "  {} of {} commands applied; a moving entity was told of after {} ticks at most",
             format::share(share),
             format::count(json.clients.commands_sent),
             json.clients.staleness_ticks_max

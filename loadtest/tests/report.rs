@@ -29,7 +29,7 @@ network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent ne
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
 hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.counted.{COUNTER}
-server.cpu_s server.rss_mib_max
+server.cpu_s server.rss_mib_max server.rss_mib_start server.rss_mib_end
 ";
 const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];
 

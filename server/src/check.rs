@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tessera_protocol::{Audience, Field, FieldTable, FieldType, Kind, Quantization, ZoneId};
-use tessera_python::{ScriptConfig, ScriptZone};
+use tessera_python::{ModeSource, ScriptConfig, ScriptZone};
 use tessera_sim::SimError;
 
 use crate::assets::Assets;
@@ -33,7 +33,7 @@ pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
         seed: sim.seed,
         tick_hz: sim.tick_hz,
         halo_m: sim.halo_m,
-        mode: sim.mode,
+        mode: Arc::new(ModeSource::read(&sim.mode).map_err(SimError::from)?),
         options: sim.options,
         world: sim.world,
         memory_cap: None,

@@ -1,10 +1,12 @@
-//! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`.
+//! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`,
+//! `top`, `trace`.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tessera_python::OptionValue;
@@ -14,7 +16,12 @@ use crate::assets::Assets;
 use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::{check, keys, serve, simulate};
+use crate::ops::reload::Told;
+use crate::remote::Remote;
+use crate::stdout::print;
+use crate::top::Looks;
+use crate::trace::TICKS_MAX;
+use crate::{check, keys, serve, simulate, top, trace};
 
 #[derive(Parser)]
 #[command(
@@ -39,6 +46,12 @@ enum Command {
     Simulate(SimulateArgs),
     /// Load a mode and show what it declares, or where it is wrong
     Check(CheckArgs),
+    /// Watch a running server: its ticks, zones and network, refreshed every second
+    Top(TopArgs),
+    /// Record the next ticks of a running server as a file for https://ui.perfetto.dev
+    Trace(TraceArgs),
+    /// Have a running server change to the code that is in its mode's folder now
+    Reload(RemoteArgs),
     /// Make a connect token, which lets one player into one match once, or the key that signs them
     Token(TokenArgs),
 }
@@ -100,6 +113,9 @@ struct ServeArgs {
     /// Threads of the network
     #[arg(long, value_name = "N", value_parser = within(WORKER_THREADS))]
     worker_threads: Option<usize>,
+    /// Load the mode anew whenever its files change: for development
+    #[arg(long)]
+    reload: bool,
     /// Say where it listens as one line of JSON on standard output, for programs that start servers
     #[arg(long)]
     ready_json: bool,
@@ -128,6 +144,44 @@ struct CheckArgs {
     #[arg(long)]
     map: Option<String>,
 }
+
+/// Seconds between two looks at a running server.
+const LOOK_S: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+
+/// A running server.
+#[derive(Args)]
+struct RemoteArgs {
+    /// Its ops endpoint: a URL, or host and port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7778")]
+    server: String,
+}
+
+#[derive(Args)]
+struct TopArgs {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    /// Seconds from one look to the next
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = within(LOOK_S))]
+    interval: f64,
+    /// Print one frame and end, as where the output is no terminal; it takes one interval, for rates
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Args)]
+struct TraceArgs {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    /// How many ticks to record
+    #[arg(long, value_name = "N", default_value_t = 640, value_parser = within(1..=TICKS_MAX))]
+    ticks: u32,
+    /// Where to write
+    #[arg(long, value_name = "FILE", default_value = "tessera-trace.json")]
+    out: PathBuf,
+}
+
+/// How long new code may take to load: each zone's interpreter loads it, one after the other.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Seconds that a token may let in.
 const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 1..=86_400;
@@ -178,6 +232,9 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
         Command::Serve(args) => args.run(),
         Command::Simulate(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Top(args) => args.run(),
+        Command::Trace(args) => args.run(),
+        Command::Reload(args) => reload(&args.server),
         Command::Token(args) => args.run(),
     };
     match done {
@@ -232,6 +289,7 @@ impl ServeArgs {
         if let Some(OpsAddress(ops)) = self.ops {
             config.ops = ops;
         }
+        config.reload_on_change = self.reload;
         start_log(&config.log);
         let greeting = match self.ready_json {
             true => serve::Greeting::Json,
@@ -256,11 +314,9 @@ impl SimulateArgs {
         }
         let report = simulate::run(&config, &assets, self.ticks, self.kill_every)?;
         if self.json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            print!("{report}");
+            return Ok(print(&(serde_json::to_string(&report)? + "\n"))?);
         }
-        Ok(())
+        Ok(print(&report.to_string())?)
     }
 }
 
@@ -278,8 +334,7 @@ impl CheckArgs {
             ..defaults
         };
         start_log("warn");
-        print!("{}", check::run(&config, &assets)?);
-        Ok(())
+        Ok(print(&check::run(&config, &assets)?.to_string())?)
     }
 }
 
@@ -294,9 +349,36 @@ impl TokenArgs {
             unreachable!("clap asks for each of them where there is no --new-key");
         };
         let key = keys::read(&key_file)?;
-        println!("{}", keys::mint(&key, &match_id, &name, self.expires_in)?);
-        Ok(())
+        let token = keys::mint(&key, &match_id, &name, self.expires_in)?;
+        Ok(print(&format!("{token}\n"))?)
     }
+}
+
+impl TopArgs {
+    fn run(self) -> Result<(), Error> {
+        let looks = Looks {
+            every: Duration::from_secs_f64(self.interval),
+            once: self.once,
+        };
+        top::run(&self.remote.server, looks)
+    }
+}
+
+impl TraceArgs {
+    fn run(self) -> Result<(), Error> {
+        trace::fetch(&self.remote.server, self.ticks, &self.out)
+    }
+}
+
+/// `tessera reload`.
+fn reload(server: &str) -> Result<(), Error> {
+    let remote = Remote::new(server)?;
+    let told: Told = remote.post_for_json("/reload", RELOAD_PATIENCE)?;
+    let mut text = "the new code runs\n".to_owned();
+    for field in told.added {
+        text.push_str(&format!("  {field} is new and has its default\n"));
+    }
+    Ok(print(&text)?)
 }
 
 /// Logs to standard error, since standard output is for what was asked for. A second call (two
@@ -394,6 +476,15 @@ mod tests {
             ("--ops", "7778", "IP:PORT"),
         ] {
             let error = Cli::try_parse_from(["tessera", flag, value])
+                .err()
+                .expect(flag);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        for (command, flag, value, says) in [
+            ("trace", "--ticks", "6401", "1 to 6400"),
+            ("top", "--interval", "NaN", "0.1 to 3600"),
+        ] {
+            let error = Cli::try_parse_from(["tessera", command, flag, value])
                 .err()
                 .expect(flag);
             assert!(error.to_string().contains(says), "{error}");

@@ -146,6 +146,8 @@ pub struct Config {
     pub halo_m: f64,
     /// How zones are watched over; `None` for not at all.
     pub watch: Option<Watch>,
+    /// Whether the mode's files are watched, and loaded anew when they change: for development.
+    pub reload_on_change: bool,
     /// Where clients connect (UDP).
     pub listen: SocketAddr,
     /// Threads of the network runtime, within [`WORKER_THREADS`].
@@ -188,6 +190,7 @@ impl Default for Config {
             },
             halo_m: 120.0,
             watch: Some(Watch::default()),
+            reload_on_change: false,
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
             worker_threads: 2,
             client_kib_s: 30,

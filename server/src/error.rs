@@ -1,6 +1,7 @@
 //! Why a command could not do what it was asked.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tessera_sim::{GridError, SimError};
 use tessera_world::MapError;
@@ -10,6 +11,7 @@ use crate::assets::AssetError;
 use crate::config::ConfigError;
 use crate::keys::KeyError;
 use crate::net::CertificateError;
+use crate::remote::RemoteError;
 
 /// Why a command could not do what it was asked. The message is for the person who typed it.
 #[derive(Debug, Error)]
@@ -35,6 +37,17 @@ pub enum Error {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// A running server does not answer.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// Another program has the port.
     #[error(
         "{address} ({protocol}) is in use by another program: stop it, or choose another port with {flag} ({flag} {ip}:0 takes any free one)",

@@ -9,6 +9,7 @@ mod handshakes;
 mod send;
 mod session;
 mod spectate;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -25,16 +26,19 @@ use crate::config::{AddressValidation, Config};
 use crate::error::Error;
 use crate::intake::RosterSender;
 use crate::tick::{Pulse, Ticking};
+use crate::trace::SendTrace;
 
 pub(crate) use cert::CertificateError;
 pub(crate) use counters::Counters;
 pub(crate) use endpoint::bind;
 pub(crate) use entry::Whom;
-pub(crate) use send::{SendRecord, spawn as spawn_sender};
+pub(crate) use send::{SendRecord, SendTally, spawn as spawn_sender};
+pub(crate) use traffic::Traffic;
 
 use cert::Identity;
 use door::{Door, Times};
 use handshakes::Handshakes;
+use send::Sent;
 use session::Player;
 use spectate::Gallery;
 
@@ -63,7 +67,7 @@ pub(crate) struct Network {
     players: Mutex<SlotMap<PlayerKey, Arc<Player>>>,
     spectators: Mutex<SlotMap<PlayerKey, Arc<Player>>>,
     counters: Counters,
-    sent: Mutex<SendRecord>,
+    sent: Mutex<Sent>,
 }
 
 impl Network {
@@ -102,7 +106,7 @@ impl Network {
             players: Mutex::default(),
             spectators: Mutex::default(),
             counters: Counters::default(),
-            sent: Mutex::new(SendRecord::new()),
+            sent: Mutex::new(Sent::new()),
         }
     }
 
@@ -243,17 +247,29 @@ impl Network {
         Gallery::new(field_table, self.state, self.spectator_delay, *tick_hz)
     }
 
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What sending has cost since the last [`Network::reset_sent`].
-    pub(crate) fn sent(&self) -> SendRecord {
-        self.sent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(crate) fn sent_since_reset(&self) -> SendRecord {
+        self.sent().since_reset.clone()
+    }
+
+    /// What sending has cost since the start.
+    pub(crate) fn sent_since_start(&self) -> SendTally {
+        self.sent().since_start.clone()
     }
 
     /// Begins a new record.
     pub(crate) fn reset_sent(&self) {
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = SendRecord::new();
+        self.sent().since_reset = SendRecord::new();
+    }
+
+    /// Records single ticks from now on, or no more; gives those that it had.
+    pub(crate) fn trace_sending(&self, on: bool) -> Vec<SendTrace> {
+        let trace = on.then(Vec::new);
+        std::mem::replace(&mut self.sent().trace, trace).unwrap_or_default()
     }
 
     /// Everything counted since the start, by name.

@@ -1,16 +1,33 @@
 //! The endpoint for operators: HTTP on loopback by default, without a password.
 //!
-//! - `GET /health`: 200 while ticks run, 503 while the server drains or its ticks have stopped.
-//! - `GET /report.json`: the [`Report`] since the last reset.
-//! - `POST /report/reset`: begins a new record.
-//! - `POST /drain`: lets nobody new in from now on; who plays goes on, and may come back.
-//! - `POST /kick`: makes clients leave and keeps them out, see [`Kick`]. Says whom it met. It takes JSON
-//!   only, so that no web page can have a browser on this machine send one (a form cannot, and a script
-//!   would have to ask first).
+//! | request | answer |
+//! |---|---|
+//! | `GET /health` | 200 while ticks run, 503 when they have stopped |
+//! | `GET /ready` | 200 while a new client would be let in, else 503 and the reason |
+//! | `GET /metrics` | everything since the start, for Prometheus |
+//! | `GET /top.json` | what `tessera top` shows, a [`View`](view::View) |
+//! | `GET /report.json` | the [`Report`] since the last reset |
+//! | `POST /report/reset` | begins a new record |
+//! | `POST /reload` | changes to the code that is in the mode's folder now, or says why not |
+//! | `POST /trace?ticks=640` | records so many ticks and gives them as a file for Perfetto |
+//! | `POST /drain` | lets nobody new in from now on; who plays goes on, and may come back |
+//! | `POST /kick` | makes clients leave and keeps them out, see [`Kick`]; says whom it met |
+//!
+//! A kick takes JSON only, so that no web page can have a browser on this machine send one (a form
+//! cannot, and a script would have to ask first).
+
+mod health;
+mod metrics;
+pub(crate) mod reload;
+mod supervision;
+mod trace;
+pub(crate) mod view;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,15 +38,11 @@ use serde::{Deserialize, Serialize};
 use tessera_protocol::ClientId;
 use tokio::sync::oneshot;
 
-use crate::clock;
 use crate::error::Error;
 use crate::net::{Network, Whom};
 use crate::report::{self, Process, Report, Run};
 use crate::series;
 use crate::tick::{Answer, Asker, Pulse};
-
-/// Without a tick for so long the server counts as stalled.
-const STALLED_NS: u64 = 2_000_000_000;
 
 /// What of a report does not change while the server runs.
 #[derive(Clone, Debug)]
@@ -39,25 +52,25 @@ pub(crate) struct Facts {
     pub(crate) python: String,
     pub(crate) zones: usize,
     pub(crate) tick_hz: u32,
+    pub(crate) clients_max: u16,
     pub(crate) seed: u64,
     pub(crate) mode: String,
+    /// Where its code is.
+    pub(crate) mode_folder: PathBuf,
     pub(crate) map: String,
 }
 
 /// What the endpoint answers from.
 pub(crate) struct Ops {
-    pub(crate) facts: Facts,
-    pub(crate) asker: Asker,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) network: Arc<Network>,
-    pub(crate) draining: AtomicBool,
-}
-
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    tick: u32,
-    clients: usize,
+    facts: Facts,
+    began: Instant,
+    asker: Asker,
+    pulse: Arc<Pulse>,
+    network: Arc<Network>,
+    draining: AtomicBool,
+    told: metrics::Told,
+    /// Held by the one who records a trace.
+    tracing: tokio::sync::Mutex<()>,
 }
 
 /// Whom to kick: the client in a slot, or all who are called so.
@@ -100,9 +113,14 @@ pub(crate) async fn run(
     stop: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/health", get(health))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/top.json", get(view::view))
         .route("/report.json", get(report))
         .route("/report/reset", post(reset))
+        .route("/reload", post(reload::reload))
+        .route("/trace", post(trace::trace))
         .route("/drain", post(drain))
         .route("/kick", post(kick))
         .with_state(ops);
@@ -113,21 +131,6 @@ pub(crate) async fn run(
     axum::serve(listener, routes)
         .with_graceful_shutdown(stopped)
         .await
-}
-
-async fn health(State(ops): State<Arc<Ops>>) -> Response {
-    let since_ns = clock::now_ns().saturating_sub(ops.pulse.ended_ns.load(Relaxed));
-    let (code, status) = match (ops.draining.load(Relaxed), since_ns > STALLED_NS) {
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (_, true) => (StatusCode::SERVICE_UNAVAILABLE, "stalled"),
-        _ => (StatusCode::OK, "ok"),
-    };
-    let health = Health {
-        status,
-        tick: ops.pulse.tick().0,
-        clients: ops.pulse.clients.load(Relaxed),
-    };
-    (code, Json(health)).into_response()
 }
 
 async fn report(State(ops): State<Arc<Ops>>) -> Response {
@@ -149,8 +152,7 @@ async fn reset(State(ops): State<Arc<Ops>>) -> Response {
 
 async fn drain(State(ops): State<Arc<Ops>>) -> Response {
     tracing::info!("draining by the operator: nobody new comes in");
-    ops.draining.store(true, Relaxed);
-    ops.network.refuse_new();
+    ops.drain();
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -185,11 +187,44 @@ fn ended() -> Response {
 }
 
 impl Ops {
+    pub(crate) fn new(facts: Facts, asker: Asker, pulse: Arc<Pulse>, network: Arc<Network>) -> Ops {
+        Ops {
+            facts,
+            began: Instant::now(),
+            asker,
+            pulse,
+            network,
+            draining: AtomicBool::new(false),
+            told: metrics::Told::default(),
+            tracing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// What does not change.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Lets nobody new in from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+        self.network.refuse_new();
+    }
+
+    fn uptime_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// Clients in the match, those included who may come back.
+    fn clients(&self) -> usize {
+        self.pulse.clients.load(Relaxed)
+    }
+
     /// The report of what the tick thread and the network have recorded.
     pub(crate) fn report(&self, answer: &Answer) -> Report {
         let recorded = answer.recorder.recorded(&answer.totals);
         let mut tick = recorded.ticks;
-        let sent = self.network.sent();
+        let sent = self.network.sent_since_reset();
         tick.stages_us.network = sent.durations.percentiles_us();
         let mut counters = self.network.counters();
         counters.insert(
@@ -205,7 +240,7 @@ impl Ops {
                 cpu: self.facts.cpu.clone(),
                 cores: report::cores(),
                 python: self.facts.python.clone(),
-                players: self.pulse.clients.load(Relaxed),
+                players: self.clients(),
                 zones: self.facts.zones,
                 tick_hz: self.facts.tick_hz,
                 duration_s: recorded.duration_s,
@@ -216,6 +251,7 @@ impl Ops {
             tick,
             zones: recorded.zones,
             wire: sent.wire(),
+            supervision: answer.overseer.tell(&answer.totals),
             server: Process {
                 cpu_s: recorded.cpu_s,
                 rss_mib_max: report::rss_mib_max(),

@@ -24,6 +24,28 @@ pub(crate) struct TickTimes {
     pub(crate) tick: Tick,
 }
 
+impl TickTimes {
+    /// Whether it ended after the next was due.
+    pub(crate) fn is_late(&self) -> bool {
+        self.end_ns > self.next_due_ns
+    }
+
+    /// From when it was due to its end.
+    pub(crate) fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.due_ns)
+    }
+
+    /// From when it was due to its start.
+    pub(crate) fn start_jitter_ns(&self) -> u64 {
+        self.start_ns.saturating_sub(self.due_ns)
+    }
+
+    /// Collecting and routing commands.
+    pub(crate) fn commands_ns(&self, timings: &TickTimings) -> u64 {
+        self.collected_ns - self.start_ns + timings.commands_ns
+    }
+}
+
 /// Everything about ticks since the last reset.
 #[derive(Clone)]
 pub(crate) struct Recorder {
@@ -87,10 +109,10 @@ impl Recorder {
     pub(crate) fn record(&mut self, times: &TickTimes, timings: &TickTimings) {
         self.run += 1;
         self.skipped += times.skipped;
-        let missed = times.end_ns > times.next_due_ns;
-        let duration_ns = times.end_ns.saturating_sub(times.due_ns);
-        let start_jitter_ns = times.start_ns.saturating_sub(times.due_ns);
-        let commands_ns = times.collected_ns - times.start_ns + timings.commands_ns;
+        let missed = times.is_late();
+        let duration_ns = times.duration_ns();
+        let start_jitter_ns = times.start_jitter_ns();
+        let commands_ns = times.commands_ns(timings);
         self.late += u64::from(missed);
         self.duration.record_ns(duration_ns);
         self.start_jitter.record_ns(start_jitter_ns);
@@ -217,8 +239,8 @@ mod tests {
             handoffs_in: 0,
             handoffs_out,
             messages_sent: 0,
-            hook_errors: 0,
             channels: vec![channel],
+            ..ZoneReport::default()
         };
         SimReport {
             zones: vec![zone],

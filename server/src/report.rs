@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::overseer::Supervised;
 use crate::series::{Second, SingleTicks};
 use crate::stats::Percentiles;
 
@@ -20,6 +21,8 @@ pub struct Report {
     pub zones: Vec<Zone>,
     /// The coding of the state for clients.
     pub wire: Wire,
+    /// What became of zones whose scripts did harm.
+    pub supervision: Supervised,
     /// The process.
     pub server: Process,
     /// Things that happened and should be rare, by name: garbage from peers, commands that came too
@@ -146,6 +149,9 @@ pub struct Wire {
     pub encode_us: Percentiles,
     /// Times that a client was told everything anew, by reason.
     pub full_snapshots: BTreeMap<&'static str, u64>,
+    /// Records of entities that a client knew, told as a whole all the same: the version that it has is
+    /// not kept any more, or too different.
+    pub rewritten: u64,
     /// Bits of a record, by the mean of each datagram.
     pub bits_per_entity: Percentiles,
 }
@@ -200,12 +206,23 @@ pub fn cores() -> usize {
 
 /// The most memory that this process had resident, MiB; 0 where the system does not tell.
 pub fn rss_mib_max() -> f64 {
+    let kib = status_kib("VmHWM:") as f64;
+    (kib / 1024.0 * 10.0).round() / 10.0
+}
+
+/// The memory that this process has resident, bytes; 0 where the system does not tell.
+pub fn rss_bytes() -> u64 {
+    status_kib("VmRSS:") * 1024
+}
+
+/// A line of `/proc/self/status`; 0 where there is none.
+fn status_kib(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map_or(0.0, |kib| (kib / 1024.0 * 10.0).round() / 10.0)
+        .find_map(|told| told.strip_prefix(line))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -235,6 +252,7 @@ mod tests {
     #[test]
     fn the_process_has_memory() {
         assert!(rss_mib_max() > 1.0);
+        assert!(rss_bytes() > 1 << 20);
         assert!(!cpu_name().is_empty());
     }
 }

@@ -1,26 +1,27 @@
 //! `tessera serve`: brings the parts up in order, waits for the end, and brings them down in order.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::Serialize;
 use tessera_protocol::TokenGate;
+use tessera_sim::SimConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::assets::Assets;
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, OnExhausted};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::keys;
 use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
+use crate::reload;
 use crate::report::{self, Report};
 use crate::setup;
+use crate::stdout::print;
 use crate::tick::Ticking;
 
 /// How the server says that it is ready.
@@ -58,9 +59,13 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     let handover = Arc::new(Handover::default());
     let (ended_in, ended) = oneshot::channel();
     let simulation = setup::simulation(config, assets)?;
-    let facts = facts(config, assets, simulation.grid.zones());
+    let facts = facts(config, assets, &simulation);
     let map_hash = simulation.world.hash();
-    let ticking = Ticking::start(simulation, handover.clone(), ended_in)?;
+    let on_exhausted = config
+        .watch
+        .as_ref()
+        .map_or(OnExhausted::Coast, |watch| watch.on_exhausted);
+    let ticking = Ticking::start(simulation, on_exhausted, handover.clone(), ended_in)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("net")
@@ -112,13 +117,12 @@ impl Server<'_> {
         let network = Arc::new(Network::new(config, self.gate, self.map_hash, &ticking));
         let (endpoint, certificate_sha256) = network.listen(socket, config)?;
         let sending = net::spawn_sender(network.clone(), self.handover)?;
-        let ops = Arc::new(Ops {
-            facts: self.facts,
-            asker: ticking.asker.clone(),
-            pulse: ticking.pulse.clone(),
-            network: network.clone(),
-            draining: AtomicBool::new(false),
-        });
+        let ops = Arc::new(Ops::new(
+            self.facts,
+            ticking.asker.clone(),
+            ticking.pulse.clone(),
+            network.clone(),
+        ));
         let ready = Ready {
             listen: endpoint.local_addr()?,
             ops: ops_listener
@@ -128,6 +132,10 @@ impl Server<'_> {
             certificate_sha256,
             tokens_required: config.access != Access::Open,
         };
+        if config.reload_on_change {
+            let folder = ops.facts().mode_folder.clone();
+            tokio::spawn(reload::watch(folder, ticking.asker.clone()));
+        }
         let (stop_ops, ops_stopped) = oneshot::channel();
         if let Some(listener) = ops_listener {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
@@ -137,7 +145,7 @@ impl Server<'_> {
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
         print(&match self.greeting {
-            Greeting::Text => greet(config, &ops.facts, &ready),
+            Greeting::Text => greet(config, ops.facts(), &ready),
             Greeting::Json => serde_json::to_string(&ready)? + "\n",
         })?;
 
@@ -146,8 +154,7 @@ impl Server<'_> {
             // The reason comes with the thread's result.
             _ = self.ended => tracing::error!("the match ended by itself"),
         }
-        ops.draining.store(true, Relaxed);
-        network.refuse_new();
+        ops.drain();
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
         let _ = sending.join();
@@ -196,31 +203,24 @@ impl Signals {
     }
 }
 
-fn facts(config: &Config, assets: &Assets, zones: usize) -> Facts {
+fn facts(config: &Config, assets: &Assets, simulation: &SimConfig) -> Facts {
     Facts {
         commit: report::commit_of(assets.root()),
         cpu: report::cpu_name(),
         python: tessera_python::python_version(),
-        zones,
+        zones: simulation.grid.zones(),
         tick_hz: config.tick_hz,
+        clients_max: config.players,
         seed: config.seed,
         mode: config.mode.clone(),
+        mode_folder: simulation.mode.clone(),
         map: config.map.clone(),
-    }
-}
-
-/// Writes to standard output. A reader that has gone is no reason to stop a match.
-fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
     }
 }
 
 fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
     let ops = match ready.ops {
-        Some(ops) => format!("http://{ops}/health and http://{ops}/report.json"),
+        Some(ops) => format!("http://{ops}/metrics, or with `tessera top --server {ops}`"),
         None => "nowhere: ops.listen is off".to_owned(),
     };
     let access = match &config.access {

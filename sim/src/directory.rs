@@ -22,6 +22,11 @@ impl Directory {
         self.ids.binary_search(&id).ok().map(|at| self.owners[at])
     }
 
+    /// All who live, ascending.
+    pub(crate) fn ids(&self) -> &[EntityId] {
+        &self.ids
+    }
+
     /// How many entities live.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()

@@ -24,6 +24,16 @@ pub enum SimError {
         /// The panic's message.
         message: String,
     },
+    /// A zone was lost more often than it may be restarted, and the match is to end then.
+    #[error(
+        "zone {} had to be restarted more often than supervision.restart_intensity allows, and \
+         supervision.on_exhausted is \"drain\"",
+        zone.0
+    )]
+    Exhausted {
+        /// Which zone.
+        zone: ZoneId,
+    },
     /// The operating system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),

@@ -24,6 +24,8 @@ pub(crate) trait Host {
     /// Tells which zone it works for: for logs only.
     fn assign(&mut self, zone: ZoneId);
     fn field_table(&self) -> &Arc<FieldTable>;
+    /// Appends the bytes of a field's default.
+    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>);
     /// Whether entities of a kind hear of a message, by its name.
     fn hears(&self, kind: KindId, message: &str) -> bool;
     fn tables(&self) -> &[KindTable];
@@ -58,6 +60,9 @@ impl Host for ScriptZone {
     }
     fn field_table(&self) -> &Arc<FieldTable> {
         ScriptZone::field_table(self)
+    }
+    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.default_of(kind, field));
     }
     fn hears(&self, kind: KindId, message: &str) -> bool {
         ScriptZone::hears(self, kind, message)
@@ -146,6 +151,9 @@ impl Host for Vacancy {
     fn assign(&mut self, _zone: ZoneId) {}
     fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
+    }
+    fn write_default(&self, _kind: KindId, _field: usize, _out: &mut Vec<u8>) {
+        unreachable!("new code is loaded into interpreters");
     }
     fn hears(&self, _kind: KindId, _message: &str) -> bool {
         false

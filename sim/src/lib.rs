@@ -31,6 +31,7 @@ mod nursery;
 mod partition;
 mod pool;
 mod quarantine;
+mod reload;
 mod rendezvous;
 mod report;
 mod seal;
@@ -44,7 +45,8 @@ pub use config::SimConfig;
 pub use error::SimError;
 pub use partition::{Grid, GridError, ZONES_MAX};
 pub use quarantine::QuarantineRule;
-pub use report::{ChannelReport, SimReport, TickTimings, ZoneReport, ZoneTimings};
+pub use reload::{Incompatible, ReloadError, Reloaded};
+pub use report::{Audit, ChannelReport, SimReport, TickTimings, ZoneReport, ZoneTimings};
 pub use seal::SNAPSHOTS_KEPT;
 pub use simulation::{Simulation, TickInputs, TickOutput};
 pub use supervision::{

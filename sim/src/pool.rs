@@ -7,7 +7,7 @@ use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{ScriptConfig, ScriptError};
+use tessera_python::{ModeSource, ScriptConfig, ScriptError};
 
 use crate::barrier::Ran;
 use crate::channel;
@@ -20,11 +20,12 @@ use crate::laps::Laps;
 use crate::nursery::Nursery;
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
-use crate::seat::{Ends, Seat};
+use crate::reload::{Adaptation, ReloadError, Reloaded};
+use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{
     Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
 };
-use crate::worker::{Order, Reply, Run, Worker, WorkerSetup};
+use crate::worker::{Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
 const LOOKS: u64 = 8;
@@ -44,8 +45,21 @@ pub(crate) struct ZonePool {
     supervision: Supervision,
     clock: fn() -> u64,
     incidents: Vec<Incident>,
-    /// Spares that did not load, or declared something else than what runs.
-    spares_refused: u64,
+    /// A spare did not load: no more are tried.
+    spares_failed: bool,
+    /// New code that is being loaded.
+    reload: Option<Reload>,
+    /// How it went.
+    reloaded: Option<Result<Reloaded, ReloadError>>,
+}
+
+/// New code that is being loaded.
+struct Reload {
+    setup: WorkerSetup,
+    starting: WorkerId,
+    ready: Vec<Worker>,
+    /// Known from the first that is ready.
+    adaptation: Option<Arc<Adaptation>>,
 }
 
 /// One zone.
@@ -74,6 +88,16 @@ pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
 }
 
+impl State {
+    fn refill(&self, adaptation: Option<Arc<Adaptation>>) -> Refill {
+        Refill {
+            snapshot: self.snapshot.clone(),
+            directory: self.directory.clone(),
+            adaptation,
+        }
+    }
+}
+
 impl ZonePool {
     /// Starts a worker for each zone and waits until all have loaded the mode.
     ///
@@ -88,7 +112,7 @@ impl ZonePool {
                 seed: config.seed,
                 tick_hz: config.tick_hz,
                 halo_m: config.halo_m,
-                mode: config.mode.clone(),
+                mode: Arc::new(ModeSource::read(&config.mode)?),
                 options: config.options.clone(),
                 world: config.world.clone(),
                 memory_cap: config.supervision.memory_cap,
@@ -127,14 +151,12 @@ impl ZonePool {
             supervision: config.supervision.clone(),
             clock: config.clock,
             incidents: Vec::new(),
-            spares_refused: 0,
+            spares_failed: false,
+            reload: None,
+            reloaded: None,
         };
-        let take = |seat: &Arc<Mutex<Seat>>| Order::Take {
-            seat: seat.clone(),
-            refill: None,
-        };
-        let orders: Vec<_> = pool.places.iter().map(|p| Some(take(&p.seat))).collect();
-        pool.ask(orders);
+        let orders = (0..zones).map(|at| Some(pool.take(at, None)));
+        pool.ask(orders.collect());
         pool.rendezvous.wait_for_all();
         for at in 0..zones {
             pool.reply(at)?;
@@ -256,10 +278,10 @@ impl ZonePool {
         self.ask(orders);
         let mut done: Vec<Option<Exchange>> = (0..self.len()).map(|_| None).collect();
         for (at, batches) in coasting {
-            let cpu_clock = self.setup.cpu_clock;
             let place = &mut self.places[at];
             if let Held::Nobody(vacancy) = &mut place.held {
-                let mut laps = Laps::new(cpu_clock);
+                // It is no thread's time of its own.
+                let mut laps = Laps::new(|| 0);
                 let mut seat = lock(&place.seat);
                 let directory = directory.clone();
                 done[at] =
@@ -284,10 +306,13 @@ impl ZonePool {
     /// At a tick boundary: gives interpreters to the zones that have none, if there are any ready, and
     /// takes one from those that use too much memory.
     ///
+    /// Where new code is ready, all get it; then the result is true.
+    ///
     /// # Errors
     /// A zone that a fault of the engine has broken.
-    pub(crate) fn heal(&mut self, state: &State) -> Result<(), SimError> {
-        self.welcome_spares();
+    pub(crate) fn heal(&mut self, state: &State) -> Result<bool, SimError> {
+        self.welcome();
+        let swapped = self.swap(state)?;
         for at in 0..self.len() {
             let place = &mut self.places[at];
             if matches!(place.held, Held::Nobody(_)) {
@@ -303,7 +328,7 @@ impl ZonePool {
             }
         }
         self.keep_spares();
-        Ok(())
+        Ok(swapped)
     }
 
     /// Replaces the interpreter of a zone at a tick boundary, waiting for one to be ready.
@@ -315,8 +340,8 @@ impl ZonePool {
             if self.nursery.expected() == 0 {
                 self.nursery.request(self.setup.clone());
             }
-            let (_, worker) = self.nursery.wait();
-            self.spares.push(worker?);
+            let started = self.nursery.wait();
+            self.admit(started)?;
         }
         let cause = Cause::at_boundary(RestartReason::Asked, "somebody asked for it", state);
         self.lose(zone.index(), cause, state)?;
@@ -346,6 +371,12 @@ impl ZonePool {
         // Nobody can be gone who isn't there.
         let _ = host.run_hooks(&inbox, &run.commands, &[]);
         seat.ran(host, run.tick, inbox, ZoneTimings::default())
+    }
+
+    /// The order to take a zone.
+    fn take(&self, at: usize, refill: Option<Refill>) -> Order {
+        let seat = self.places[at].seat.clone();
+        Order::Take { seat, refill }
     }
 
     /// Gives orders, by zone.
@@ -463,7 +494,7 @@ impl ZonePool {
         self.fill(at, state, next)?;
         let place = &mut self.places[at];
         if let Held::Nobody(vacancy) = &mut place.held {
-            lock(&place.seat).refill(&mut **vacancy, &state.snapshot, &state.directory);
+            lock(&place.seat).refill(&mut **vacancy, &state.refill(None));
         }
         Ok(())
     }
@@ -489,10 +520,7 @@ impl ZonePool {
         let ticks = next.wrapping_sub(place.vacant_since).unsigned_abs();
         place.held = Held::By(worker);
         let mut orders: Vec<_> = (0..self.len()).map(|_| None).collect();
-        orders[at] = Some(Order::Take {
-            seat: self.places[at].seat.clone(),
-            refill: Some((state.snapshot.clone(), state.directory.clone())),
-        });
+        orders[at] = Some(self.take(at, Some(state.refill(None))));
         self.ask(orders);
         self.rendezvous.wait_for_all();
         self.reply(at)?;
@@ -500,24 +528,130 @@ impl ZonePool {
         Ok(())
     }
 
-    /// Takes in the spares that have become ready.
-    fn welcome_spares(&mut self) {
-        let table = self.field_table();
-        while let Some((_, started)) = self.nursery.poll() {
-            match started {
-                Ok(worker) if worker.field_table.hash() == table.hash() => {
-                    self.spares.push(worker);
-                }
-                Ok(worker) => {
-                    self.nursery.retire(worker);
-                    self.spares_refused += 1;
-                }
-                Err(error) => {
-                    self.spares_refused += 1;
-                    tracing::error!("no spare interpreter: {error}");
-                }
+    /// Begins to load new code beside the running one. Its end is told by [`Self::take_reload`].
+    pub(crate) fn reload(&mut self, mode: ModeSource) -> Result<(), ReloadError> {
+        if self.reload.is_some() {
+            return Err(ReloadError::Busy);
+        }
+        let mut setup = self.setup.clone();
+        setup.scripts.mode = Arc::new(mode);
+        let starting = self.nursery.request(setup.clone());
+        self.reload = Some(Reload {
+            setup,
+            starting,
+            ready: Vec::new(),
+            adaptation: None,
+        });
+        Ok(())
+    }
+
+    /// How a reload went that has ended since the last call.
+    pub(crate) fn take_reload(&mut self) -> Option<Result<Reloaded, ReloadError>> {
+        self.reloaded.take()
+    }
+
+    /// Takes in the workers that have become ready.
+    fn welcome(&mut self) {
+        while let Some(started) = self.nursery.poll() {
+            if let Err(error) = self.admit(started) {
+                self.spares_failed = true;
+                tracing::error!("no spare interpreter: {error}");
             }
         }
+    }
+
+    /// Takes in a worker whose start has ended: for the reload that waits for it, or as a spare.
+    fn admit(&mut self, (id, started): Started) -> Result<(), ScriptError> {
+        if let Some(reload) = self.reload.take_if(|reload| reload.starting == id) {
+            self.go_on_with(reload, started);
+            return Ok(());
+        }
+        let worker = started?;
+        match worker.mode_hash == self.setup.scripts.mode.hash() {
+            true => self.spares.push(worker),
+            // It was started before the code was replaced.
+            false => self.nursery.retire(worker),
+        }
+        Ok(())
+    }
+
+    /// One more interpreter has loaded the new code, or could not. They start one after the other, so
+    /// that the match has all cores but one.
+    fn go_on_with(&mut self, mut reload: Reload, started: Result<Worker, ScriptError>) {
+        let fits = started.map_err(ReloadError::from).and_then(|worker| {
+            if reload.adaptation.is_none() {
+                let adaptation = Adaptation::between(&self.field_table(), &worker.field_table);
+                match adaptation {
+                    Ok(adaptation) => reload.adaptation = Some(Arc::new(adaptation)),
+                    Err(error) => {
+                        self.nursery.retire(worker);
+                        return Err(error.into());
+                    }
+                }
+            }
+            reload.ready.push(worker);
+            Ok(())
+        });
+        match fits {
+            Ok(()) => {
+                if reload.ready.len() < self.len() + self.supervision.spares {
+                    reload.starting = self.nursery.request(reload.setup.clone());
+                }
+                self.reload = Some(reload);
+            }
+            Err(error) => {
+                for worker in reload.ready {
+                    self.nursery.retire(worker);
+                }
+                self.reloaded = Some(Err(error));
+            }
+        }
+    }
+
+    /// Swaps all interpreters, once all of the new code are ready. True where it did.
+    fn swap(&mut self, state: &State) -> Result<bool, SimError> {
+        let wanted = self.len() + self.supervision.spares;
+        let Some(reload) = self.reload.take_if(|reload| reload.ready.len() == wanted) else {
+            return Ok(false);
+        };
+        let Some(adaptation) = reload.adaptation else {
+            unreachable!("the first that was ready was compared");
+        };
+        let mut ready = reload.ready;
+        for at in 0..self.len() {
+            let worker = ready.remove(0);
+            let place = &mut self.places[at];
+            {
+                let mut seat = lock(&place.seat);
+                if let Held::Nobody(vacancy) = &place.held {
+                    seat.note_stats(&**vacancy);
+                }
+                seat.vacate();
+                seat.holder = Some(worker.id);
+            }
+            place.restarts.note(RestartReason::Reload, state.tick, self.supervision.restarts);
+            place.restarts.pardon();
+            if let Held::By(old) = std::mem::replace(&mut place.held, Held::By(worker)) {
+                self.nursery.retire(old);
+            }
+        }
+        for old in std::mem::replace(&mut self.spares, ready) {
+            self.nursery.retire(old);
+        }
+        self.setup = reload.setup;
+        self.spares_failed = false;
+        let added = adaptation.added.clone();
+        let orders = (0..self.len()).map(|at| {
+            let refill = state.refill(Some(adaptation.clone()));
+            Some(self.take(at, Some(refill)))
+        });
+        self.ask(orders.collect());
+        self.rendezvous.wait_for_all();
+        for at in 0..self.len() {
+            self.reply(at)?;
+        }
+        self.reloaded = Some(Ok(Reloaded { added }));
+        Ok(true)
     }
 
     /// Begins to start as many spares as are to be ready, and as many as there are vacant zones. One
@@ -527,7 +661,7 @@ impl ZonePool {
         let vacant = self.places.iter().filter(vacant).count();
         let wanted = self.supervision.spares + vacant;
         let have = self.spares.len() + self.nursery.expected();
-        if self.spares_refused == 0 {
+        if !self.spares_failed {
             for _ in have..wanted {
                 self.nursery.request(self.setup.clone());
             }

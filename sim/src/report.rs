@@ -46,6 +46,15 @@ pub struct SimReport {
     pub commands_without_entity: u64,
 }
 
+/// Who was missing, and who was there twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Entities that live and are in no zone.
+    pub lost: u64,
+    /// Entities that are in more than one, or live no more.
+    pub doubled: u64,
+}
+
 impl SimReport {
     /// Entities handed from one zone to another.
     pub fn handoffs(&self) -> u64 {
@@ -69,7 +78,7 @@ impl SimReport {
 }
 
 /// Totals of one zone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ZoneReport {
     /// Which zone.
     pub zone: ZoneId,
@@ -91,6 +100,8 @@ pub struct ZoneReport {
     pub hooks: HookStats,
     /// What its scripts use.
     pub memory: MemoryUse,
+    /// Allocations refused, over all its interpreters.
+    pub memory_denied: u64,
     /// Whether nobody runs it now.
     pub vacant: bool,
     /// How often it was given to another interpreter, by [`RestartReason::ALL`].

@@ -1,6 +1,8 @@
 //! A zone without its interpreter: everything about it that outlives one, and the first phase of its
 //! tick.
 
+use std::sync::Arc;
+
 use tessera_protocol::columns::Column;
 use tessera_protocol::fields::base;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -13,6 +15,7 @@ use crate::directory::Directory;
 use crate::host::{Host, engine_message};
 use crate::partition::Grid;
 use crate::quarantine::{Quarantine, QuarantineRule};
+use crate::reload::Adaptation;
 use crate::report::{ChannelReport, ZoneReport, ZoneTimings};
 use crate::tracked::TrackedSet;
 use crate::worker::WorkerId;
@@ -58,6 +61,18 @@ pub(crate) struct Seat {
     /// Of this one, as of its last tick.
     stats: HookStats,
     memory: MemoryUse,
+    /// Of the interpreters before this one.
+    denied_before: u64,
+}
+
+/// What an empty host is filled from.
+#[derive(Clone)]
+pub(crate) struct Refill {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Who runs whom in the snapshot.
+    pub(crate) directory: Arc<Directory>,
+    /// Where the host has loaded other declarations than the snapshot was made with.
+    pub(crate) adaptation: Option<Arc<Adaptation>>,
 }
 
 /// Nothing that has a name: two lists of a seat's channels, by the other zone; `None` for itself.
@@ -95,6 +110,7 @@ impl Seat {
             stats_before: HookStats::default(),
             stats: HookStats::default(),
             memory: MemoryUse::default(),
+            denied_before: 0,
         }
     }
 
@@ -203,12 +219,12 @@ impl Seat {
 
     /// Fills an empty host from `S_t`: the zone's entities, and the ghosts that it sees. What is on its
     /// way to the zone stays so, but for what the snapshot has as well. Entities hear `on_restart`.
-    pub(crate) fn refill(
-        &mut self,
-        host: &mut dyn Host,
-        snapshot: &Snapshot,
-        directory: &Directory,
-    ) {
+    pub(crate) fn refill(&mut self, host: &mut dyn Host, from: &Refill) {
+        let Refill {
+            snapshot,
+            directory,
+            adaptation,
+        } = from;
         self.keep_what_no_snapshot_has();
         self.tracked = TrackedSet::default();
         self.deaths.clear();
@@ -219,7 +235,10 @@ impl Seat {
             let owner = directory.owner(id).expect("who is in S_t lives");
             let within = self.grid.zones_within(row.position(), self.halo_m) & !(1 << owner.0);
             row_bytes.clear();
-            row.write_row(&mut row_bytes);
+            match adaptation {
+                None => row.write_row(&mut row_bytes),
+                Some(adaptation) => adaptation.write_row(row, host, &mut row_bytes),
+            }
             if owner == self.id {
                 let record = self.quarantine.take(id);
                 let arrival = Arrival {
@@ -268,6 +287,7 @@ impl Seat {
     /// Nobody runs the zone any more: what its interpreter counted stays counted.
     pub(crate) fn vacate(&mut self) {
         self.holder = None;
+        self.denied_before += std::mem::take(&mut self.memory).denied;
         let stats = std::mem::take(&mut self.stats);
         self.stats_before.absorb(&stats);
     }
@@ -297,6 +317,7 @@ impl Seat {
             rests: self.rests,
             hooks,
             memory: self.memory,
+            memory_denied: self.denied_before + self.memory.denied,
             vacant: self.holder.is_none(),
             restarts: Default::default(),
             channels: self

@@ -7,7 +7,7 @@ use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{ClientId, EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_protocol::value::Value;
-use tessera_python::{Event, Message, Payload};
+use tessera_python::{Event, Message, ModeSource, Payload};
 
 use crate::barrier::{self, Ran};
 use crate::config::SimConfig;
@@ -16,7 +16,8 @@ use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
 use crate::pool::{State, ZonePool};
-use crate::report::{SimReport, TickTimings};
+use crate::reload::{ReloadError, Reloaded};
+use crate::report::{Audit, SimReport, TickTimings};
 use crate::seal::SnapshotRing;
 use crate::supervision::Incident;
 use crate::worker::Run;
@@ -45,6 +46,8 @@ pub struct TickOutput {
     pub timings: TickTimings,
     /// What happened to zones.
     pub incidents: Vec<Incident>,
+    /// How a reload went that ended with this tick: the first that ran the new code, if it went well.
+    pub reload: Option<Arc<Result<Reloaded, ReloadError>>>,
 }
 
 /// A running match. Dropping it ends the zones' threads and interpreters.
@@ -140,7 +143,11 @@ impl Simulation {
     pub fn step(&mut self, inputs: &TickInputs) -> Result<TickOutput, SimError> {
         let began = (self.clock)();
         let state = self.state();
-        self.zones.heal(&state)?;
+        if self.zones.heal(&state)? {
+            self.field_table = self.zones.field_table();
+            // They are laid out for the declarations before.
+            self.batches = (0..self.zones()).map(|_| Box::default()).collect();
+        }
         let runs = self.route(inputs);
         let routed = (self.clock)();
         let ran = self.zones.run(runs, &state)?;
@@ -166,6 +173,15 @@ impl Simulation {
         self.zones.replace(zone, &state)
     }
 
+    /// Begins to load new code beside the running one: when it is ready, it takes over at a tick boundary.
+    /// [`TickOutput::reload`] tells of it.
+    ///
+    /// # Errors
+    /// Another reload is under way.
+    pub fn reload(&mut self, mode: ModeSource) -> Result<(), ReloadError> {
+        self.zones.reload(mode)
+    }
+
     /// Interpreters that are ready to replace one that is lost.
     pub fn spares(&self) -> usize {
         self.zones.spares()
@@ -177,6 +193,21 @@ impl Simulation {
             zones: self.zones.report(),
             undeliverable: self.undeliverable,
             commands_without_entity: self.commands_without_entity,
+        }
+    }
+
+    /// Counts who is in the newest snapshot against who lives.
+    pub fn audit(&self) -> Audit {
+        let batches = self.snapshot().batches();
+        let mut ids: Vec<EntityId> = batches.flat_map(|b| b.rows()).map(|row| row.id()).collect();
+        let rows = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        let living = self.directory.ids();
+        let there = living.iter().filter(|id| ids.binary_search(id).is_ok()).count();
+        Audit {
+            lost: (living.len() - there) as u64,
+            doubled: (rows - there) as u64,
         }
     }
 
@@ -288,6 +319,7 @@ impl Simulation {
             owners: self.owners.clone(),
             timings,
             incidents: self.zones.take_incidents(),
+            reload: self.zones.take_reload().map(Arc::new),
         })
     }
 

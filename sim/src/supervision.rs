@@ -206,6 +206,11 @@ impl Restarts {
         !barred
     }
 
+    /// Forgets what was: the code is another.
+    pub(crate) fn pardon(&mut self) {
+        self.barred_until = None;
+        self.recent.clear();
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::host::{Gone, Host};
 use crate::laps::Laps;
 use crate::rendezvous::Rendezvous;
 use crate::report::ZoneTimings;
-use crate::seat::Seat;
+use crate::seat::{Refill, Seat};
 
 /// Stack of a worker's thread, in bytes of address space: deep recursion in a script reaches Python's
 /// own limit, and its error, long before the end of it.
@@ -40,7 +40,7 @@ pub(crate) enum Order {
     Take {
         seat: Arc<Mutex<Seat>>,
         /// Where its entities are found; nowhere at the start of a match.
-        refill: Option<(Arc<Snapshot>, Arc<Directory>)>,
+        refill: Option<Refill>,
     },
     /// Run the mode's `start` hook: the tick that makes `S_0`.
     Start,
@@ -80,6 +80,8 @@ pub(crate) enum Reply {
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) field_table: Arc<FieldTable>,
+    /// [`ModeSource::hash`](tessera_python::ModeSource) of the code that it has loaded.
+    pub(crate) mode_hash: u64,
     pub(crate) interrupter: Interrupter,
     /// Of the thread, as the system numbers it.
     pub(crate) thread: i32,
@@ -128,6 +130,7 @@ pub(crate) fn spawn(
             let worker = Worker {
                 id,
                 field_table: scripts.field_table().clone(),
+                mode_hash: setup.scripts.mode.hash(),
                 interrupter: scripts.interrupter(),
                 thread: rustix::thread::gettid().as_raw_nonzero().get(),
                 cpu_began_ns: cpu_began_ns.clone(),
@@ -245,8 +248,8 @@ impl Desk {
                 self.seat = Some(seat.clone());
                 let mut seat = hold(&seat, self.id)?;
                 self.host.assign(seat.id);
-                if let Some((snapshot, directory)) = refill {
-                    seat.refill(&mut *self.host, &snapshot, &directory);
+                if let Some(refill) = refill {
+                    seat.refill(&mut *self.host, &refill);
                 }
                 Ok(Reply::Taken)
             }

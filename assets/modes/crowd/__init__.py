@@ -8,7 +8,21 @@ from math import cos, pi, sin
 from typing import Final
 
 import tessera
-from tessera import JUMP, Capsule, Command, Entity, Match, Vec3, World, field, find
+from tessera import (
+    NOBODY,
+    OWNER,
+    Capsule,
+    Command,
+    Entity,
+    Match,
+    Vec3,
+    Walker,
+    World,
+    f32,
+    field,
+    find,
+    u16,
+)
 
 #: Everyone starts within this of the middle, metres.
 CROWD_RADIUS: Final = 25.0
@@ -23,27 +37,35 @@ GRAVITY: Final = 20.0
 JUMP_SPEED: Final = 6.5
 
 
-class Walker(Entity):
-    """One client's body."""
+class Stroller(Entity):
+    """One client's body, which its client predicts."""
 
     hitbox = Capsule(radius=RADIUS, height=HEIGHT)
+    walker = Walker(
+        radius=RADIUS,
+        height=HEIGHT,
+        walk_speed=WALK_SPEED,
+        sprint_speed=WALK_SPEED,
+        jump_speed=JUMP_SPEED,
+        gravity=GRAVITY,
+    )
 
     name: str = field("", max=24)
-    grounded: bool = field(False)
+    grounded: bool = field(False, to=OWNER)
+
+    # What its client wants, until its next command.
+    wish_x: f32 = field(0.0, to=NOBODY)
+    wish_z: f32 = field(0.0, to=NOBODY)
+    buttons: u16 = field(0, to=NOBODY)
 
     def command(self, cmd: Command) -> None:
         """The client's wish for this tick: +x is right and -z ahead, as the body looks."""
-        s, c = sin(cmd.yaw), cos(cmd.yaw)
-        x, z = cmd.move_x * WALK_SPEED, cmd.move_z * WALK_SPEED
-        up = JUMP_SPEED if self.grounded and cmd.buttons & JUMP else self.velocity.y
+        self.wish_x, self.wish_z, self.buttons = cmd.move_x, cmd.move_z, cmd.buttons
         self.yaw, self.pitch = cmd.yaw, cmd.pitch
-        self.velocity = Vec3(x * c + z * s, up, z * c - x * s)
 
     def tick(self, dt: float) -> None:
         """Walks or falls on, as the last command wished."""
-        falling = self.velocity - Vec3(0.0, GRAVITY * dt, 0.0)
-        moved = tessera.move(self.position, falling, dt, RADIUS, HEIGHT)
-        self.position, self.velocity, self.grounded = moved
+        tessera.walk(self, self.wish_x, self.wish_z, self.buttons)
 
     def on_go(self, sender: int) -> None:
         """The client has left."""
@@ -61,13 +83,13 @@ class Crowd(Match):
         middle = self.position
         x, z = middle.x + distance * cos(angle), middle.z + distance * sin(angle)
         place = Vec3(x, tessera.ground(x, z) + 1.0, z)
-        self.spawn(Walker, owner=client, name=name[:24], position=place)
+        self.spawn(Stroller, owner=client, name=name[:24], position=place)
 
     def on_leave(self, sender: int, client: int) -> None:
         """Takes the client's body away."""
-        for walker in find(Walker):
-            if walker.owner == client:
-                self.send(walker.id, "go")
+        for stroller in find(Stroller):
+            if stroller.owner == client:
+                self.send(stroller.id, "go")
 
 
 def unevenness(middle: Vec3) -> float:

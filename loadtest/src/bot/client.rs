@@ -10,7 +10,7 @@ use tessera_protocol::session::{ClientEvent, Close, CloseReason, Welcome};
 use tessera_protocol::{Command, EntityId, Tick, buttons};
 use tessera_world::World;
 
-use super::eyes::{self, Eyes};
+use super::eyes::Eyes;
 use super::fleet::Plan;
 use super::head::Head;
 use super::meter::{Meter, Totals};
@@ -19,6 +19,8 @@ use super::senses::Senses;
 use super::wire::Link;
 use crate::report::detail::Deeds;
 
+/// A command that is made this long after it was due is the bots' own fault: their thread didn't run.
+const LATE: Duration = Duration::from_millis(50);
 /// Between two commands nobody moves as far as this, metres.
 const LEAP_M: f64 = 5.0;
 
@@ -61,6 +63,8 @@ pub struct Client {
     beat: u64,
     /// Command ticks that the session's clock left out: it jumped, or the loop was late by many ticks.
     skipped: u64,
+    /// Commands that were made later than [`LATE`].
+    late: u64,
     last_tick: Option<Tick>,
     deeds: Deeds,
     /// When the session's clock may have been set last: nothing was due before that could be late now.
@@ -89,6 +93,7 @@ impl Client {
             mind: Head::new(plan.scenario, plan.seed, number as u64),
             beat: number as u64,
             skipped: 0,
+            late: 0,
             last_tick: None,
             deeds: Deeds::default(),
             clock_set: now,
@@ -136,6 +141,11 @@ impl Client {
         self.skipped
     }
 
+    /// Commands made long after they were due, in the window.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
     /// What it did since the window began.
     pub fn deeds(&self) -> Deeds {
         let alive = self.senses.body.is_some_and(|body| body.alive);
@@ -154,6 +164,7 @@ impl Client {
     pub fn begin_window(&mut self) {
         self.meter.begin_window();
         self.deeds = Deeds::default();
+        self.late = 0;
     }
 
     /// Works on what the connection has. `now_ns` is the same moment on the monotonic clock.
@@ -170,9 +181,7 @@ impl Client {
             if let Some(header) = self.player.handle_datagram(now, &datagram) {
                 self.meter
                     .arrived(header.tick, header.ack.consumed, now_ns, all);
-                if let Some(world) = self.player.session().world() {
-                    all.stale(eyes::stalest_ticks(world));
-                }
+                all.stale(self.player.take_waited_ticks() as u32);
             }
         }
         while let Some(error_m) = self.player.poll_correction() {
@@ -216,7 +225,9 @@ impl Client {
             }
             let command = self.decide(tick, own, now.as_secs_f64(), hz, world);
             self.player.send_command(now, command);
-            self.meter.sent(tick, ns_of(due.max(self.clock_set)));
+            let due = due.max(self.clock_set);
+            self.late += u64::from(now.saturating_sub(due) > LATE);
+            self.meter.sent(tick, ns_of(due));
         }
         let datagram = self.player.poll_datagram();
         let sends = datagram.is_some();

@@ -7,7 +7,7 @@ use glam::DVec3;
 use tessera_client::Client;
 use tessera_protocol::state::EntityRef;
 use tessera_protocol::value::ValueRef;
-use tessera_protocol::{EntityId, FieldTable, FrameDecoder, Kind};
+use tessera_protocol::{EntityId, FieldTable, Kind};
 
 use super::senses::{Body, Circle, Item, Other, Senses, WEAPONS};
 
@@ -133,22 +133,6 @@ impl Eyes {
             }
         });
     }
-}
-
-/// Slower than this counts as standing, m/s: what stands needs no word.
-const STANDING_M_S: f64 = 0.1;
-
-/// Over the moving entities in sight: the most ticks by which what is known of one is older than the newest state.
-pub fn stalest_ticks(decoder: &FrameDecoder) -> u32 {
-    let Some(newest) = decoder.newest() else {
-        return 0;
-    };
-    let moving = decoder.entities().filter(|entity| {
-        let [x, y, z] = entity.velocity();
-        x * x + y * y + z * z > STANDING_M_S * STANDING_M_S
-    });
-    let behind = moving.map(|entity| newest.tick.wrapping_sub(entity.seen()));
-    u32::try_from(behind.max().unwrap_or(0)).unwrap_or(0)
 }
 
 fn sort(kind: &Kind) -> Sort {

@@ -446,7 +446,9 @@ impl Loop {
     fn counters(&self) -> BTreeMap<String, u64> {
         let garbage: u64 = self.clients.iter().map(Client::garbage).sum();
         let skipped: u64 = self.clients.iter().map(Client::skipped).sum();
+        let late: u64 = self.clients.iter().map(Client::late).sum();
         let named = [
+            ("bots_commands_late", late),
             ("bots_garbage_received", garbage),
             ("bots_commands_skipped", skipped),
             ("bots_datagrams_unsent", self.wire.unsent),

@@ -21,7 +21,7 @@ pub struct Meter {
     states: u64,
     commands: u64,
     unacknowledged: u64,
-    /// Commands whose fate is known.
+    /// Commands whose fate a state has told.
     settled: u64,
     /// Of these, those without effect: a state says that their tick passed without them.
     missed: u64,
@@ -82,10 +82,10 @@ impl Meter {
             .filter(|(sent, _)| !sent.is_newer_than(consumed))
         {
             self.waiting.pop_front();
-            self.settled += 1;
-            // An older one was overtaken: lost, late, or the server took two in one tick. It never had an effect.
+            // An older one was overtaken: the state that would have told its fate was lost.
             match sent == consumed {
                 true => {
+                    self.settled += 1;
                     let us = microseconds(now_ns - due_ns);
                     self.ack.record(us);
                     all.ack.record(us);
@@ -157,7 +157,7 @@ pub struct Totals {
     pub correction_um: Distribution,
     /// How far in the past clients show others, in µs.
     pub interpolation_us: Distribution,
-    /// The most ticks by which what a bot knew of a moving entity was older than the newest state.
+    /// The most ticks that a bot waited for the next word of an entity that kept moving.
     pub staleness_ticks_max: u32,
     /// Closed seconds.
     pub seconds: Vec<ClientSecond>,
@@ -192,7 +192,7 @@ impl Totals {
         self.began_ns.unwrap_or_default()
     }
 
-    /// What some bot knew of a moving entity was this many ticks old.
+    /// A bot waited this many ticks for the next word of an entity that kept moving.
     pub fn stale(&mut self, ticks: u32) {
         self.staleness_ticks_max = self.staleness_ticks_max.max(ticks);
     }
@@ -300,15 +300,15 @@ mod tests {
             let row = meter.row("b".into(), (0, 0), 1.0, None);
             (row.settled, row.missed)
         };
-        // The state that tick 10 made is lost: 10 counts as applied, since 11 was.
+        // The state that tick 10 made is lost: nobody knows whether 10 was applied.
         meter.arrived(Tick(12), Some(Tick(11)), MS, &mut all);
-        assert_eq!(settled(&meter), (2, 0));
+        assert_eq!(settled(&meter), (1, 0));
         // Tick 12 passed without its command.
         meter.arrived(Tick(13), Some(Tick(11)), MS, &mut all);
-        assert_eq!(settled(&meter), (3, 1));
+        assert_eq!(settled(&meter), (2, 1));
         // What the server says of later commands while it sends an older state is no miss.
         meter.arrived(Tick(14), Some(Tick(14)), MS, &mut all);
-        assert_eq!(settled(&meter), (5, 1), "15 is on its way");
+        assert_eq!(settled(&meter), (3, 1), "15 is on its way");
     }
 
     #[test]

@@ -24,6 +24,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tessera_protocol::session::ALPN;
 
+use super::steady::SteadyConfig;
+
 /// The name asked for in the handshake. The certificate isn't checked, but a name must be there.
 const SERVER_NAME: &str = "localhost";
 /// A connection that hears nothing for so long is lost.
@@ -230,6 +232,7 @@ fn transport() -> Result<TransportConfig> {
     transport
         .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT)?))
         .datagram_receive_buffer_size(Some(DATAGRAMS_IN_BYTES_MAX))
+        .congestion_controller_factory(Arc::new(SteadyConfig::default()))
         // Commands are small; on loopback there is no larger packet to look for.
         .mtu_discovery_config(None)
         .max_concurrent_bidi_streams(0u8.into())

@@ -331,7 +331,7 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "–".into(), format::share),
         ),
         (
-            "stalest moving entity",
+            "longest wait for a moving entity",
             match json.clients.staleness_ticks_max {
                 1 => "1 tick".into(),
                 ticks => format!("{ticks} ticks"),

@@ -185,10 +185,10 @@ pub struct ClientsReport {
     pub bytes_down_per_s: Percentiles,
     /// Over clients: UDP payload sent per second.
     pub bytes_up_per_s: Percentiles,
-    /// New commands whose fate is known: a state of their tick or of a later one has arrived.
+    /// New commands whose fate a state has told: the one that their tick made says that it had them, or it or a later one
+    /// that it had not. Those whose state was lost are left out.
     pub commands_sent: u64,
-    /// Of these, all but those of which a state says that their tick passed without them. Where that state was lost, the
-    /// command counts as applied; so of the commands without effect, the share of lost states is missed.
+    /// Of these, all but those whose tick passed without them.
     pub commands_applied: u64,
     /// By how much a state from the server moved a player from where its client had predicted it, in cm. All 0 as long
     /// as clients predict nothing.
@@ -196,8 +196,9 @@ pub struct ClientsReport {
     /// By how much clients show others in the past to have two states to interpolate between, in ms. All 0 as long as
     /// clients interpolate nothing.
     pub interpolation_ms: Percentiles,
-    /// Over moving entities in sight of any bot: the most ticks by which what the bot knew of one was older than the
-    /// newest state.
+    /// The most ticks between two words to a bot of an entity that kept moving in between: that got on by half to twice
+    /// of what its velocities promised, so that there was something to be told all the while. What doesn't change is not
+    /// told, so a bot can't know before the next word; a wait that the window's end cuts off doesn't count.
     pub staleness_ticks_max: u32,
 }
 
@@ -267,6 +268,12 @@ pub struct ServerReport {
     pub cpu_s: f64,
     /// Largest resident set, in MiB.
     pub rss_mib_max: f64,
+    /// Resident set when a quarter of the window had passed, in MiB; 0 where the server isn't the load tester's own.
+    #[serde(default)]
+    pub rss_mib_start: f64,
+    /// Resident set at the window's end, likewise: more than at the start, run after run, is a leak.
+    #[serde(default)]
+    pub rss_mib_end: f64,
 }
 
 impl Add for LinkCounts {
@@ -383,7 +390,15 @@ impl ReportJson {
             *percentiles = percentiles.rounded_finely();
         }
         server.cpu_s = (server.cpu_s * 100.0).round() / 100.0;
-        server.rss_mib_max = (server.rss_mib_max * 10.0).round() / 10.0;
+        let ServerReport {
+            rss_mib_max,
+            rss_mib_start,
+            rss_mib_end,
+            ..
+        } = server;
+        for mib in [rss_mib_max, rss_mib_start, rss_mib_end] {
+            *mib = (*mib * 10.0).round() / 10.0;
+        }
         report
     }
 }

@@ -115,6 +115,17 @@ impl ServerProcess {
         self.ops
     }
 
+    /// Its resident set, in MiB; 0 where the system doesn't tell.
+    pub fn rss_mib(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
+    }
+
     /// Whether the process has ended, with the end of its log as the reason.
     pub fn ended(&mut self) -> Option<String> {
         match self.child.try_wait() {

@@ -297,6 +297,8 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
         server: ServerReport {
             cpu_s: 52.4,
             rss_mib_max: 143.2,
+            rss_mib_start: 141.9,
+            rss_mib_end: 142.6,
         },
     };
     Report { json, detail }

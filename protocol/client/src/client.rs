@@ -107,6 +107,10 @@ impl Client {
         let (playing, world) = (self.playing.as_mut()?, self.session.world()?);
         playing.clock.handle_state(now, header);
         let ticks = playing.clock.ticks(header.tick);
+        let viewpoint = world
+            .get(header.own)
+            .map(|own| DVec3::from_array(own.position()));
+        playing.interpolator.handle_viewpoint(viewpoint);
         for entity in world.entities() {
             let moves = playing.moves.get(entity.kind().index());
             if entity.seen() == header.tick && entity.id() != header.own && moves == Some(&true) {
@@ -241,6 +245,13 @@ impl Client {
     /// How far what is shown of the others is behind the newest state; `None` before the welcome.
     pub fn interpolation_delay(&self) -> Option<Duration> {
         Some(self.playing.as_ref()?.interpolator.delay())
+    }
+
+    /// The most ticks that a word of an entity that kept moving was waited for, of the words since this
+    /// was asked last; see [`Interpolator::take_waited_ticks`].
+    pub fn take_waited_ticks(&mut self) -> f64 {
+        let playing = self.playing.as_mut();
+        playing.map_or(0.0, |playing| playing.interpolator.take_waited_ticks())
     }
 
     /// What is known of the server's clock; `None` before the welcome.

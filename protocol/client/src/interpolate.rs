@@ -11,15 +11,21 @@ use crate::track::{Pose, Track};
 
 /// Ticks after which an entity that is out of sight is forgotten.
 const FORGET_TICKS: f64 = 64.0;
+/// Ticks between two looks at who is out of sight.
+const SWEEP_TICKS: f64 = 8.0;
+/// Within this of the own player others are near, metres: servers tell of them in every tick.
+const NEAR_M: f64 = 30.0;
 
 /// Shows entities as they were a short while ago, evenly, however states arrive (Bernier's
 /// interpolation, as in Source; Fiedler, "Snapshot Interpolation").
 ///
-/// The delay follows what is measured: how late states are, and how seldom an entity is told of. A
-/// state that comes too late is bridged by extrapolation, for a tenth of a second at most, and what
-/// turns out to have been wrong is smoothed away over a few ticks.
+/// All are shown as of one moment, since that is what a shot goes back to. The delay follows what is
+/// measured: how late states are, and how seldom those are told of who are near. Who is far is told of
+/// less often; that, and a state that comes too late, is bridged by extrapolation, for a tenth of a second
+/// at most, and what turns out to have been wrong is smoothed away over a few ticks.
 ///
-/// 1. For each entity that a state tells of: [`handle_entity`](Self::handle_entity).
+/// 1. For each state, where the own player is: [`handle_viewpoint`](Self::handle_viewpoint); then for
+///    each entity that it tells of: [`handle_entity`](Self::handle_entity).
 /// 2. Before looking: [`advance`](Self::advance); what it returns belongs into the commands.
 /// 3. [`pose`](Self::pose) of each entity.
 #[derive(Clone, Debug)]
@@ -28,7 +34,10 @@ pub struct Interpolator {
     /// Ascending by id.
     tracks: Vec<Track>,
     playback: Playback,
+    /// Where the own player is.
+    viewpoint: Option<DVec3>,
     swept: f64,
+    waited: f64,
 }
 
 impl Interpolator {
@@ -38,8 +47,15 @@ impl Interpolator {
             tick_hz: tick_hz.into(),
             tracks: Vec::new(),
             playback: Playback::new(tick_hz.into()),
+            viewpoint: None,
             swept: 0.0,
+            waited: 0.0,
         }
+    }
+
+    /// Where the world is looked at from: those around are near.
+    pub fn handle_viewpoint(&mut self, viewpoint: Option<DVec3>) {
+        self.viewpoint = viewpoint;
     }
 
     /// Takes the newest state of an entity, of `ticks` as [`ServerClock::ticks`] counts.
@@ -59,8 +75,15 @@ impl Interpolator {
             Err(at) => self.tracks.insert(at, Track::new(id, ticks, pose)),
             Ok(at) => {
                 let view = self.playback.view();
-                if let Some(gap) = self.tracks[at].push(ticks, pose, view, self.tick_hz) {
-                    self.playback.handle_gap(gap);
+                let Some(gap) = self.tracks[at].push(ticks, pose, view, self.tick_hz) else {
+                    return;
+                };
+                self.waited = self.waited.max(gap);
+                let near = self
+                    .viewpoint
+                    .is_some_and(|own| own.distance_squared(pose.position) <= NEAR_M * NEAR_M);
+                if near {
+                    self.playback.handle_gap(ticks, gap);
                 }
             }
         }
@@ -68,10 +91,11 @@ impl Interpolator {
 
     /// Forgets entities that are no longer in sight, now and then.
     pub fn handle_sight(&mut self, ticks: f64, decoder: &FrameDecoder) {
-        if ticks - self.swept >= FORGET_TICKS {
+        if ticks - self.swept >= SWEEP_TICKS {
             self.swept = ticks;
-            self.tracks.retain(|track| {
-                decoder.get(track.id).is_some() || ticks - track.newest() < FORGET_TICKS
+            self.tracks.retain_mut(|track| {
+                track.out_of_sight |= decoder.get(track.id).is_none();
+                !track.out_of_sight || ticks - track.newest() < FORGET_TICKS
             });
         }
     }
@@ -95,6 +119,13 @@ impl Interpolator {
             .binary_search_by_key(&id, |track| track.id)
             .ok()?;
         Some(self.tracks[at].at(self.playback.view()?, self.tick_hz))
+    }
+
+    /// The most ticks between two words of an entity that kept moving in between, since this was asked
+    /// last; 0 where there were none. As there is no word of what doesn't change, only the next word tells
+    /// whether there was something to be told.
+    pub fn take_waited_ticks(&mut self) -> f64 {
+        std::mem::take(&mut self.waited)
     }
 
     /// How far the view is to be behind the newest state.

@@ -14,6 +14,8 @@ const SLEW: f64 = 0.08;
 const ERROR_TICKS_MAX: f64 = 16.0;
 /// How much one word of an entity counts in the mean of the gaps between words.
 const GAIN: f64 = 1.0 / 32.0;
+/// Ticks for which the gaps between words are believed: after that there is nobody near any more.
+const GAP_TICKS_MAX: f64 = 64.0;
 
 /// The moment shown.
 ///
@@ -27,9 +29,11 @@ pub(crate) struct Playback {
     at: Duration,
     /// What the view is to be behind the newest state, ticks.
     delay: f64,
-    /// Mean of ticks between two words of an entity on the move, and its mean deviation.
+    /// Mean of ticks between two words of who is near and on the move, and its mean deviation.
     gap: f64,
     gap_deviation: f64,
+    /// The tick of the last of these words.
+    gap_at: f64,
 }
 
 impl Playback {
@@ -41,18 +45,24 @@ impl Playback {
             delay: DELAY_TICKS_MIN,
             gap: 1.0,
             gap_deviation: 0.0,
+            gap_at: 0.0,
         }
     }
 
-    /// Notes that two words of something that moves were this far apart, ticks.
-    pub(crate) fn handle_gap(&mut self, ticks: f64) {
-        self.gap_deviation += GAIN * ((ticks - self.gap).abs() - self.gap_deviation);
-        self.gap += GAIN * (ticks - self.gap);
+    /// Notes that the words of `tick` and of `gap` ticks before were the last two of somebody near who
+    /// moves.
+    pub(crate) fn handle_gap(&mut self, tick: f64, gap: f64) {
+        self.gap_deviation += GAIN * ((gap - self.gap).abs() - self.gap_deviation);
+        self.gap += GAIN * (gap - self.gap);
+        self.gap_at = tick;
     }
 
     /// Moves on to `now`, when the newest state that can have arrived is `heard` and states are up
     /// to `jitter` late, in ticks. Returns the moment shown.
     pub(crate) fn advance(&mut self, now: Duration, heard: f64, jitter: f64) -> f64 {
+        if heard - self.gap_at > GAP_TICKS_MAX {
+            (self.gap, self.gap_deviation) = (1.0, 0.0);
+        }
         let gap = (self.gap + 2.0 * self.gap_deviation).max(1.0);
         let wish = DELAY_TICKS_MIN + (gap - 1.0) + jitter;
         let delay_max = (DELAY_MAX.as_secs_f64() * self.tick_hz).max(DELAY_TICKS_MIN);

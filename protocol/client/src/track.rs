@@ -5,10 +5,14 @@ use std::f32::consts::{PI, TAU};
 
 use glam::DVec3;
 use tessera_protocol::EntityId;
-use tessera_protocol::state::STALE_TICKS_MAX;
 
 /// States kept of an entity: more than the longest delay at 128 ticks a second.
 const SAMPLES_MAX: usize = 24;
+/// States that there is room for at first: those since the moment that is shown are few.
+const SAMPLES_USUAL: usize = 8;
+/// Who got on by this share of what its velocities promised, or more, kept moving; who got on by as many
+/// times more was put there, or began to move.
+const KEPT_MOVING: f64 = 0.5;
 /// An entity without news moves on for at most this long, seconds, then waits.
 pub(crate) const EXTRAPOLATION_MAX_S: f64 = 0.1;
 /// Ticks in which an error that is seen halves.
@@ -58,6 +62,8 @@ fn wrap(angle: f32) -> f32 {
 pub(crate) struct Track {
     pub(crate) id: EntityId,
     samples: VecDeque<(f64, Pose)>,
+    /// Whether it has been out of sight since the newest sample.
+    pub(crate) out_of_sight: bool,
     /// Shown minus true position at the moment `offset_at`, metres.
     offset: DVec3,
     offset_at: f64,
@@ -65,18 +71,19 @@ pub(crate) struct Track {
 
 impl Track {
     pub(crate) fn new(id: EntityId, tick: f64, pose: Pose) -> Self {
-        let mut samples = VecDeque::with_capacity(SAMPLES_MAX);
+        let mut samples = VecDeque::with_capacity(SAMPLES_USUAL);
         samples.push_back((tick, pose));
         Self {
             id,
             samples,
+            out_of_sight: false,
             offset: DVec3::ZERO,
             offset_at: tick,
         }
     }
 
     /// Takes a newer state while `view` is shown. Returns the ticks since the one before if the
-    /// entity has been on the move in between.
+    /// entity was in sight and kept moving in between.
     pub(crate) fn push(
         &mut self,
         tick: f64,
@@ -92,7 +99,10 @@ impl Track {
         let shown = view
             .filter(|view| *view >= last)
             .map(|view| (view, self.at(view, hz).position));
-        if self.samples.len() == SAMPLES_MAX {
+        // What is before the moment shown is not shown again, but for the one to come from.
+        while self.samples.len() == SAMPLES_MAX
+            || self.samples.len() > 1 && view.is_some_and(|view| self.samples[1].0 <= view)
+        {
             self.samples.pop_front();
         }
         self.samples.push_back((tick, pose));
@@ -105,10 +115,15 @@ impl Track {
             };
             self.offset_at = view;
         }
-        let moved = before.velocity != DVec3::ZERO && pose.velocity != DVec3::ZERO;
-        // No server lets what is in sight wait for longer: it was not in sight, or stood.
-        let waited = tick - last <= f64::from(STALE_TICKS_MAX);
-        (moved && waited).then_some(tick - last)
+        let in_sight = !std::mem::replace(&mut self.out_of_sight, false);
+        let way = pose.position.distance(before.position);
+        let speed = (before.velocity.length() + pose.velocity.length()) / 2.0;
+        let promised = speed * (tick - last) / hz;
+        let kept_moving = in_sight
+            && before.velocity != DVec3::ZERO
+            && pose.velocity != DVec3::ZERO
+            && (KEPT_MOVING * promised..=promised / KEPT_MOVING).contains(&way);
+        kept_moving.then_some(tick - last)
     }
 
     /// How it is shown at a moment.

@@ -105,6 +105,67 @@ fn the_delay_follows_the_jitter_up_to_a_limit() {
     assert!((149.0..151.0).contains(&wild), "{wild}");
 }
 
+/// The delay, in ticks, after 16 s beside somebody who is told of every `near` ticks, with somebody in sight
+/// 200 m away who is told of every eighth tick.
+fn delay_beside(near: u32) -> f64 {
+    let mut clock = ServerClock::new(Tick(0), HZ);
+    let mut interpolator = Interpolator::new(HZ);
+    for tick in 0..1024 {
+        let now = Duration::from_secs_f64(f64::from(tick) / f64::from(HZ) + 0.001);
+        clock.handle_state(now, &header(tick));
+        interpolator.handle_viewpoint(Some(DVec3::ZERO));
+        let walker = Pose {
+            position: DVec3::new(f64::from(tick) / f64::from(HZ) * SPEED, 0.0, 0.0),
+            velocity: DVec3::new(SPEED, 0.0, 0.0),
+            ..truth(0.0)
+        };
+        if tick % near == 0 {
+            interpolator.handle_pose(tick.into(), ID, walker);
+        }
+        if tick % 8 == 0 {
+            let position = walker.position + DVec3::new(0.0, 0.0, 200.0);
+            let far = Pose { position, ..walker };
+            interpolator.handle_pose(tick.into(), EntityId(8), far);
+        }
+        interpolator.advance(now, &clock);
+    }
+    interpolator.delay().as_secs_f64() * f64::from(HZ)
+}
+
+#[test]
+fn the_delay_follows_those_who_are_near() {
+    // Two ticks, and what their words are farther apart than one.
+    for (near, ticks) in [(1, 2.0), (2, 3.0), (4, 5.0)] {
+        let delay = delay_beside(near);
+        assert!(
+            (ticks - 0.01..ticks + 0.5).contains(&delay),
+            "{delay} ticks for {near}"
+        );
+    }
+}
+
+#[test]
+fn only_who_kept_moving_was_waited_for() {
+    let mut interpolator = Interpolator::new(HZ);
+    let mut tell = |tick: f64, x: f64, speed: f64| {
+        let pose = Pose {
+            position: DVec3::new(x, 0.0, 0.0),
+            velocity: DVec3::new(speed, 0.0, 0.0),
+            ..truth(0.0)
+        };
+        interpolator.handle_pose(tick, ID, pose);
+        interpolator.take_waited_ticks()
+    };
+    assert_eq!(tell(0.0, 0.0, 6.4), 0.0);
+    assert_eq!(tell(8.0, 0.8, 6.4), 8.0, "it went on");
+    assert_eq!(tell(108.0, 0.8, 6.4), 0.0, "it lay there");
+    assert_eq!(tell(109.0, 0.9, 6.4), 1.0);
+    assert_eq!(tell(119.0, 80.0, 6.4), 0.0, "it was put elsewhere");
+    assert_eq!(tell(129.0, 80.5, 0.03), 0.0, "it nearly rests");
+    assert_eq!(tell(229.0, 81.0, 6.4), 0.0, "it goes on again");
+    assert_eq!(tell(239.0, 82.0, 0.0), 0.0, "it rests");
+}
+
 #[test]
 fn an_entity_without_news_goes_on_for_a_tenth_of_a_second() {
     let mut seen = watch(|tick| (tick < 100).then_some(20.0));

@@ -245,7 +245,9 @@ impl ClientSession {
         let playing = self
             .playing_mut()
             .filter(|playing| playing.unsent > 0 || playing.watching_due)?;
-        let count = (playing.unsent + REDUNDANCY - 1).min(playing.commands.len());
+        // What comes later than the reserve lasts is in vain.
+        let copies = REDUNDANCY + playing.clock.reserve().ceil() as usize;
+        let count = (playing.unsent + copies - 1).min(playing.commands.len());
         playing.unsent = 0;
         playing.watching_due = false;
         let state = playing.world.ack();

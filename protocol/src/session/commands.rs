@@ -7,8 +7,8 @@ use crate::generated::commands as fb;
 use crate::ids::{EntityId, Tick};
 use crate::state::StateAck;
 
-/// Commands in a datagram that earlier ones held already: as many datagrams in a row, less one, can
-/// be lost without the server missing a command that would still be in time.
+/// Datagrams that hold a command, at least, and one more for each tick of the clock's reserve: as many
+/// in a row, less one, can be lost without the server missing it, if the last one is still in time.
 pub(super) const REDUNDANCY: usize = 4;
 /// Most commands in a datagram.
 pub(super) const COMMANDS_MAX: usize = 16;

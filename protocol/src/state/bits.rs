@@ -13,7 +13,7 @@ pub(super) struct BitWriter<'a> {
     start: usize,
     /// Bits that are not in the buffer yet; the others are 0.
     pending: u64,
-    /// How many of them: below 32 between calls.
+    /// How many of them: below 64 between calls.
     count: u32,
 }
 
@@ -35,26 +35,30 @@ impl<'a> BitWriter<'a> {
     /// Writes the low `bits` (at most 32) of `value`, whose others must be 0.
     #[inline]
     pub(super) fn write(&mut self, value: u32, bits: u32) {
+        debug_assert!(bits <= 32, "{bits} bits");
+        self.write_long(value.into(), bits);
+    }
+
+    /// The same of at most 64 bits.
+    #[inline]
+    fn write_long(&mut self, value: u64, bits: u32) {
         debug_assert!(
-            bits <= 32 && u64::from(value) < 1 << bits,
+            bits <= 64 && value.checked_shr(bits).unwrap_or(0) == 0,
             "{value} in {bits} bits"
         );
-        self.pending |= u64::from(value) << self.count;
-        self.count += bits;
-        if self.count >= 32 {
-            self.out
-                .extend_from_slice(&(self.pending as u32).to_le_bytes());
-            self.pending >>= 32;
-            self.count -= 32;
+        self.pending |= value << self.count;
+        let room = 64 - self.count;
+        if bits < room {
+            self.count += bits;
+        } else {
+            self.out.extend_from_slice(&self.pending.to_le_bytes());
+            self.pending = value.checked_shr(room).unwrap_or(0);
+            self.count = bits - room;
         }
     }
 
     pub(super) fn write_bytes(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<4>();
-        words
-            .iter()
-            .for_each(|word| self.write(u32::from_le_bytes(*word), 32));
-        rest.iter().for_each(|&byte| self.write(byte.into(), 8));
+        self.append(bytes, bytes.len() * 8);
     }
 
     /// Groups of 7 bits, least significant first, each with a bit that says whether one follows.
@@ -71,24 +75,33 @@ impl<'a> BitWriter<'a> {
     pub(super) fn write_golomb(&mut self, value: u32, k: u32) {
         let shifted = u64::from(value) + (1 << k);
         let digits = shifted.ilog2();
-        self.write(0, digits - k);
-        self.write(1, 1);
-        self.write((shifted & ((1 << digits) - 1)) as u32, digits);
+        let zeros = digits - k;
+        let low = shifted & ((1 << digits) - 1);
+        if zeros + 1 + digits <= 64 {
+            self.write_long((low << 1 | 1) << zeros, zeros + 1 + digits);
+        } else {
+            self.write_long(1 << zeros, zeros + 1);
+            self.write_long(low, digits);
+        }
     }
 
     /// Appends the first `count` bits of `bytes`.
+    #[inline]
     pub(super) fn append(&mut self, bytes: &[u8], count: usize) {
-        let (words, rest) = bytes[..count.div_ceil(8)].as_chunks::<4>();
-        let (whole, over) = (count / 32, (count % 32) as u32);
-        for word in &words[..whole.min(words.len())] {
-            self.write(u32::from_le_bytes(*word), 32);
+        let (whole, over) = (count / 64, (count % 64) as u32);
+        let (words, rest) = bytes.split_at(whole * 8);
+        for word in words.as_chunks().0 {
+            self.write_long(u64::from_le_bytes(*word), 64);
         }
         if over > 0 {
-            let mut last = [0; 4];
-            let tail = words.get(whole).map_or(rest, |word| word.as_slice());
-            last[..tail.len()].copy_from_slice(tail);
-            let mask = (1_u64 << over) - 1;
-            self.write((u64::from(u32::from_le_bytes(last)) & mask) as u32, over);
+            // Usually others follow, so that a whole word can be read.
+            let last = rest.first_chunk().copied().unwrap_or_else(|| {
+                let mut last = [0; 8];
+                last[..rest.len()].copy_from_slice(rest);
+                last
+            });
+            let mask = u64::MAX >> (64 - over);
+            self.write_long(u64::from_le_bytes(last) & mask, over);
         }
     }
 

@@ -7,7 +7,10 @@ use super::StateConfig;
 use super::bits::BitWriter;
 use super::history::History;
 use super::interest::InterestGrid;
+use super::pack::Scratch;
 use super::plan::{KindPlan, Piece, Record};
+use super::slots::SlotSet;
+use super::view::RESEND_TICKS;
 use crate::fields::{FieldTable, TableError};
 use crate::ids::{ClientId, EntityId, KindId, Tick};
 use crate::snapshot::{RowRef, Snapshot};
@@ -20,6 +23,7 @@ use crate::snapshot::{RowRef, Snapshot};
 pub struct FrameEncoder {
     pub(super) config: StateConfig,
     pub(super) tick_hz: u32,
+    table: Arc<FieldTable>,
     plans: Vec<KindPlan>,
     /// By kind: whether its entities are in everyone's sight, wherever they are.
     always: Vec<bool>,
@@ -33,8 +37,11 @@ pub struct FrameEncoder {
     told: Vec<Pieces>,
     slot_of: HashMap<EntityId, u32>,
     free: Vec<u32>,
-    /// Slots of those that the frame before did not have.
-    pub(super) born: Vec<u32>,
+    /// Those that the frame before did not have.
+    pub(super) born: SlotSet,
+    /// What each client looks at each tick: all that has changed within the last [`RESEND_TICKS`], all
+    /// that somebody owns, and slots whose entity has just died.
+    pub(super) stirring: SlotSet,
     pub(super) grid: InterestGrid,
     /// Pieces coded in this tick, each from a whole byte on.
     pieces: Vec<u8>,
@@ -43,6 +50,7 @@ pub struct FrameEncoder {
     /// Scratch: the entity being rounded, and what a client expects of one.
     record: Record,
     expected: Record,
+    pub(super) scratch: Scratch,
 }
 
 /// What every client has to look at of one entity. Small, since a hundred clients look at hundreds.
@@ -107,6 +115,7 @@ impl FrameEncoder {
         Ok(Self {
             config,
             tick_hz,
+            table: table.clone(),
             plans: KindPlan::of(table, tick_hz),
             always: kinds.clone().map(|kind| kind.is_match).collect(),
             player: kinds.map(|kind| kind.projectile.is_none()).collect(),
@@ -115,13 +124,24 @@ impl FrameEncoder {
             told: Vec::new(),
             slot_of: HashMap::new(),
             free: Vec::new(),
-            born: Vec::new(),
+            born: SlotSet::default(),
+            stirring: SlotSet::default(),
             grid: InterestGrid::new(config.forget_m),
             pieces: Vec::new(),
             own: Vec::new(),
             record: Record::default(),
             expected: Record::default(),
+            scratch: Scratch::default(),
         })
+    }
+
+    /// The snapshots to come have other columns: the fields that clients are sent are the same, only
+    /// private ones may have come between them.
+    pub fn set_table(&mut self, table: &Arc<FieldTable>) {
+        if !Arc::ptr_eq(&self.table, table) {
+            self.table = table.clone();
+            self.plans = KindPlan::of(table, self.tick_hz);
+        }
     }
 
     /// Rounds all entities of a snapshot, which is newer than the one before.
@@ -129,6 +149,7 @@ impl FrameEncoder {
         self.tick = snapshot.tick();
         self.pieces.clear();
         self.born.clear();
+        self.stirring.clear();
         self.own.fill(EntityId::NONE);
         self.grid.clear();
         for batch in snapshot.batches() {
@@ -196,6 +217,10 @@ impl FrameEncoder {
             kind,
             anywhere: self.always[kind.index()],
         };
+        let lies_still = self.tick.wrapping_sub(slot.changed) > RESEND_TICKS;
+        if !lies_still || owner.is_some() {
+            self.stirring.insert(index);
+        }
         self.grid.insert(index, slot.position, slot.anywhere);
     }
 
@@ -219,7 +244,7 @@ impl FrameEncoder {
                 told.push(Pieces::default());
                 slots.len() as u32 - 1
             });
-            born.push(slot);
+            born.insert(slot);
             slot
         })
     }
@@ -237,6 +262,7 @@ impl FrameEncoder {
                 told.public.clear();
                 told.private.clear();
                 self.free.push(index as u32);
+                self.stirring.insert(index as u32);
             }
         }
     }

@@ -1,24 +1,24 @@
 //! Who is near whom: a grid over the ground plane, filled anew each tick.
 
-use std::ops::Range;
+use super::slots::SlotSet;
 
 /// Side of a cell, metres.
 const CELL_M: f32 = 64.0;
 
-/// The entities by cells. All clients in one cell look through the same list, which is put together when
+/// The entities by cells. All clients in one cell look through the same set, which is put together when
 /// the first of them asks.
 #[derive(Debug, Default)]
 pub(super) struct InterestGrid {
     /// Farthest that anybody looks, metres.
     reach_m: f32,
     /// Entities that are in everyone's sight.
-    anywhere: Vec<u32>,
+    anywhere: SlotSet,
     /// Entities as (cell, slot); sorted when the first client looks.
     placed: Vec<(Cell, u32)>,
     is_sorted: bool,
-    /// What was put together in this tick: cells, and where in `near` their lists are.
-    lists: Vec<(Cell, Range<usize>)>,
-    near: Vec<u32>,
+    /// What was put together in this tick: a set for each of these cells, and spare ones.
+    cells: Vec<Cell>,
+    sets: Vec<SlotSet>,
 }
 
 /// Column and row of a cell; the row first, so that a row of cells is a run of the sorted entities.
@@ -52,40 +52,41 @@ impl InterestGrid {
         self.anywhere.clear();
         self.placed.clear();
         self.is_sorted = false;
-        self.lists.clear();
-        self.near.clear();
+        self.cells.clear();
     }
 
     /// Puts an entity where it is, or before everyone's eyes.
     pub(super) fn insert(&mut self, slot: u32, position: [f32; 3], anywhere: bool) {
         match anywhere {
-            true => self.anywhere.push(slot),
+            true => self.anywhere.insert(slot),
             false => self.placed.push((Cell::of(position), slot)),
         }
     }
 
-    /// Slots of all entities that may be in sight from a place: those within the reach are among them.
+    /// All entities that may be in sight from a place: those within the reach are among them.
     /// From nowhere, those that are in everyone's sight.
-    pub(super) fn around(&mut self, viewpoint: Option<[f32; 3]>) -> &[u32] {
+    pub(super) fn around(&mut self, viewpoint: Option<[f32; 3]>) -> &SlotSet {
         let Some(viewpoint) = viewpoint else {
             return &self.anywhere;
         };
         let centre = Cell::of(viewpoint);
-        let known = self.lists.iter().find(|(cell, _)| *cell == centre);
-        let range = match known {
-            Some((_, range)) => range.clone(),
-            None => self.put_together(centre),
-        };
-        &self.near[range]
+        let known = self.cells.iter().position(|cell| *cell == centre);
+        let at = known.unwrap_or_else(|| self.put_together(centre));
+        &self.sets[at]
     }
 
-    fn put_together(&mut self, centre: Cell) -> Range<usize> {
+    fn put_together(&mut self, centre: Cell) -> usize {
         if !self.is_sorted {
             self.placed.sort_unstable();
             self.is_sorted = true;
         }
-        let start = self.near.len();
-        self.near.extend_from_slice(&self.anywhere);
+        let at = self.cells.len();
+        self.cells.push(centre);
+        if at == self.sets.len() {
+            self.sets.push(SlotSet::default());
+        }
+        let near = &mut self.sets[at];
+        near.clone_from(&self.anywhere);
         // Cells are small beside any map, so this many of them are no large number.
         let cells = (self.reach_m / CELL_M).ceil().min(1e6) as i32;
         let first = self
@@ -97,12 +98,9 @@ impl InterestGrid {
             let east = centre.column.saturating_add(cells);
             let from = row.partition_point(|(cell, _)| cell.column < west);
             let to = row.partition_point(|(cell, _)| cell.column <= east);
-            self.near
-                .extend(row[from..to].iter().map(|(_, slot)| *slot));
+            near.extend(row[from..to].iter().map(|(_, slot)| *slot));
         }
-        let range = start..self.near.len();
-        self.lists.push((centre, range.clone()));
-        range
+        at
     }
 }
 
@@ -111,9 +109,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn slots(set: &SlotSet) -> Vec<u32> {
+        set.without(&SlotSet::default()).collect()
+    }
+
     proptest! {
         #[test]
-        fn whoever_is_within_reach_is_found_once(
+        fn whoever_is_within_reach_is_found(
             places in prop::collection::vec((-300.0..1300.0_f32, -300.0..1300.0_f32), 0..60),
             (x, z) in (-300.0..1300.0_f32, -300.0..1300.0_f32), reach in 1.0..500.0_f32,
         ) {
@@ -122,17 +124,15 @@ mod tests {
             for (&(x, z), slot) in places.iter().zip(0..) {
                 grid.insert(slot, [x, 0.0, z], false);
             }
-            let mut found = grid.around(Some([x, 50.0, z])).to_vec();
-            prop_assert_eq!(grid.around(Some([x, 9.0, z])), &found);
-            found.sort_unstable();
-            prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", found);
+            let found = slots(grid.around(Some([x, 50.0, z])));
+            prop_assert_eq!(slots(grid.around(Some([x, 9.0, z]))), found.clone());
             for (&(px, pz), slot) in places.iter().zip(0..) {
                 if (px - x).hypot(pz - z) <= reach {
                     prop_assert!(found.contains(&slot));
                 }
             }
             prop_assert!(found.contains(&900));
-            prop_assert_eq!(grid.around(None), &[900]);
+            prop_assert_eq!(slots(grid.around(None)), [900]);
         }
     }
 }

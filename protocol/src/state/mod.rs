@@ -27,6 +27,7 @@ mod interest;
 mod pack;
 mod plan;
 mod quantize;
+mod slots;
 mod value;
 mod view;
 

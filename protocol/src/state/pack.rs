@@ -19,9 +19,9 @@ const NEW_STALENESS_TICKS: i32 = 8;
 const EVERY_TICK_M: f32 = 30.0;
 const EVERY_SECOND_M: f32 = 80.0;
 const EVERY_FOURTH_M: f32 = 160.0;
-/// Ticks from one look of a client at all that may be in sight to the next. In between it looks at what
-/// moves and at the newborn.
-const CLOSE_LOOK_TICKS: u32 = 4;
+/// Ticks from one look of a client at all that may be in sight to the next: as many as from one record to
+/// the next of what comes into sight far away. In between it looks at what stirs and at the newborn.
+const CLOSE_LOOK_TICKS: u32 = 8;
 /// Metres along an axis that nobody moves in the meantime without having leapt.
 const LEAP_M: f32 = 4.0;
 /// Bytes that QUIC adds to a datagram: short header, frame header, tag.
@@ -41,10 +41,22 @@ const _: () = assert!(
         <= DATAGRAM_LEN_MAX
 );
 
+/// What one client's datagram is put together in, and then the next one's: it stays in the caches.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Who may have come into sight.
+    newcomers: Vec<u32>,
+    /// What goes into the datagram, the most pressing first.
+    chosen: Vec<Chosen>,
+    /// In which order, as id above index.
+    order: Vec<u64>,
+    records: Vec<u8>,
+    datagram: Vec<u8>,
+}
+
 /// A record that goes into the datagram.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chosen {
-    id: EntityId,
+struct Chosen {
     slot: u32,
     public: PieceRef,
     private: Option<PieceRef>,
@@ -113,8 +125,9 @@ impl FrameEncoder {
             ack,
             own: self.own_entity(view.client),
         };
-        view.datagram.clear();
-        header.write(&mut view.datagram);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.datagram.clear();
+        header.write(&mut scratch.datagram);
         let mut packed = Packed {
             full: view.full.take(),
             ..Packed::default()
@@ -122,42 +135,42 @@ impl FrameEncoder {
         let gone = view.gone.len().min(GONE_PER_DATAGRAM_MAX);
         view.gone[..gone].sort_unstable();
         let lists = lists_len_max(gone);
-        let taken = view.datagram.len() * 8 + lists;
-        self.choose(view, (room * 8).saturating_sub(taken), &mut packed);
-        self.drop_what_does_not_fit(view, DATAGRAM_LEN_MAX * 8 - taken);
-        packed.records = view.chosen.len();
-        packed.waiting = view.candidates.len() - packed.records;
+        let taken = scratch.datagram.len() * 8 + lists;
+        let affordable = (room * 8).saturating_sub(taken);
+        self.choose(view, affordable, &mut scratch, &mut packed);
         view.is_waiting = false;
-        self.write(view, gone, &mut packed);
+        let left = DATAGRAM_LEN_MAX * 8 - taken;
+        self.write(view, gone, left, &mut scratch, &mut packed);
+        packed.waiting = view.candidates.len() - packed.records;
         let told = |candidate: &u64| view.known[*candidate as u32 as usize].told;
         view.is_waiting |= !view.candidates.iter().all(told);
-        packed.bytes = view.datagram.len();
+        packed.bytes = scratch.datagram.len();
         view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
-        send(&view.datagram);
+        send(&scratch.datagram);
+        self.scratch = scratch;
         packed
     }
 
-    /// Notes who is gone out of sight, and who of the others presses.
+    /// Notes who is gone out of sight, and who of the others presses. Unless it looks closely, of what
+    /// stirs: what there may be to tell of the rest can wait.
     fn look_at_the_known(&self, view: &mut ClientView, closely: bool) {
         let mut sight = std::mem::take(&mut view.sight);
-        sight.retain(|&index| {
+        let stirring = (!closely).then_some(&self.stirring);
+        sight.retain(stirring, |index| {
             let slot = &self.slots[index as usize];
-            let mine = slot.owner == Some(view.client);
-            let lies_still = self.tick.wrapping_sub(slot.changed) > RESEND_TICKS;
-            if !closely && lies_still && !mine && !slot.id.is_none() {
-                return true; // what there may be to tell of it can wait
-            }
             let known = &view.known[index as usize];
+            let mine = slot.owner == Some(view.client);
             let distance = view.distance(slot);
-            if slot.id == known.id && (mine || distance <= self.config.forget_m) {
+            let stays = slot.id == known.id && (mine || distance <= self.config.forget_m);
+            if stays {
                 let priority = pressing(self.tick, known, slot, index, mine, distance);
                 view.candidates
                     .extend(priority.map(|priority| candidate(priority, index)));
-                return true;
+            } else {
+                view.gone.push(known.id);
+                view.known[index as usize] = Known::NOBODY;
             }
-            view.gone.push(known.id);
-            view.known[index as usize] = Known::NOBODY;
-            false
+            stays
         });
         view.sight = sight;
     }
@@ -168,11 +181,12 @@ impl FrameEncoder {
             true => self.grid.around(view.viewpoint),
             false => &self.born,
         };
-        for &index in near {
+        let mut sight = std::mem::take(&mut view.sight);
+        let newcomers = &mut self.scratch.newcomers;
+        newcomers.clear();
+        newcomers.extend(near.without(&sight));
+        for &index in newcomers.iter() {
             let slot = &self.slots[index as usize];
-            if view.known[index as usize].id == slot.id {
-                continue;
-            }
             let mine = slot.owner == Some(view.client);
             let distance = view.distance(slot);
             if !mine && distance > self.config.sight_m {
@@ -189,13 +203,22 @@ impl FrameEncoder {
             view.candidates
                 .extend(priority.map(|priority| candidate(priority, index)));
             view.known[index as usize] = known;
-            view.sight.push(index);
+            sight.insert(index);
         }
+        view.sight = sight;
     }
 
     /// Takes the most pressing candidates, as many as there is room for, and codes them.
-    fn choose(&mut self, view: &mut ClientView, room_bits: usize, packed: &mut Packed) {
-        view.chosen.clear();
+    fn choose(
+        &mut self,
+        view: &mut ClientView,
+        room_bits: usize,
+        scratch: &mut Scratch,
+        packed: &mut Packed,
+    ) {
+        let (chosen, order) = (&mut scratch.chosen, &mut scratch.order);
+        chosen.clear();
+        order.clear();
         view.candidates.sort_unstable_by(|a, b| b.cmp(a));
         let mut used = 0;
         for &candidate in &view.candidates {
@@ -210,43 +233,25 @@ impl FrameEncoder {
             };
             let bits = public.bits + private.map_or(0, |piece| piece.bits) + HEADER_BITS_ABOUT;
             used += bits as usize;
-            if used > room_bits && !view.chosen.is_empty() {
+            if used > room_bits && !chosen.is_empty() {
                 break;
             }
             let rewritten = known.baseline.is_some() && public.baseline.is_none();
             packed.rewritten += usize::from(rewritten);
-            view.chosen.push(Chosen {
-                id,
+            order.push(place(id, chosen.len()));
+            chosen.push(Chosen {
                 slot: index,
                 public,
                 private,
             });
         }
-        view.chosen.sort_unstable_by_key(|chosen| chosen.id);
-    }
-
-    /// The estimate of the headers may have been too low: `room` is the bits that there really are.
-    fn drop_what_does_not_fit(&self, view: &mut ClientView, mut room: usize) {
-        let mut before = EntityId::NONE;
-        let mut fitting = 0;
-        for chosen in &view.chosen {
-            let header = self.record_header(chosen);
-            let private = chosen.private.map_or(0, |piece| piece.bits);
-            let bits = header.len(before, self.tick) + (chosen.public.bits + private) as usize;
-            if bits > room {
-                break;
-            }
-            room -= bits;
-            before = chosen.id;
-            fitting += 1;
-        }
-        view.chosen.truncate(fitting);
+        order.sort_unstable();
     }
 
     fn record_header(&self, chosen: &Chosen) -> RecordHeader {
-        let kind = self.slots[chosen.slot as usize].kind;
+        let Slot { id, kind, .. } = self.slots[chosen.slot as usize];
         RecordHeader {
-            id: chosen.id,
+            id,
             public: chosen
                 .public
                 .baseline
@@ -255,41 +260,57 @@ impl FrameEncoder {
         }
     }
 
-    /// Writes the lists and records, and notes what was sent.
-    fn write(&self, view: &mut ClientView, gone: usize, packed: &mut Packed) {
-        let mut datagram = std::mem::take(&mut view.datagram);
-        let mut out = BitWriter::new(&mut datagram);
-        write_gone(&view.gone[..gone], &mut out);
-        write_count(view.chosen.len(), &mut out);
-        let lists = out.len();
+    /// Writes the lists and the records that fit, and notes what was sent. The estimate of the records'
+    /// headers may have been too low: `room` is the bits that there really are for them.
+    fn write(
+        &self,
+        view: &mut ClientView,
+        gone: usize,
+        room: usize,
+        scratch: &mut Scratch,
+        packed: &mut Packed,
+    ) {
+        let mut sent = view.blank_sent();
+        sent.tick = self.tick;
+        sent.gone.extend_from_slice(&view.gone[..gone]);
+        scratch.records.clear();
+        let mut records = BitWriter::new(&mut scratch.records);
         let mut before = EntityId::NONE;
-        for chosen in &view.chosen {
+        for place in &scratch.order {
+            let chosen = &scratch.chosen[*place as u32 as usize];
             let header = self.record_header(chosen);
-            header.write(before, self.tick, &mut out);
-            self.append(chosen.public, &mut out);
+            let pieces = chosen.public.bits + chosen.private.map_or(0, |piece| piece.bits);
+            let left = room - records.len();
+            if pieces as usize + HEADER_BITS_MAX > left
+                && pieces as usize + header.len(before, self.tick) > left
+            {
+                break;
+            }
+            header.write(before, self.tick, &mut records);
+            self.append(chosen.public, &mut records);
             if let Some(private) = chosen.private {
-                self.append(private, &mut out);
+                self.append(private, &mut records);
             }
-            before = chosen.id;
+            before = header.id;
+            let known = &mut view.known[chosen.slot as usize];
+            (known.sent, known.told) = (self.tick, true);
+            sent.records.push(SentRecord {
+                slot: chosen.slot,
+                id: header.id,
+                private: chosen.private.is_some(),
+            });
         }
-        packed.record_bits = out.len() - lists;
+        packed.records = sent.records.len();
+        packed.record_bits = records.len();
+        records.finish();
+        let mut out = BitWriter::new(&mut scratch.datagram);
+        write_gone(&sent.gone, &mut out);
+        write_count(packed.records, &mut out);
+        out.append(&scratch.records, packed.record_bits);
         out.finish();
-        assert!(datagram.len() <= DATAGRAM_LEN_MAX, "{}", datagram.len());
-        view.datagram = datagram;
-        let tick = self.tick;
-        view.note_sent(|sent, view| {
-            sent.tick = tick;
-            sent.gone.extend_from_slice(&view.gone[..gone]);
-            for chosen in &view.chosen {
-                let known = &mut view.known[chosen.slot as usize];
-                (known.sent, known.told) = (tick, true);
-                sent.records.push(SentRecord {
-                    slot: chosen.slot,
-                    id: chosen.id,
-                    private: chosen.private.is_some(),
-                });
-            }
-        });
+        let len = scratch.datagram.len();
+        assert!(len <= DATAGRAM_LEN_MAX, "{len}");
+        view.note_sent(sent);
     }
 }
 
@@ -323,6 +344,11 @@ fn candidate(priority: f32, slot: u32) -> u64 {
     u64::from(priority.to_bits()) << 32 | u64::from(slot)
 }
 
+/// Where one of those chosen comes in the datagram: they ascend by id.
+fn place(id: EntityId, chosen: usize) -> u64 {
+    u64::from(id.0) << 32 | chosen as u64
+}
+
 /// How much an entity presses to be told, if at all: ticks since the last record, over the ticks that
 /// are bearable at its distance.
 ///
@@ -352,15 +378,14 @@ fn pressing(
             return None;
         }
     }
-    let interval = match distance {
-        ..EVERY_TICK_M => 1,
-        ..EVERY_SECOND_M => 2,
-        ..EVERY_FOURTH_M => 4,
-        _ => 8,
-    };
-    let priority = stale as f32 / interval as f32;
-    let its_turn = tick.0.wrapping_add(index).is_multiple_of(interval);
-    if known.told && !its_turn && priority < 2.0 {
+    // Its interval is 2^doublings; a branch on it would be mispredicted half of the time.
+    let doublings: u32 = [EVERY_TICK_M, EVERY_SECOND_M, EVERY_FOURTH_M]
+        .map(|beyond| u32::from(distance >= beyond))
+        .iter()
+        .sum();
+    let priority = stale as f32 * [1.0, 0.5, 0.25, 0.125][doublings as usize];
+    let its_turn = tick.0.wrapping_add(index) & ((1 << doublings) - 1) == 0;
+    if known.told & !its_turn & (priority < 2.0) {
         None
     } else if stale >= STALE_TICKS_MAX {
         // Above any that is not urgent, the longest unheard first.

@@ -252,9 +252,13 @@ impl Piece {
         let mut changed = 0;
         for (n, field) in self.fields.iter().enumerate() {
             let (before, now) = (field.lanes(old), field.lanes(new));
-            let text_before = field.take(before, &mut old_texts);
-            let text = field.take(now, &mut new_texts);
-            changed |= u64::from(before != now || text_before != text) << n;
+            // Lanes are few: comparing slices would call a function for each field.
+            let mut differs = before.iter().zip(now).any(|(before, now)| before != now);
+            if field.coder.var_max().is_some() {
+                let text_before = field.take(before, &mut old_texts);
+                differs |= field.take(now, &mut new_texts) != text_before;
+            }
+            changed |= u64::from(differs) << n;
         }
         changed
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::datagram::StateAck;
+use super::slots::SlotSet;
 use crate::ids::{ClientId, EntityId, Tick};
 
 /// Datagrams of which it is remembered what was in them, until it is known whether they arrived: a
@@ -32,8 +33,8 @@ pub struct ClientView {
     pub(super) client: ClientId,
     /// By slot of the frame.
     pub(super) known: Vec<Known>,
-    /// Slots of what it has in sight.
-    pub(super) sight: Vec<u32>,
+    /// What it has in sight.
+    pub(super) sight: SlotSet,
     /// Entities to be told gone until that has arrived.
     pub(super) gone: Vec<EntityId>,
     /// Where the client's player is, or was last.
@@ -55,10 +56,6 @@ pub struct ClientView {
     pub(super) is_waiting: bool,
     /// Scratch: what could be told, as priority above slot.
     pub(super) candidates: Vec<u64>,
-    /// Scratch: what goes into the datagram.
-    pub(super) chosen: Vec<super::pack::Chosen>,
-    /// Scratch: the datagram.
-    pub(super) datagram: Vec<u8>,
 }
 
 /// What was told of an entity.
@@ -112,7 +109,7 @@ impl ClientView {
         Self {
             client,
             known: Vec::new(),
-            sight: Vec::new(),
+            sight: SlotSet::default(),
             gone: Vec::new(),
             viewpoint: None,
             sent: VecDeque::new(),
@@ -124,8 +121,6 @@ impl ClientView {
             looked_from: None,
             is_waiting: true,
             candidates: Vec::new(),
-            chosen: Vec::new(),
-            datagram: Vec::new(),
         }
     }
 
@@ -170,10 +165,13 @@ impl ClientView {
         }
     }
 
-    /// Notes what a datagram held, for when it is known whether it arrived.
-    pub(super) fn note_sent(&mut self, fill: impl FnOnce(&mut Sent, &mut Self)) {
-        let mut sent = self.spare.pop().unwrap_or_default();
-        fill(&mut sent, self);
+    /// An empty note of what a datagram holds.
+    pub(super) fn blank_sent(&mut self) -> Sent {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a note of what a datagram held, for when it is known whether it arrived.
+    pub(super) fn note_sent(&mut self, sent: Sent) {
         self.sent.push_back(sent);
         if self.sent.len() == SENT_MAX {
             self.begin_anew(FullReason::Silent);

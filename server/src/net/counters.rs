@@ -18,7 +18,8 @@ impl Counter {
         self.0.fetch_add(count, Relaxed)
     }
 
-    fn get(&self) -> u64 {
+    /// How much it is.
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -69,6 +70,10 @@ pub(crate) struct Counters {
     pub(crate) events_lost: Counter,
     /// Ticks whose state was not sent since a newer one was there already.
     pub(crate) states_superseded: Counter,
+    /// UDP payload sent to clients whose connections have ended.
+    pub(super) bytes_down: Counter,
+    /// UDP payload received from them.
+    pub(super) bytes_up: Counter,
     /// Sums of sessions that have ended.
     ended: Mutex<ServerCounters>,
 }

@@ -189,6 +189,7 @@ impl Network {
             }
         }
         drop(door);
+        self.count_traffic(player);
         if player.closed_for() == Some(CloseReason::RateLimited) {
             self.counters.flooded.add(1);
         }

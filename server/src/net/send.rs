@@ -4,7 +4,7 @@
 //! runtime's threads, which encrypt and send; so one thread feeds all clients, and no task is woken to
 //! hand over a state.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ use crate::handover::{Handover, Publication};
 use crate::report::Wire;
 use crate::series::Recent;
 use crate::stats::Durations;
+use crate::tally::{Buckets, Lately};
+use crate::trace::SendTrace;
 
 /// Clients whose states are coded one after the other before they are sent: coding and QUIC have each
 /// its own memory, and taking turns at every client would keep throwing the other's out of the caches.
@@ -30,6 +32,8 @@ const BATCH_CLIENTS: usize = 25;
 const PATH_LOOK_TICKS: u32 = 16;
 /// Least bytes a second for a client, whatever its path: its own player, and the nearest others.
 const RATE_MIN: u32 = 4 << 10;
+/// Ticks of a trace, and some that are sent before and after it.
+const TRACE_MAX: usize = crate::trace::TICKS_MAX as usize + 256;
 
 /// What sending has cost since the last reset.
 #[derive(Clone, Debug)]
@@ -46,14 +50,103 @@ pub(crate) struct SendRecord {
     bits_per_entity: Durations,
     /// By reason.
     full: [u64; 4],
+    /// Records told as a whole for want of a baseline that would do.
+    rewritten: u64,
+}
+
+/// What sending has cost since the start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SendTally {
+    /// Encoding and sending one state to all.
+    pub(crate) duration: Buckets,
+    /// Of it, finding out what all clients have in sight.
+    pub(crate) interest: Buckets,
+    /// Of it, rounding the state and putting together all clients' datagrams.
+    pub(crate) encode: Buckets,
+    /// From when a tick was due until its state was on the way to all.
+    pub(crate) state_age: Buckets,
+    /// As `duration`.
+    pub(crate) lately: Lately,
+    pub(crate) state_age_lately: Lately,
+    /// Times that a client was told everything anew, by reason.
+    full: [u64; 4],
+}
+
+/// All that is remembered of what sending cost.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) since_reset: SendRecord,
+    pub(super) since_start: SendTally,
+    /// Single ticks, while somebody has asked for them.
+    pub(super) trace: Option<Vec<SendTrace>>,
 }
 
 /// What one tick's sending cost.
 struct SentTick {
     tick: Tick,
+    due_ns: u64,
+    began_ns: u64,
     took_ns: u64,
     interest_ns: u64,
     encode_ns: u64,
+}
+
+impl Sent {
+    pub(super) fn new() -> Sent {
+        Sent {
+            since_reset: SendRecord::new(),
+            since_start: SendTally::default(),
+            trace: None,
+        }
+    }
+
+    fn record(&mut self, sent: &SentTick, packed: &[Packed]) {
+        self.since_reset.record(sent, packed);
+        self.since_start.record(sent, packed);
+        // Who asked for a trace and forgot about it costs memory up to here.
+        if let Some(trace) = &mut self.trace
+            && trace.len() < TRACE_MAX
+        {
+            trace.push(SendTrace {
+                tick: sent.tick,
+                start_ns: sent.began_ns,
+                end_ns: sent.began_ns + sent.took_ns,
+                interest_ns: sent.interest_ns,
+                encode_ns: sent.encode_ns,
+                clients: packed.len(),
+            });
+        }
+    }
+}
+
+impl SendTally {
+    fn record(&mut self, sent: &SentTick, packed: &[Packed]) {
+        let age_ns = (sent.began_ns + sent.took_ns).saturating_sub(sent.due_ns);
+        self.duration.record_ns(sent.took_ns);
+        self.interest.record_ns(sent.interest_ns);
+        self.encode.record_ns(sent.encode_ns);
+        self.state_age.record_ns(age_ns);
+        self.lately.record_ns(sent.took_ns);
+        self.state_age_lately.record_ns(age_ns);
+        for reason in packed.iter().filter_map(|packed| packed.full) {
+            self.full[reason as usize] += 1;
+        }
+    }
+
+    /// Times that a client was told everything anew, by reason.
+    pub(crate) fn full_snapshots(&self) -> [(&'static str, u64); 4] {
+        full_snapshots(&self.full)
+    }
+}
+
+fn full_snapshots(full: &[u64; 4]) -> [(&'static str, u64); 4] {
+    let reasons = [
+        (FullReason::Joined, "joined"),
+        (FullReason::Asked, "asked"),
+        (FullReason::Silent, "silent"),
+        (FullReason::Moved, "moved"),
+    ];
+    reasons.map(|(reason, name)| (name, full[reason as usize]))
 }
 
 impl SendRecord {
@@ -65,6 +158,7 @@ impl SendRecord {
             encode: Durations::new(),
             bits_per_entity: Durations::new(),
             full: [0; 4],
+            rewritten: 0,
         }
     }
 
@@ -79,6 +173,7 @@ impl SendRecord {
                 let thousandths = packed.record_bits as u64 * 1000 / packed.records as u64;
                 self.bits_per_entity.record_ns(thousandths);
             }
+            self.rewritten += packed.rewritten as u64;
             if let Some(reason) = packed.full {
                 self.full[reason as usize] += 1;
             }
@@ -87,17 +182,11 @@ impl SendRecord {
 
     /// What the wire looked like.
     pub(crate) fn wire(&self) -> Wire {
-        let reasons = [
-            (FullReason::Joined, "joined"),
-            (FullReason::Asked, "asked"),
-            (FullReason::Silent, "silent"),
-            (FullReason::Moved, "moved"),
-        ];
-        let full = reasons.map(|(reason, name)| (name, self.full[reason as usize]));
         Wire {
             interest_us: self.interest.percentiles_us(),
             encode_us: self.encode.percentiles_us(),
-            full_snapshots: full.into(),
+            full_snapshots: full_snapshots(&self.full).into(),
+            rewritten: self.rewritten,
             bits_per_entity: self.bits_per_entity.percentiles_us(),
         }
     }
@@ -155,9 +244,12 @@ impl Sender {
             .extend(self.network.players().values().cloned());
         self.tell(&publication.events);
         let encode_ns = clock::now_ns();
+        self.encoder.set_table(&publication.field_table);
         self.encoder.encode(&publication.snapshot);
         let mut sent = SentTick {
             tick: publication.snapshot.tick(),
+            due_ns: publication.due_ns,
+            began_ns,
             took_ns: 0,
             interest_ns: 0,
             encode_ns: clock::now_ns() - encode_ns,
@@ -171,11 +263,7 @@ impl Sender {
         self.players.clear();
         self.gallery.show(&self.network, &publication);
         sent.took_ns = clock::now_ns() - began_ns;
-        self.network
-            .sent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(&sent, &self.packed);
+        self.network.sent().record(&sent, &self.packed);
     }
 
     /// Codes the state for some clients and then sends it to them.

@@ -29,6 +29,7 @@ const EVENTS_MAX: usize = 1 << 14;
 /// One state that is not old enough yet, and the events up to it.
 struct Kept {
     snapshot: Arc<Snapshot>,
+    field_table: Arc<FieldTable>,
     events: Vec<(Tick, Event)>,
 }
 
@@ -80,7 +81,9 @@ impl Gallery {
             return;
         };
         tell(&spectators, &shown.events);
+        self.encoder.set_table(&shown.field_table);
         self.encoder.encode(&shown.snapshot);
+        self.lives = Lives::of(&shown.field_table);
         let living = self.lives.in_state(&shown.snapshot);
         self.eyes
             .retain(|key, _| spectators.iter().any(|(other, _)| *other == key));
@@ -116,6 +119,7 @@ impl Gallery {
             }
             _ => self.kept.push_back(Kept {
                 snapshot: publication.snapshot.clone(),
+                field_table: publication.field_table.clone(),
                 events: events.collect(),
             }),
         }
@@ -235,6 +239,8 @@ mod tests {
             args: vec![],
         };
         Publication {
+            field_table: Arc::default(),
+            due_ns: 0,
             snapshot: Arc::new(Snapshot::seal(header, &[], None)),
             acks: vec![],
             events: vec![(Tick(tick), event); events],

@@ -84,7 +84,8 @@ fn serve() -> Result<(), String> {
     let scripts = std::thread::Builder::new()
         .name("scripts".into())
         .stack_size(STACK_BYTES);
-    // The control thread ends with the process.
+    // The control thread ends with the process, and so does its descriptor.
+    let control = std::mem::ManuallyDrop::new(control);
     std::thread::Builder::new()
         .name("control".into())
         .spawn(move || handle::obey(&control, &obeyed))

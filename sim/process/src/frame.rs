@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
 use tessera_python::{
-    Event, FailureKind, HookError, HookOverrun, HookStats, MemoryUse, Message, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
+    Event, FailureKind, HookError, HookOverrun, HookStats, MemoryUse, Message, ModeSource, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
 };
 
 use crate::config::Map;
@@ -197,7 +198,7 @@ pub(crate) struct Start {
     pub(crate) seed: u64,
     pub(crate) tick_hz: u32,
     pub(crate) halo_m: f64,
-    pub(crate) mode: PathBuf,
+    pub(crate) mode: Arc<ModeSource>,
     pub(crate) options: BTreeMap<String, OptionValue>,
     pub(crate) map: Map,
     pub(crate) map_hash: u64,
@@ -212,7 +213,7 @@ impl Start {
         out.u64(self.seed);
         out.u32(self.tick_hz);
         out.f64(self.halo_m);
-        out.path(&self.mode);
+        self.mode.write(out);
         out.length(self.options.len());
         for (name, value) in &self.options {
             out.bytes(name.as_bytes());
@@ -253,7 +254,8 @@ impl Start {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let (parent, zone) = (reader.u32()?, ZoneId(reader.u8()?));
         let (seed, tick_hz, halo_m) = (reader.u64()?, reader.u32()?, reader.f64()?);
-        let mode = reader.path()?;
+        let mode = ModeSource::from_bytes(&mut reader.0);
+        let mode = Arc::new(mode.ok_or(Malformed("the mode's code is damaged"))?);
         let mut options = Vec::new();
         reader.list(&mut options, |reader| {
             let name = reader.text()?;

@@ -9,6 +9,10 @@ class DeclarationError(TypeError):
     """A class declares something that can't be: the text says which, and what is
     permitted."""
 
+class Preempted(BaseException):
+    """A script ran for too long, and the engine breaks it off. Raised wherever it is,
+    and again if it goes on."""
+
 TICK_HZ: Final[int]
 """Ticks per second."""
 
@@ -199,7 +203,8 @@ class Entity:
         Arguments are copied: None, bool, int, float, str, bytes, Vec3, tuple, list,
         dict, set and frozenset of such can be sent; another entity is sent as its
         ``id``. ``bytes`` of 4 KiB and more arrive as a read-only ``memoryview``,
-        without a copy. An entity that is gone by then gets nothing.
+        without a copy. An entity that is gone by then gets nothing. The names "spawn",
+        "restart" and "despawn" are the engine's.
         """
 
     def spawn(self, kind: type[Entity], /, **fields: object) -> None:
@@ -210,7 +215,7 @@ class Entity:
         """
 
     def despawn(self) -> None:
-        """Ends this entity when the tick ends."""
+        """Ends this entity when the tick ends, after its ``on_despawn()``."""
 
     def broadcast(
         self, name: str, /, *args: None | bool | float | str | Entity

@@ -1,11 +1,12 @@
 //! What a zone's scripts are started with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tessera_protocol::ids::ZoneId;
 use tessera_world::World;
+
+use crate::ModeSource;
 
 /// A value of the mode's options, as scripts read it from `tessera.options`.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,8 +32,8 @@ pub struct ScriptConfig {
     pub tick_hz: u32,
     /// How far a query may reach from an entity's position at the tick's start, metres.
     pub halo_m: f64,
-    /// Folder of the mode: a Python package with an `__init__.py`.
-    pub mode: PathBuf,
+    /// The mode's code.
+    pub mode: Arc<ModeSource>,
     /// Options of the mode.
     pub options: BTreeMap<String, OptionValue>,
     /// The map.

@@ -129,7 +129,7 @@ impl Context {
             seed: config.seed,
             halo: config.halo_m,
             world: config.world.clone(),
-            mode: config.mode.to_string_lossy().into_owned(),
+            mode: config.mode.folder().to_string_lossy().into_owned(),
             types: Cell::new([null_mut(); _]),
             declaration_error: Cell::new(null_mut()),
             preempted: Cell::new(null_mut()),

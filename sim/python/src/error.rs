@@ -98,6 +98,7 @@ impl Place {
                 held = Owned::from_new(next.cast());
                 let _ = &held;
             }
+            PyErr_Clear(); // of a frame that there was no memory for
             innermost
         }
     }

@@ -133,12 +133,14 @@ impl Drop for Interpreter {
     }
 }
 
-/// Runs what scripts have left for the end, as far as that is known: one that doesn't return holds up
-/// its own zone, where in `Py_EndInterpreter` it would hold up the making and ending of all.
+/// Runs what scripts have left for the end, as far as that is known: one that doesn't return can be
+/// preempted, or holds up its own zone, where in `Py_EndInterpreter` it would hold up the making and
+/// ending of all.
 unsafe fn run_last_scripts() {
     for (module, function) in [
         (c"atexit", c"_run_exitfuncs"),
         (c"atexit", c"_clear"),
+        (c"_tessera_bootstrap", c"unload_mode"),
         (c"gc", c"collect"),
     ] {
         // SAFETY: attached, by the caller; what fails is left to the interpreter's own end.

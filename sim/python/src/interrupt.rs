@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3_ffi::*;
 
-use crate::context;
+use crate::context::{self, Context};
 use crate::py::raise;
 
 unsafe extern "C" {
@@ -30,8 +30,7 @@ unsafe extern "C" {
 }
 
 /// What a script hears that is preempted, and the log where it didn't listen.
-pub(crate) const PREEMPTED: &str =
-    "it ran for too long and was broken off; the entity loses this tick";
+pub(crate) const PREEMPTED: &str = "it ran for too long and is broken off";
 
 /// Breaks into the scripts of one zone, from any thread and at any time, also before the zone has
 /// started and after it has ended: then nothing happens.
@@ -103,6 +102,11 @@ impl Watch {
     /// The interpreter is about to end: requests are ignored from now on.
     pub(crate) fn unbind(&self) {
         *self.interpreter() = None;
+    }
+
+    /// Whether no interpreter is bound.
+    pub(crate) fn is_free(&self) -> bool {
+        self.interpreter().is_none()
     }
 
     /// Lets a run begin. Runs don't nest.
@@ -180,34 +184,26 @@ unsafe extern "C" fn strike(watch: *mut c_void) -> c_int {
     if !watch.concerns(&watch.preempt) {
         return 0;
     }
-    // SAFETY: called by CPython, attached. The interpreter is the one that makes this call; where it is
-    // about to end, the run is over.
-    unsafe {
-        if PyEval_GetFrame().is_null() {
-            return 0;
-        }
-        let interpreter = PyThreadState_GetInterpreter(PyThreadState_Get());
-        let itself = std::ptr::from_ref(watch).cast_mut().cast();
-        _PyEval_AddPendingCall(interpreter, strike, itself, 0);
-    }
     let first = watch.struck.swap(watch.now(), Ordering::Relaxed) != watch.now();
-    let exception = context::with_any(|context| {
-        context.memory.lifted(|| {
-            if first {
-                // SAFETY: attached, as above.
-                context.struck_at.replace(unsafe { context.place() });
-            }
-        });
-        context.preempted.get()
-    });
-    // Before there is the native module there is no exception of its own.
-    // SAFETY: a static exception of CPython, or one that the native module keeps alive.
-    unsafe {
-        let exception = exception
-            .filter(|exception| !exception.is_null())
-            .unwrap_or(PyExc_KeyboardInterrupt);
-        let raising = || raise(exception, PREEMPTED);
-        context::with_any(|context| context.memory.lifted(raising)).unwrap_or_else(raising);
+    let strike = |context: Option<&Context>| {
+        if let Some(context) = context.filter(|_| first) {
+            // SAFETY: called by CPython, attached, with no exception set.
+            context.struck_at.replace(unsafe { context.place() });
+        }
+        // Before there is the native module there is no exception of its own.
+        let own = context.map(|context| context.preempted.get());
+        // SAFETY: attached, by CPython, to the interpreter that makes this call; the exception is a
+        // static one, or kept alive by the native module.
+        unsafe {
+            let interpreter = PyThreadState_GetInterpreter(PyThreadState_Get());
+            let itself = std::ptr::from_ref(watch).cast_mut().cast();
+            _PyEval_AddPendingCall(interpreter, strike, itself, 0);
+            let exception = own.filter(|exception| !exception.is_null());
+            raise(exception.unwrap_or(PyExc_KeyboardInterrupt), PREEMPTED);
+        }
+    };
+    if context::with_any(|context| context.memory.lifted(|| strike(Some(context)))).is_none() {
+        strike(None);
     }
     -1
 }

@@ -39,6 +39,7 @@ mod register;
 mod rewind;
 mod rng;
 mod runtime;
+mod source;
 mod stats;
 #[doc(hidden)]
 pub mod testing;
@@ -56,5 +57,6 @@ pub use memory::{MemoryMeter, MemoryUse};
 pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
 pub use rewind::HitboxHistory;
 pub use runtime::version as python_version;
+pub use source::ModeSource;
 pub use stats::{FailureKind, HookError, HookOverrun, HookSpan, HookStats};
 pub use zone::ScriptZone;

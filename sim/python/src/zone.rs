@@ -41,7 +41,11 @@ const _: () = assert!(OLD_GENERATION_TICKS.is_multiple_of(MIDDLE_GENERATION_TICK
 ///
 /// A tick is: [`begin_tick`](Self::begin_tick), then arrivals and ghosts (`insert`, `demote`, `remove`,
 /// `ghost_*`), then [`run_hooks`](Self::run_hooks), [`gather`](Self::gather), and reading `tables`,
-/// `changed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
+/// `changed`, `failed` and `outbox`; [`collect_garbage`](Self::collect_garbage) in the slack.
+///
+/// Whatever runs scripts can be broken off by the zone's [`Interrupter`], and takes no more memory than
+/// [`ScriptConfig::memory_cap`] permits; the rest runs none, not even finalizers. What can't be broken
+/// off is C code that loops or waits: then the thread is lost, and the zone with it until that returns.
 ///
 /// ```compile_fail
 /// fn leaves_its_thread<T: Send>() {}
@@ -156,8 +160,11 @@ impl ScriptZone {
                 "tick_hz must be above 0, and halo_m finite and at least 0",
             ));
         }
-        let context = Box::new(Context::new(config));
         let watch = interrupter.0.clone();
+        if !watch.is_free() {
+            return Err(ScriptError::host("an interrupter is of one zone only"));
+        }
+        let context = Box::new(Context::new(config));
         let mut zone = Self {
             population: Population::default(),
             objects: None,
@@ -182,7 +189,7 @@ impl ScriptZone {
         // SAFETY: attached to the interpreter just created; the members are dropped after it.
         let loaded = context
             .memory
-            .capped(|| unsafe { load::load(context, &config.mode, members) })?;
+            .capped(|| unsafe { load::load(context, &config.mode, members, &run) })?;
         drop(run);
         let Loaded { kinds, start } = loaded;
         // SAFETY: attached; `take` is called where something raised.
@@ -329,7 +336,7 @@ impl ScriptZone {
                 ..ScriptError::host(message)
             });
         };
-        let _run = self.watch.run();
+        let run = self.watch.run();
         let memory = &context.memory;
         // SAFETY: attached; the world lives through the call.
         unsafe {
@@ -344,6 +351,7 @@ impl ScriptZone {
                 forget_far(context);
                 called.map_err(|Raised| {
                     context.outbox.borrow_mut().clear();
+                    run.renew(); // what was preempted can be asked where it was
                     ScriptError::take(&context.mode)
                 })
             })
@@ -519,6 +527,20 @@ impl ScriptZone {
     /// Breaks into this zone's scripts, from any thread.
     pub fn interrupter(&self) -> Interrupter {
         Interrupter(self.watch.clone())
+    }
+
+    /// The canonical bytes of a field's default.
+    ///
+    /// # Panics
+    /// Where there is no such kind or field.
+    pub fn default_of(&self, kind: KindId, field: usize) -> &[u8] {
+        let kinds = self.context.kinds.get();
+        let info = kinds.expect("a started zone has its kinds").info(kind);
+        let start = match field {
+            0 => 0,
+            _ => info.default_ends[field - 1],
+        };
+        &info.default_row[start..info.default_ends[field]]
     }
 
     /// Whether entities of a kind have a method `on_<message>`; false for a kind that isn't there.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Mode;
-use tessera_python::{ScriptError, ScriptZone};
+use tessera_python::{ModeSource, ScriptError, ScriptZone};
 
 /// Starts a mode whose `__init__.py` is exactly `source` and returns its error.
 fn refused(source: &str) -> ScriptError {
@@ -188,11 +188,7 @@ fn modes_that_are_none() {
         "{error}"
     );
     let mode = Mode::exact("");
-    let mut config = mode.config();
-    config.mode = mode.folder.join("nowhere");
-    let error = ScriptZone::start(&config)
-        .err()
-        .expect("there is no such mode");
+    let error = ModeSource::read(&mode.folder.join("nowhere")).expect_err("there is no such mode");
     assert!(
         error
             .to_string()
@@ -201,7 +197,8 @@ fn modes_that_are_none() {
     );
     for name in ["random", "tessera", "not-a-name"] {
         mode.write(&format!("{name}/__init__.py"), "");
-        config.mode = mode.folder.join(name);
+        let mut config = mode.config();
+        config.mode = Arc::new(ModeSource::read(&mode.folder.join(name)).expect("a folder"));
         let error = ScriptZone::start(&config).err().expect("a bad name");
         assert!(error.message.contains(name), "{error}");
     }

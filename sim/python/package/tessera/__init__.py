@@ -35,6 +35,8 @@ The rules, which let a match run on all cores at once and come out the same ever
   generators of Python's library are refused: they would differ from run to run. So are
   other processes, sockets, and files but for reading. A ``random.Random(seed)`` works,
   within the hook that makes it.
+* A hook that runs for too long is broken off with `Preempted`, and one that takes too
+  much memory gets a ``MemoryError``. Either costs the entity its tick.
 * A set of plain objects of one's own has no order that may reach a field or a message:
   it follows from where they lie in memory, which ``repr`` shows too. Keep ids, or
   strings, tuples and numbers; entities and their classes are fine.
@@ -55,6 +57,7 @@ from _tessera import (
     Command,
     DeclarationError,
     Hit,
+    Preempted,
     Vec3,
     World,
     find,
@@ -117,6 +120,7 @@ __all__ = [
     "Entity",
     "Hit",
     "Match",
+    "Preempted",
     "Projectile",
     "Range",
     "Vec3",

@@ -362,6 +362,9 @@ class Entity(_tessera.Entity, metaclass=EntityType):
     each message that was sent to the entity in the tick before, ``command(cmd)`` if a
     client steers it, ``tick(dt)``. If one raises, the entity's fields go back to what
     they were when the tick began, and what it sent in this tick is dropped.
+
+    Of its own life an entity hears by ``on_spawn()``, ``on_restart()`` and
+    ``on_despawn()``, which nobody can send.
     """
 
     hitbox: ClassVar[Capsule | None] = None
@@ -386,6 +389,20 @@ class Entity(_tessera.Entity, metaclass=EntityType):
         def command(self, cmd: Command) -> None:
             """Called once a tick, before `tick`, with what the client that steers it
             wants."""
+
+        def on_spawn(self) -> None:
+            """Called in the entity's first tick, before anything else."""
+
+        def on_restart(self) -> None:
+            """Called where the scripts that ran the entity had to be started anew, in
+            its first tick from then on. Its fields are what they were; variables of
+            modules are as after loading."""
+
+        def on_despawn(self) -> None:
+            """Called after all else in the tick in which the entity asked to despawn.
+            It can still `send`, `spawn` and tell clients of events; what it writes to
+            its own fields is lost. If it raises, what it asked for is dropped and the
+            entity ends all the same."""
 
 
 class Match(Entity):

@@ -1,24 +1,24 @@
-"""Makes the package `tessera` importable from the binary, and loads a mode from its folder."""
+"""Makes the package `tessera` and the mode importable from sources that the host has in memory."""
 
 import io
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 
 import _tessera
 
 
-class Embedded:
-    """Finds and loads modules whose sources are in the binary."""
+class Sources:
+    """Finds and loads modules whose sources the host has given."""
 
     def __init__(self, sources):
-        self.sources = sources  # name -> (is_package, path, source)
+        self.sources = sources  # name -> (is_package, file, source)
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.sources:
             return None
-        is_package, origin, _source = self.sources[name]
-        spec = ModuleSpec(name, self, origin=f"<engine>/{origin}", is_package=is_package)
+        is_package, file, _source = self.sources[name]
+        spec = ModuleSpec(name, self, origin=file, is_package=is_package)
         spec.has_location = True
         return spec
 
@@ -54,19 +54,29 @@ class LogStream(io.TextIOBase):
 
 
 def install(sources):
-    sys.meta_path.insert(0, Embedded(sources))
+    sys.meta_path.insert(0, Sources(sources))
     sys.stdout, sys.stderr = LogStream(20), LogStream(30)
 
 
-def load_mode(name, init, folder):
+mode = None  # its name
+
+
+def load_mode(name, sources):
     if not name.isidentifier():
         raise ImportError(f"the mode's folder must be named like a Python module, not {name!r}")
     if name in sys.modules or name in sys.stdlib_module_names or name == "tessera":
         raise ImportError(f"there is a module called {name} already; rename the mode's folder")
-    loader = SourceFileLoader(name, init)
-    spec = spec_from_file_location(name, init, loader=loader, submodule_search_locations=[folder])
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    finder = Sources(sources)
+    sys.meta_path.insert(1, finder)
+    module = sys.modules[name] = module_from_spec(finder.find_spec(name))
+    global mode
+    mode = name
+    finder.exec_module(module)
     sys.modules["tessera._entity"].seal()
     return module
+
+
+def unload_mode():
+    """Lets go of what the mode's modules hold, when the interpreter is about to end."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == mode]:
+        vars(sys.modules.pop(name)).clear()

@@ -1,13 +1,13 @@
 //! Loading: the embedded package `tessera`, the guard, the mode.
 
-use std::path::Path;
-
 use pyo3_ffi::*;
 
 use crate::args::c_string;
 use crate::context::Context;
 use crate::error::{ScriptError, attribute};
+use crate::interrupt::Run;
 use crate::kinds::Kinds;
+use crate::ModeSource;
 use crate::py::{Owned, PyResult, Raised};
 use crate::view::Members;
 
@@ -41,50 +41,47 @@ pub(crate) struct Loaded {
 /// Attached to the new interpreter of `context`; `members` outlives it.
 pub(crate) unsafe fn load(
     context: &Context,
-    mode: &Path,
+    mode: &ModeSource,
     members: &mut Members,
+    run: &Run,
 ) -> Result<Loaded, ScriptError> {
-    let init = mode.join("__init__.py");
-    if !init.is_file() {
-        return Err(ScriptError {
-            file: Some(init.display().to_string()),
-            ..ScriptError::host("there is no such file; a mode is a folder with an __init__.py")
-        });
-    }
     // SAFETY: by the caller's promise; `take` is called where something raised.
     unsafe {
-        let loaded = load_all(context, mode, &init, members);
-        loaded.map_err(|Raised| ScriptError::take(&context.mode))
+        let loaded = load_all(context, mode, members);
+        loaded.map_err(|Raised| {
+            run.renew(); // what was preempted can be asked where it was
+            ScriptError::take(&context.mode)
+        })
     }
 }
 
 unsafe fn load_all(
     context: &Context,
-    mode: &Path,
-    init: &Path,
+    mode: &ModeSource,
     members: &mut Members,
 ) -> PyResult<Loaded> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
         let bootstrap = bootstrap()?;
-        call(&get(&bootstrap, c"install")?, &[&sources()?])?;
+        let engine = PACKAGE.iter().map(|module| {
+            let file = format!("<engine>/{}", module.path);
+            (module.name, module.is_package, file, module.source)
+        });
+        call(&get(&bootstrap, c"install")?, &[&sources(engine)?])?;
         Owned::from_new(PyImport_ImportModule(c"tessera".as_ptr()))?;
         let guard = Owned::from_new(PyImport_ImportModule(c"tessera._guard".as_ptr()))?;
         call(&get(&guard, c"install")?, &[])?;
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");
-        let name = mode.file_name().unwrap_or_default().to_string_lossy();
+        let modules = mode.modules.iter().map(|(name, module)| {
+            let file = module.path.to_string_lossy().into_owned();
+            (&name[..], module.is_package, file, &module.text[..])
+        });
+        let modules = sources(modules)?;
         let load_mode = get(&bootstrap, c"load_mode")?;
         context.loading.set(true);
-        let module = call(
-            &load_mode,
-            &[
-                &text(&name)?,
-                &text(&init.to_string_lossy())?,
-                &text(&mode.to_string_lossy())?,
-            ],
-        );
+        let module = call(&load_mode, &[&text(mode.name())?, &modules]);
         context.loading.set(false);
         let module = module?;
         let registrations = context.registrations.take();
@@ -107,16 +104,18 @@ unsafe fn bootstrap() -> PyResult<Owned> {
     }
 }
 
-/// The embedded sources: name to (is_package, path, source).
-unsafe fn sources() -> PyResult<Owned> {
+/// A `dict` of sources, of name to (is_package, file, source).
+unsafe fn sources<'a>(
+    modules: impl Iterator<Item = (&'a str, bool, String, &'a str)>,
+) -> PyResult<Owned> {
     // SAFETY: attached, by the caller.
     unsafe {
         let sources = Owned::from_new(PyDict_New())?;
-        for module in PACKAGE {
-            let is_package = Owned::from_new(PyBool_FromLong(module.is_package.into()))?;
-            let (path, source) = (text(module.path)?, text(module.source)?);
-            let entry = PyTuple_Pack(3, is_package.as_ptr(), path.as_ptr(), source.as_ptr());
-            let (name, entry) = (text(module.name)?, Owned::from_new(entry)?);
+        for (name, is_package, file, source) in modules {
+            let is_package = Owned::from_new(PyBool_FromLong(is_package.into()))?;
+            let (file, source) = (text(&file)?, text(source)?);
+            let entry = PyTuple_Pack(3, is_package.as_ptr(), file.as_ptr(), source.as_ptr());
+            let (name, entry) = (text(name)?, Owned::from_new(entry)?);
             if PyDict_SetItem(sources.as_ptr(), name.as_ptr(), entry.as_ptr()) != 0 {
                 return Err(Raised);
             }

@@ -1,6 +1,7 @@
 //! What the tests share: modes in temporary folders, zones, snapshots of one zone.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
-use tessera_python::{HitboxHistory, Message, Outbox, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{
+    HitboxHistory, Message, ModeSource, Outbox, ScriptConfig, ScriptError, ScriptZone,
+};
 use tessera_world::World;
 
 pub const HALO_M: f64 = 100.0;
@@ -90,7 +93,7 @@ pub fn config(mode: &Path) -> ScriptConfig {
         seed: 7,
         tick_hz: 64,
         halo_m: HALO_M,
-        mode: mode.to_owned(),
+        mode: Arc::new(ModeSource::read(mode).expect("a mode's folder")),
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
         memory_cap: None,
@@ -158,9 +161,18 @@ impl Zone {
     }
 
     pub fn step_with(&mut self, commands: &[(EntityId, Command)]) -> Outbox {
+        self.whole_tick(commands, &[])
+    }
+
+    /// A whole tick in which some entities rest.
+    pub fn step_resting(&mut self, resting: &[EntityId]) -> Outbox {
+        self.whole_tick(&[], resting)
+    }
+
+    fn whole_tick(&mut self, commands: &[(EntityId, Command)], resting: &[EntityId]) -> Outbox {
         self.begin();
         let inbox = std::mem::take(&mut self.inbox);
-        self.scripts.run_hooks(&inbox, commands, &[]);
+        self.scripts.run_hooks(&inbox, commands, resting);
         self.scripts.gather();
         let outbox = self.settle();
         self.scripts.collect_garbage(self.tick);
@@ -235,4 +247,25 @@ impl Zone {
             .map(|error| error.message.as_str())
             .collect()
     }
+}
+
+/// Runs `body`, and shows `hear` each line that it logs as soon as it does.
+pub fn with_log<R>(hear: impl Fn(&str) + Send + Sync + 'static, body: impl FnOnce() -> R) -> R {
+    struct Ear(Arc<dyn Fn(&str) + Send + Sync>);
+    impl Write for Ear {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            (self.0)(&String::from_utf8_lossy(bytes));
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let hear: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(hear);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || Ear(hear.clone()))
+        .finish();
+    tracing::subscriber::with_default(subscriber, body)
 }

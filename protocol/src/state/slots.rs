@@ -1,0 +1,60 @@
+//! Sets of slots, a bit each: what many look for in each other's, a word at a time.
+
+/// A set of slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlotSet(Vec<u64>);
+
+impl SlotSet {
+    pub(super) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    pub(super) fn insert(&mut self, slot: u32) {
+        let (word, bit) = place(slot);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= bit;
+    }
+
+    /// Removes those of them that are not to be kept; asks about those that are in `others` too, if it is
+    /// given, ascending.
+    #[inline]
+    pub(super) fn retain(&mut self, others: Option<&Self>, mut keep: impl FnMut(u32) -> bool) {
+        for (n, word) in self.0.iter_mut().enumerate() {
+            let among = others.map_or(u64::MAX, |others| others.0.get(n).copied().unwrap_or(0));
+            for slot in slots(n as u32, *word & among) {
+                if !keep(slot) {
+                    *word &= !place(slot).1;
+                }
+            }
+        }
+    }
+
+    /// Those that are not in `others`, ascending.
+    pub(super) fn without(&self, others: &Self) -> impl Iterator<Item = u32> {
+        let others = others.0.iter().copied().chain(std::iter::repeat(0));
+        let words = self.0.iter().zip(others).zip(0..);
+        words.flat_map(|((word, other), n)| slots(n, word & !other))
+    }
+}
+
+impl Extend<u32> for SlotSet {
+    fn extend<T: IntoIterator<Item = u32>>(&mut self, slots: T) {
+        slots.into_iter().for_each(|slot| self.insert(slot));
+    }
+}
+
+/// The word and the bit of a slot.
+fn place(slot: u32) -> (usize, u64) {
+    (slot as usize / 64, 1 << (slot % 64))
+}
+
+/// The slots of the `n`th word.
+fn slots(n: u32, mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let lowest = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(n * 64 + lowest)
+    })
+}

@@ -1,0 +1,135 @@
+//! New code takes over a running match at a tick boundary, or leaves it alone.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{configuration, field, rows};
+use tessera_protocol::ValueRef;
+use tessera_python::ModeSource;
+use tessera_sim::{ReloadError, Reloaded, SimConfig, Simulation, TickInputs};
+
+const CODE: &str = "
+from tessera import NOBODY, Entity, Match, Vec3, field, u32, i32
+
+class Watch(Match):
+    pass
+
+class Counter(Entity):
+    count: u32 = field(0)
+    def tick(self, dt):
+        self.count += 1
+        self.send(self.id, 'note', self.count)
+    def on_note(self, sender, count):
+        assert count == self.count, 'a message got lost'
+
+def start(world):
+    world.spawn(Watch, position=Vec3(1.0, 0.0, 1.0))
+    for place in range(10):
+        world.spawn(Counter, position=Vec3(place * 100.0, 0.0, place * 100.0))
+";
+
+/// A match of this code in four zones, and the folder that it was read from.
+fn start() -> (Simulation, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(folder.path(), CODE);
+    let config = SimConfig {
+        mode: folder.path().join("counting"),
+        ..configuration("swarm", 3, 2, 2)
+    };
+    (Simulation::start(config).expect("a good mode"), folder)
+}
+
+fn write(folder: &Path, code: &str) {
+    let mode = folder.join("counting");
+    std::fs::create_dir_all(&mode).expect("a folder");
+    std::fs::write(mode.join("__init__.py"), code).expect("a file");
+}
+
+/// Loads new code and steps until it has taken over, or has not.
+fn reload(
+    simulation: &mut Simulation,
+    folder: &Path,
+    code: &str,
+) -> Arc<Result<Reloaded, ReloadError>> {
+    write(folder, code);
+    let mode = ModeSource::read(&folder.join("counting")).expect("a mode's folder");
+    simulation.reload(mode).expect("no other is under way");
+    for _ in 0..10_000 {
+        let output = simulation.step(&TickInputs::default()).expect("it goes on");
+        if let Some(told) = output.reload {
+            return told;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("the reload never ended");
+}
+
+/// Whether all counters have counted every tick so far, each by `step`.
+fn counts(simulation: &Simulation) -> Vec<u32> {
+    let count = field(simulation, "Counter", "count");
+    let rows = rows(simulation, simulation.snapshot(), "Counter");
+    let counts = rows.iter().map(|row| match row.field(count) {
+        ValueRef::U32(count) => count,
+        other => panic!("a count is {other:?}"),
+    });
+    counts.collect()
+}
+
+#[test]
+fn new_code_takes_over_where_the_old_one_was() {
+    let (mut simulation, folder) = start();
+    for _ in 0..5 {
+        simulation.step(&TickInputs::default()).expect("it goes on");
+    }
+    let code = CODE.replace("self.count += 1\n", "self.count += 1000\n");
+    let told = reload(&mut simulation, folder.path(), &code);
+    assert_eq!(told.as_ref().as_ref().expect("it fits").added.len(), 0);
+    // The tick that told of it was the first of the new code.
+    let ticks = simulation.tick().0;
+    assert_eq!(counts(&simulation), [ticks - 1 + 1000; 10]);
+    let report = simulation.report();
+    assert_eq!(report.hook_errors(), 0, "{:?}", report.zones);
+}
+
+#[test]
+fn a_new_private_field_begins_with_its_default_wherever_it_stands() {
+    let (mut simulation, folder) = start();
+    let code = CODE.replace(
+        "    count: u32 = field(0)\n",
+        "    debt: i32 = field(-7, to=NOBODY)\n    count: u32 = field(0)\n",
+    );
+    let told = reload(&mut simulation, folder.path(), &code);
+    let added = &told.as_ref().as_ref().expect("it fits").added;
+    assert_eq!(*added, ["Counter.debt"]);
+    let debt = field(&simulation, "Counter", "debt");
+    let rows = rows(&simulation, simulation.snapshot(), "Counter");
+    assert!(rows.iter().all(|row| row.field(debt) == ValueRef::I32(-7)));
+    assert_eq!(counts(&simulation), [simulation.tick().0; 10]);
+}
+
+#[test]
+fn code_that_does_not_fit_is_refused_with_the_reason_and_the_match_goes_on() {
+    let (mut simulation, folder) = start();
+    for (code, says) in [
+        (CODE.replace("self.count += 1\n", "self.count +=\n"), "__init__.py:10"),
+        (CODE.replace("count: u32", "count: i32"), "Counter.count has another type"),
+        (
+            CODE.replace("    count: u32 = field(0)\n", "    other: u32 = field(0, to=NOBODY)\n"),
+            "Counter.count is not declared any more",
+        ),
+        (
+            CODE.replace("    count: u32", "    shown: u32 = field(0)\n    count: u32"),
+            "Counter.shown is new and goes to clients",
+        ),
+        (CODE.replace("Counter", "Teller"), "Counter is not declared any more"),
+    ] {
+        let told = reload(&mut simulation, folder.path(), &code);
+        let error = told.as_ref().as_ref().expect_err(says).to_string();
+        assert!(error.contains(says), "{says:?} is not in: {error}");
+        assert_eq!(counts(&simulation), [simulation.tick().0; 10]);
+    }
+    assert_eq!(simulation.report().restarts(), 0);
+}
