@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
+use tessera_process::{Map, ProcessConfig};
 use tessera_sim::{
-    Budget, QuarantineRule, RestartLimit, SimConfig, Supervision, ThreadState,
+    Budget, Isolation, QuarantineRule, RestartLimit, SimConfig, SimError, Supervision, ThreadState,
 };
 use tessera_world::World;
 
 use crate::assets::Assets;
 use crate::clock;
-use crate::config::{Config, Watch};
+use crate::config::{self, Config, Watch};
 use crate::error::Error;
 
 /// Loads the map and finds the mode.
@@ -22,6 +23,19 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
     let mode = assets.mode(&config.mode)?;
     let world = World::load(assets.map(&config.map)?)?;
     let grid = config.layout.grid(world.size())?;
+    let isolation = match config.isolation {
+        config::Isolation::Thread => Isolation::Thread,
+        config::Isolation::Process => {
+            let map = Map::File(assets.map(&config.map)?);
+            let process = ProcessConfig::this_program(map).map_err(|error| {
+                SimError::from(error.into_script_error())
+            })?;
+            Isolation::Process(ProcessConfig {
+                packages: config.packages.clone(),
+                ..process
+            })
+        }
+    };
     Ok(SimConfig {
         world: Arc::new(world),
         mode,
@@ -35,6 +49,7 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
         supervision: config.watch.as_ref().map_or_else(Supervision::default, |watch| {
             supervision(watch, config.tick_hz)
         }),
+        isolation,
     })
 }
 
@@ -61,9 +76,9 @@ fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
     }
 }
 
-/// What a thread of this process is at, as `/proc` tells it; `None` on systems without.
+/// What a thread of this process or of a zone's is at, as `/proc` tells it; `None` on systems without.
 fn look_at_thread(thread: i32) -> Option<ThreadState> {
-    let read = |file| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
+    let read = |file| std::fs::read_to_string(format!("/proc/{thread}/task/{thread}/{file}")).ok();
     let (stat, schedstat) = (read("stat")?, read("schedstat")?);
     // The name before the state may hold anything, parentheses too.
     let (_, state) = stat.rsplit_once(") ")?;

@@ -7,11 +7,12 @@ use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
+use tessera_process::{ProcessError, SnapshotSlots};
 use tessera_python::{ModeSource, ScriptConfig, ScriptError};
 
 use crate::barrier::Ran;
 use crate::channel;
-use crate::config::SimConfig;
+use crate::config::{Isolation, SimConfig};
 use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
@@ -25,7 +26,7 @@ use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{
     Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
 };
-use crate::worker::{Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
+use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
 const LOOKS: u64 = 8;
@@ -117,6 +118,13 @@ impl ZonePool {
                 world: config.world.clone(),
                 memory_cap: config.supervision.memory_cap,
             },
+            cage: match &config.isolation {
+                Isolation::Thread => Cage::Thread,
+                Isolation::Process(process) => {
+                    let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
+                    Cage::Process(Arc::new(process.clone()), slots)
+                }
+            },
             cpu_clock: config.cpu_clock,
             rendezvous: rendezvous.clone(),
         };
@@ -163,6 +171,13 @@ impl ZonePool {
         }
         pool.keep_spares();
         Ok(pool)
+    }
+
+    /// Shows a snapshot to the zones that run in processes, also to those that start later.
+    pub(crate) fn publish(&self, snapshot: &Snapshot) {
+        if let Cage::Process(_, slots) = &self.setup.cage {
+            slots.publish(snapshot);
+        }
     }
 
     /// How many zones there are.
@@ -410,7 +425,7 @@ impl ZonePool {
             self.rendezvous.wait(Duration::from_nanos(left_ns))
         };
         for at in bits(until(budget.soft_ns)) {
-            self.place_worker(at).interrupter.look();
+            self.place_worker(at).leash.look();
         }
         let mut late = until(budget.preempt_ns());
         let mut preempted = 0;
@@ -427,7 +442,7 @@ impl ZonePool {
                 if preempted & 1 << at == 0 {
                     preempted |= 1 << at;
                     since_ns[at] = elapsed_ns;
-                    worker.interrupter.preempt();
+                    worker.leash.preempt();
                 } else if elapsed_ns - since_ns[at] >= budget.hard_ns - budget.preempt_ns() {
                     stuck |= 1 << at;
                 }

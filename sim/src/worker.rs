@@ -10,6 +10,7 @@ use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
+use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
 use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
 
 use crate::barrier::Ran;
@@ -82,10 +83,10 @@ pub(crate) struct Worker {
     pub(crate) field_table: Arc<FieldTable>,
     /// [`ModeSource::hash`](tessera_python::ModeSource) of the code that it has loaded.
     pub(crate) mode_hash: u64,
-    pub(crate) interrupter: Interrupter,
-    /// Of the thread, as the system numbers it.
+    pub(crate) leash: Leash,
+    /// The one that runs the scripts, as the system numbers it.
     pub(crate) thread: i32,
-    /// Processor time of the thread when it got its last order, nanoseconds.
+    /// Processor time of that thread when it got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
     /// An `Option`, since the thread ends when it is dropped.
     orders: Option<mpsc::Sender<Order>>,
@@ -95,10 +96,62 @@ pub(crate) struct Worker {
     abandoned: bool,
 }
 
+/// Power over the scripts of a worker, from other threads.
+pub(crate) enum Leash {
+    Thread(Interrupter),
+    Process(ProcessHandle),
+}
+
+impl Leash {
+    /// Notes where the script is that now runs.
+    pub(crate) fn look(&self) {
+        match self {
+            Self::Thread(interrupter) => interrupter.look(),
+            Self::Process(process) => process.look(),
+        }
+    }
+
+    /// Breaks the script off that now runs.
+    pub(crate) fn preempt(&self) {
+        match self {
+            Self::Thread(interrupter) => interrupter.preempt(),
+            Self::Process(process) => process.preempt(),
+        }
+    }
+}
+
+/// What the scripts run in.
+#[derive(Clone)]
+pub(crate) enum Cage {
+    Thread,
+    Process(Arc<ProcessConfig>, SnapshotSlots),
+}
+
+impl Cage {
+    /// Starts scripts; returns the host, power over it, and the thread that runs the scripts.
+    fn start(&self, scripts: &ScriptConfig) -> Result<(Box<dyn Host>, Leash, i32), ScriptError> {
+        match self {
+            Self::Thread => {
+                let zone = ScriptZone::start(scripts)?;
+                let leash = Leash::Thread(zone.interrupter());
+                let thread = rustix::thread::gettid().as_raw_nonzero().get();
+                Ok((Box::new(zone), leash, thread))
+            }
+            Self::Process(config, slots) => {
+                let zone = ProcessZone::start(scripts, config, slots)
+                    .map_err(ProcessError::into_script_error)?;
+                let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
+                Ok((Box::new(zone), leash, thread))
+            }
+        }
+    }
+}
+
 /// What a worker is made from; crosses to its thread.
 #[derive(Clone)]
 pub(crate) struct WorkerSetup {
     pub(crate) scripts: ScriptConfig,
+    pub(crate) cage: Cage,
     /// As [`SimConfig::cpu_clock`](crate::SimConfig).
     pub(crate) cpu_clock: fn() -> u64,
     pub(crate) rendezvous: Arc<Rendezvous>,
@@ -122,17 +175,17 @@ pub(crate) fn spawn(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _end = end;
-            let scripts = match ScriptZone::start(&setup.scripts) {
-                Ok(scripts) => scripts,
+            let (host, leash, thread) = match setup.cage.start(&setup.scripts) {
+                Ok(started) => started,
                 Err(error) => return drop(started.send((id, Err(error)))),
             };
             let cpu_began_ns = Arc::new(AtomicU64::new(0));
             let worker = Worker {
                 id,
-                field_table: scripts.field_table().clone(),
+                field_table: host.field_table().clone(),
                 mode_hash: setup.scripts.mode.hash(),
-                interrupter: scripts.interrupter(),
-                thread: rustix::thread::gettid().as_raw_nonzero().get(),
+                leash,
+                thread,
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),
                 ended,
@@ -143,7 +196,7 @@ pub(crate) fn spawn(
             drop(started);
             let mut desk = Desk {
                 id,
-                host: Box::new(scripts),
+                host,
                 laps: Laps::new(setup.cpu_clock),
                 cpu_began_ns,
                 seat: None,
@@ -180,9 +233,12 @@ impl Worker {
     }
 
     /// Leaves it to itself, since it is stuck: should it come back, it finds that it has no zone any
-    /// more, and ends. Until then it gets what processor time nobody else wants.
+    /// more, and ends. Until then it gets what processor time nobody else wants. A process is ended.
     pub(crate) fn abandon(mut self) {
         self.abandoned = true;
+        if let Leash::Process(process) = &self.leash {
+            return process.kill();
+        }
         if let Some(thread) = rustix::process::Pid::from_raw(self.thread) {
             // On Linux a priority is a thread's. Should it fail, the thread is only dearer.
             let _ = rustix::process::setpriority_process(Some(thread), 19);
@@ -198,7 +254,10 @@ impl Drop for Worker {
         }
         for _ in 0..END_TRIES {
             match self.ended.recv_timeout(END_PATIENCE) {
-                Err(mpsc::RecvTimeoutError::Timeout) => self.interrupter.preempt(),
+                Err(mpsc::RecvTimeoutError::Timeout) => match &self.leash {
+                    Leash::Thread(interrupter) => interrupter.preempt(),
+                    Leash::Process(process) => process.kill(),
+                },
                 _ => return,
             }
         }
@@ -274,7 +333,8 @@ impl Desk {
 
     fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
         self.laps.restart();
-        self.cpu_began_ns.store(self.laps.last_ns(), Relaxed);
+        let cpu_ns = self.host.cost().map_or(self.laps.last_ns(), |cost| cost.total_ns);
+        self.cpu_began_ns.store(cpu_ns, Relaxed);
         self.tick = run.tick;
         self.host.begin_tick(run.tick, run.snapshot, run.hitboxes);
         let seat = self.seat();
@@ -293,13 +353,23 @@ impl Desk {
             return Ok(Reply::Gone(why));
         }
         let gather_ns = self.laps.lap();
-        let timings = ZoneTimings {
+        let mut timings = ZoneTimings {
             script_ns,
             gather_ns,
             exchange_ns,
             snapshot_ns: 0,
             gc_ns: self.gc_ns,
         };
+        if let Some(cost) = self.host.cost() {
+            // What this thread did meanwhile was to tell the process and to hear from it.
+            timings = ZoneTimings {
+                script_ns: cost.script_ns,
+                gather_ns: cost.gather_ns,
+                exchange_ns: exchange_ns + script_ns + gather_ns + cost.take_in_ns + cost.answer_ns,
+                gc_ns: cost.gc_ns,
+                ..timings
+            };
+        }
         self.ran(inbox, timings).map(Reply::Ran)
     }
 

@@ -13,7 +13,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
-use tessera_protocol::FieldTable;
+use tessera_protocol::{FieldTable, Kind};
 use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
@@ -164,9 +164,15 @@ fn run_zone(
         }
     };
     let table = zone.field_table().clone();
+    let defaults = |(id, kind): (_, &Kind)| {
+        let fields = 0..kind.fields.len();
+        fields.map(|field| zone.default_of(id, field).to_vec()).collect()
+    };
     let handlers = |kind| zone.handlers(KindId(kind as u8)).map(str::to_owned);
     let started = Started::Loaded {
         table: table.to_bytes(),
+        thread: rustix::thread::gettid().as_raw_nonzero().get(),
+        defaults: (0..).map(KindId).zip(&table.kinds).map(defaults).collect(),
         handlers: (0..table.kinds.len())
             .map(|kind| handlers(kind).collect())
             .collect(),
@@ -344,6 +350,7 @@ impl Child {
         frame::write_stats(answer, self.zone.stats(), &mut self.told);
         frame::write_memory(answer, self.zone.memory());
         self.cost.answer_ns = self.lap();
+        self.cost.total_ns = self.lap;
         self.cost.write(answer);
         self.cost.take_in_ns = 0;
     }

@@ -299,8 +299,12 @@ pub(crate) enum Started {
     Loaded {
         /// The field table's bytes.
         table: Vec<u8>,
+        /// The bytes of each field's default, by kind.
+        defaults: Vec<Vec<Vec<u8>>>,
         /// Messages that entities hear, by kind.
         handlers: Vec<Vec<String>>,
+        /// The thread that runs the scripts, as the system numbers it.
+        thread: i32,
     },
     /// The mode does not load.
     Failed(ScriptError),
@@ -311,9 +315,22 @@ pub(crate) enum Started {
 impl Started {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Loaded { table, handlers } => {
+            Self::Loaded {
+                table,
+                defaults,
+                handlers,
+                thread,
+            } => {
                 out.u8(0);
                 out.bytes(table);
+                out.u32(*thread as u32);
+                out.length(defaults.len());
+                for fields in defaults {
+                    out.length(fields.len());
+                    for field in fields {
+                        out.bytes(field);
+                    }
+                }
                 out.length(handlers.len());
                 for names in handlers {
                     out.length(names.len());
@@ -337,13 +354,25 @@ impl Started {
         let started = match reader.u8()? {
             0 => {
                 let table = reader.bytes()?.to_vec();
+                let thread = reader.u32()? as i32;
+                let mut defaults = Vec::new();
+                reader.list(&mut defaults, |reader| {
+                    let mut fields = Vec::new();
+                    reader.list(&mut fields, |reader| reader.bytes().map(<[u8]>::to_vec))?;
+                    Ok(fields)
+                })?;
                 let mut handlers = Vec::new();
                 reader.list(&mut handlers, |reader| {
                     let mut names = Vec::new();
                     reader.list(&mut names, Reader::text)?;
                     Ok(names)
                 })?;
-                Self::Loaded { table, handlers }
+                Self::Loaded {
+                    table,
+                    defaults,
+                    handlers,
+                    thread,
+                }
             }
             1 => Self::Failed(read_error(reader)?),
             2 => Self::Unconfined(reader.text()?),
@@ -779,6 +808,8 @@ pub struct Cost {
     pub answer_ns: u64,
     /// The collection of garbage in the slack before the tick.
     pub gc_ns: u64,
+    /// All that it has used since its start.
+    pub total_ns: u64,
 }
 
 impl Cost {
@@ -789,8 +820,9 @@ impl Cost {
             gather_ns,
             answer_ns,
             gc_ns,
+            total_ns,
         } = *self;
-        for ns in [take_in_ns, script_ns, gather_ns, answer_ns, gc_ns] {
+        for ns in [take_in_ns, script_ns, gather_ns, answer_ns, gc_ns, total_ns] {
             out.u64(ns);
         }
     }
@@ -802,6 +834,7 @@ impl Cost {
             gather_ns: reader.u64()?,
             answer_ns: reader.u64()?,
             gc_ns: reader.u64()?,
+            total_ns: reader.u64()?,
         })
     }
 }

@@ -52,6 +52,10 @@ pub struct ProcessZone {
     table: Arc<FieldTable>,
     /// Messages that entities hear, by kind.
     handlers: Vec<Vec<String>>,
+    /// The bytes of each field's default, by kind.
+    defaults: Vec<Vec<Vec<u8>>>,
+    /// The process's thread that runs the scripts.
+    thread: i32,
     /// Rows of the zone's own entities: `S_t`, or `S_t+1` after the gather.
     tables: Vec<KindTable>,
     /// What the process has not been told yet.
@@ -114,8 +118,13 @@ impl ProcessZone {
         let malformed = |process: &mut Process, Malformed(why)| {
             ProcessError::Ended(process.end(RingError::Garbage(why)).0)
         };
-        let (table, handlers) = match started {
-            Ok(Started::Loaded { table, handlers }) => (table, handlers),
+        let (table, handlers, defaults, thread) = match started {
+            Ok(Started::Loaded {
+                table,
+                handlers,
+                defaults,
+                thread,
+            }) => (table, handlers, defaults, thread),
             Ok(Started::Failed(error)) => return Err(error.into()),
             Ok(Started::Unconfined(reason)) => {
                 return Err(ProcessError::Unsupported {
@@ -125,9 +134,12 @@ impl ProcessZone {
             }
             Err(error) => return Err(malformed(&mut process, error)),
         };
-        let Some(table) = FieldTable::from_bytes(&table) else {
-            let error = Malformed("its field table makes no sense");
-            return Err(malformed(&mut process, error));
+        let table = FieldTable::from_bytes(&table)
+            .ok_or(Malformed("its field table makes no sense"))
+            .and_then(|table| check_defaults(&table, &defaults).map(|()| table));
+        let table = match table {
+            Ok(table) => table,
+            Err(error) => return Err(malformed(&mut process, error)),
         };
         Ok(Self {
             zone: scripts.zone,
@@ -140,6 +152,8 @@ impl ProcessZone {
             tables: table.kinds.iter().map(KindTable::new).collect(),
             table: Arc::new(table),
             handlers,
+            defaults,
+            thread,
             orders,
             answer,
             begun: None,
@@ -163,6 +177,11 @@ impl ProcessZone {
         self.process.child.id()
     }
 
+    /// The thread of the process that runs the scripts, as the system numbers it.
+    pub fn thread(&self) -> i32 {
+        self.thread
+    }
+
     /// What the last tick cost the process.
     pub fn cost(&self) -> Cost {
         self.cost
@@ -177,6 +196,14 @@ impl ProcessZone {
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
+    }
+
+    /// The bytes of a field's default, as in a row.
+    ///
+    /// # Panics
+    /// Where there is no such kind or field.
+    pub fn default_of(&self, kind: KindId, field: usize) -> &[u8] {
+        &self.defaults[kind.index()][field]
     }
 
     /// Whether entities of a kind have a method `on_<message>`; false for a kind that isn't there.
@@ -443,6 +470,20 @@ impl ProcessZone {
         }
         Ok(())
     }
+}
+
+/// Whether there is a default for each field, and fits it.
+fn check_defaults(table: &FieldTable, defaults: &[Vec<Vec<u8>>]) -> Result<(), Malformed> {
+    if defaults.len() != table.kinds.len() {
+        return Err(Malformed("it has defaults of other kinds"));
+    }
+    for (kind, defaults) in table.kinds.iter().zip(defaults) {
+        if defaults.len() != kind.fields.len() {
+            return Err(Malformed("it has defaults of other fields"));
+        }
+        check_row(kind, &defaults.concat())?;
+    }
+    Ok(())
 }
 
 /// A child, which ends with this at the latest.

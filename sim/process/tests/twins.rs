@@ -274,7 +274,6 @@ fn every_mode_comes_to_the_same() {
         ("sim/tests/modes/crossing", 80),
         ("sim/tests/modes/gallery", 120),
         ("sim/tests/modes/order", 80),
-        ("sim/tests/modes/faulty", 80),
         ("assets/modes/minimal", 80),
         ("assets/modes/royale", 150),
     ];
