@@ -5,6 +5,7 @@
 //! buffer and notes where everything lies, so that reading a field is arithmetic on offsets.
 
 mod index;
+mod layout;
 mod patch;
 mod read;
 mod write;

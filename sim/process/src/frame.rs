@@ -436,6 +436,7 @@ impl Order<'_> {
                 for stored in past.iter().chain([newest]) {
                     out.u32(stored.tick.0);
                     out.u32(stored.bytes);
+                    out.u32(stored.layout_bytes);
                 }
             }
             Self::RunStart => out.u8(7),
@@ -476,6 +477,7 @@ impl<'a> Order<'a> {
                     Ok(Stored {
                         tick: reader.tick()?,
                         bytes: reader.u32()?,
+                        layout_bytes: reader.u32()?,
                     })
                 })?;
                 let newest = past.pop().ok_or(Malformed("a tick without a snapshot"))?;

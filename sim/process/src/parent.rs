@@ -492,6 +492,8 @@ struct Process {
     handle: ProcessHandle,
     log: Log,
     zone: ZoneId,
+    /// Why it has ended, once that is known.
+    gone: Option<Gone>,
 }
 
 impl Process {
@@ -532,6 +534,7 @@ impl Process {
             child,
             log,
             zone,
+            gone: None,
         };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -546,6 +549,9 @@ impl Process {
     /// Ends the child, if it hasn't ended by itself, and says why it is gone.
     #[cold]
     fn end(&mut self, error: RingError) -> Gone {
+        if let Some(gone) = &self.gone {
+            return gone.clone();
+        }
         let why = match error {
             RingError::Garbage(why) => {
                 self.handle.kill();
@@ -563,7 +569,7 @@ impl Process {
             }
         };
         self.log.finish(self.zone);
-        Gone(why)
+        self.gone.insert(Gone(why)).clone()
     }
 }
 

@@ -24,14 +24,21 @@ pub struct SnapshotSlots(Arc<Shared>);
 struct Shared {
     fd: OwnedFd,
     mapping: Mapping,
-    written: Mutex<[Option<Stored>; SLOTS]>,
+    written: Mutex<Written>,
 }
 
-/// A snapshot in its slot, which follows from the tick.
+struct Written {
+    slots: [Option<Stored>; SLOTS],
+    /// Of the snapshot that is being written; kept for its memory.
+    layout: Vec<u8>,
+}
+
+/// A snapshot in its slot, which follows from the tick: its buffer, and after it the layout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stored {
     pub(crate) tick: Tick,
     pub(crate) bytes: u32,
+    pub(crate) layout_bytes: u32,
 }
 
 /// A state that is larger than a slot.
@@ -56,7 +63,10 @@ impl SnapshotSlots {
         Ok(Self(Arc::new(Shared {
             fd,
             mapping,
-            written: Mutex::new([None; SLOTS]),
+            written: Mutex::new(Written {
+                slots: [None; SLOTS],
+                layout: Vec::new(),
+            }),
         })))
     }
 
@@ -69,21 +79,33 @@ impl SnapshotSlots {
     }
 
     pub(crate) fn store(&self, snapshot: &Snapshot) -> Result<Stored, TooLarge> {
-        let bytes = snapshot.bytes();
-        let stored = Stored {
-            tick: snapshot.tick(),
-            bytes: bytes.len() as u32,
-        };
-        if bytes.len() > SLOT_BYTES {
-            return Err(TooLarge(bytes.len()));
-        }
-        let at = slot(stored.tick);
+        let (tick, bytes) = (snapshot.tick(), snapshot.bytes());
         let mut written = self.written();
-        if written[at] != Some(stored) {
-            written[at] = Some(stored);
-            // SAFETY: the mapping is writable; here it is only reached under this lock.
-            unsafe { self.0.mapping.write(at * SLOT_BYTES, bytes) };
+        let Written { slots, layout } = &mut *written;
+        let at = slot(tick);
+        if let Some(stored) = slots[at]
+            && stored.tick == tick
+        {
+            return Ok(stored);
         }
+        layout.clear();
+        snapshot.write_layout(layout);
+        let size = bytes.len() + layout.len();
+        if size > SLOT_BYTES {
+            return Err(TooLarge(size));
+        }
+        let stored = Stored {
+            tick,
+            bytes: bytes.len() as u32,
+            layout_bytes: layout.len() as u32,
+        };
+        // SAFETY: the mapping is writable; here it is only reached under this lock.
+        unsafe {
+            let start = at * SLOT_BYTES;
+            self.0.mapping.write(start, bytes);
+            self.0.mapping.write(start + bytes.len(), layout);
+        }
+        slots[at] = Some(stored);
         Ok(stored)
     }
 
@@ -92,7 +114,7 @@ impl SnapshotSlots {
         let written = self.written();
         let at = |back: i32| {
             let tick = tick.offset(-back);
-            written[slot(tick)].filter(|stored| stored.tick == tick)
+            written.slots[slot(tick)].filter(|stored| stored.tick == tick)
         };
         let count = count.min(SLOTS - 1) as i32;
         let mut before: Vec<_> = (1..=count).map_while(at).collect();
@@ -100,8 +122,8 @@ impl SnapshotSlots {
         before
     }
 
-    fn written(&self) -> MutexGuard<'_, [Option<Stored>; SLOTS]> {
-        // A panic leaves a slot half written at most, whose tick nobody reads.
+    fn written(&self) -> MutexGuard<'_, Written> {
+        // A panic leaves a slot half written at most, and nobody is told of it.
         self.0.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,8 +151,12 @@ impl SlotReader {
     pub(crate) unsafe fn get(&self, stored: Stored) -> Option<Arc<Snapshot>> {
         let at = slot(stored.tick) * SLOT_BYTES;
         // SAFETY: the mapping is leaked; nobody writes the slot meanwhile, by the caller's promise.
-        let bytes = unsafe { self.0.slice(at, stored.bytes as usize) }?;
-        let snapshot = Snapshot::from_bytes(bytes).ok()?;
+        let (bytes, layout) = unsafe {
+            let bytes = self.0.slice(at, stored.bytes as usize)?;
+            let layout = self.0.slice(at + bytes.len(), stored.layout_bytes as usize)?;
+            (bytes, layout)
+        };
+        let snapshot = Snapshot::from_parts(bytes, layout)?;
         (snapshot.tick() == stored.tick).then(|| Arc::new(snapshot))
     }
 }
