@@ -353,7 +353,7 @@ impl KindTable {
     /// Where there is no such row.
     pub fn write_delta(&self, row: usize, mask: u64, out: &mut Vec<u8>) {
         let mask = mask & self.all_fields();
-        out.extend(mask.to_le_bytes());
+        out.extend_from_slice(&mask.to_le_bytes());
         for field in bits(mask) {
             self.columns[field].write(row, out);
         }

@@ -251,6 +251,7 @@ impl Ops {
             tick,
             zones: recorded.zones,
             wire: sent.wire(),
+            hook_errors: report::hook_errors(&answer.totals),
             supervision: answer.overseer.tell(&answer.totals),
             server: Process {
                 cpu_s: recorded.cpu_s,

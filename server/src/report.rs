@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use tessera_python::{HookError, HookStats};
+use tessera_sim::SimReport;
 
 use crate::overseer::Supervised;
 use crate::series::{Second, SingleTicks};
@@ -21,6 +23,8 @@ pub struct Report {
     pub zones: Vec<Zone>,
     /// The coding of the state for clients.
     pub wire: Wire,
+    /// Where hooks failed since the start, most often first.
+    pub hook_errors: Vec<HookErrors>,
     /// What became of zones whose scripts did harm.
     pub supervision: Supervised,
     /// The process.
@@ -154,6 +158,51 @@ pub struct Wire {
     pub rewritten: u64,
     /// Bits of a record, by the mean of each datagram.
     pub bits_per_entity: Percentiles,
+}
+
+/// One place in the scripts where hooks failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HookErrors {
+    /// `Kind.hook`.
+    pub hook: String,
+    /// The file; empty for a value that does not fit its field.
+    pub file: String,
+    /// The line, from 1; 0 where unknown.
+    pub line: u32,
+    /// What was said the first time.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The places where hooks failed, over all zones, most often first.
+pub(crate) fn hook_errors(totals: &SimReport) -> Vec<HookErrors> {
+    let mut all = HookStats::default();
+    for zone in &totals.zones {
+        all.absorb(&zone.hooks);
+    }
+    let mut errors: Vec<_> = all.errors.into_iter().map(HookErrors::from).collect();
+    errors.sort_by_key(|error| std::cmp::Reverse(error.count));
+    errors
+}
+
+impl From<HookError> for HookErrors {
+    fn from(error: HookError) -> Self {
+        let HookError {
+            hook,
+            file,
+            line,
+            message,
+            count,
+        } = error;
+        Self {
+            hook,
+            file,
+            line,
+            message,
+            count,
+        }
+    }
 }
 
 /// The process since the last reset.

@@ -46,9 +46,12 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
         halo_m: config.halo_m,
         clock: clock::now_ns,
         cpu_clock: thread_cpu_ns,
-        supervision: config.watch.as_ref().map_or_else(Supervision::default, |watch| {
-            supervision(watch, config.tick_hz)
-        }),
+        supervision: config
+            .watch
+            .as_ref()
+            .map_or_else(Supervision::default, |watch| {
+                supervision(watch, config.tick_hz)
+            }),
         isolation,
     })
 }

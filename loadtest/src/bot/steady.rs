@@ -15,7 +15,7 @@ use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
 /// Bytes that may be under way in any case: commands of half a second.
 const WINDOW_MIN: u64 = 12 << 10;
 
-/// Makes [`Steady`] controllers.
+/// Makes controllers that are QUIC's usual one with a least window.
 #[derive(Debug, Default)]
 pub struct SteadyConfig {
     inner: Arc<CubicConfig>,

@@ -78,7 +78,10 @@ impl Snapshot {
         };
         let mut index = Index::default();
         let mut columns = 0;
-        for _ in 0..word()? {
+        let batches = word()?;
+        // What is claimed is not believed.
+        index.batches.reserve(batches.min(256) as usize);
+        for _ in 0..batches {
             let [zone, kind, column_count, _] = word()?.to_le_bytes();
             columns += usize::from(column_count);
             index.batches.push(BatchIndex {

@@ -6,7 +6,7 @@
 //! ```text
 //!  snapshot ─▶ frame.rs    each entity rounded once into lanes (quantize.rs, plan.rs),
 //!                          its last 32 versions kept (history.rs)
-//!              interest.rs who may be in sight of whom
+//!              interest.rs who may be in sight of whom, as sets of bits (slots.rs)
 //!  ack ──────▶ view.rs     what this client has: per entity the newest version that arrived
 //!              pack.rs     what presses most and fits its bandwidth; a piece is coded once for
 //!                          all clients that have the same baseline

@@ -1,4 +1,5 @@
-//! Sets of slots, a bit each: what many look for in each other's, a word at a time.
+//! Sets of slots, a bit each: a hundred clients compare what they have in sight with what there is, a word
+//! at a time.
 
 /// A set of slots.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +18,8 @@ impl SlotSet {
         self.0[word] |= bit;
     }
 
-    /// Removes those of them that are not to be kept; asks about those that are in `others` too, if it is
-    /// given, ascending.
+    /// Removes what is not to be kept. Where `others` are given, only what is in both is asked about, and
+    /// the rest stays.
     #[inline]
     pub(super) fn retain(&mut self, others: Option<&Self>, mut keep: impl FnMut(u32) -> bool) {
         for (n, word) in self.0.iter_mut().enumerate() {
@@ -57,4 +58,42 @@ fn slots(n: u32, mut word: u64) -> impl Iterator<Item = u32> {
         word &= word - 1;
         Some(n * 64 + lowest)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn set(slots: &BTreeSet<u32>) -> SlotSet {
+        let mut set = SlotSet::default();
+        set.extend(slots.iter().copied());
+        set
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_of_bits_is_a_set(
+            a in prop::collection::btree_set(0..300_u32, 0..60),
+            b in prop::collection::btree_set(0..300_u32, 0..60),
+        ) {
+            let listed = |set: &SlotSet| set.without(&SlotSet::default()).collect::<Vec<_>>();
+            let without: Vec<u32> = set(&a).without(&set(&b)).collect();
+            prop_assert!(without.iter().eq(a.difference(&b)));
+
+            let mut asked = Vec::new();
+            let mut kept = set(&a);
+            kept.retain(Some(&set(&b)), |slot| {
+                asked.push(slot);
+                false
+            });
+            prop_assert!(asked.iter().eq(a.intersection(&b)));
+            prop_assert_eq!(listed(&kept), without);
+
+            let mut even = set(&a);
+            even.retain(None, |slot| slot % 2 == 0);
+            prop_assert!(listed(&even).iter().eq(a.iter().filter(|slot| *slot % 2 == 0)));
+        }
+    }
 }

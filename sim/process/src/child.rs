@@ -8,16 +8,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::ClockId;
-use rustix::time::clock_gettime;
+use rustix::time::{Timespec, clock_gettime};
 use tessera_protocol::{FieldTable, Kind};
 use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
-use tessera_python::{HitboxHistory, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{HitboxHistory, HookSpan, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone};
 
 use crate::bell::Bell;
 use crate::frame::{self, Cost, Malformed, Order, Put, Reader, Start, Started, Told};
@@ -190,6 +191,7 @@ fn run_zone(
         inbox: Vec::new(),
         commands: Vec::new(),
         resting: Vec::new(),
+        spans: Vec::new(),
         told: Told::default(),
         lap: 0,
         cost: Cost::default(),
@@ -201,7 +203,7 @@ fn run_zone(
             Err(RingError::Ended) => return Ok(()),
             received => received.map_err(why)?,
         }
-        child.lap();
+        child.cost.prepare_ns += child.lap();
         child.obey(&line.orders, &mut line.answer)?;
         if !line.answer.is_empty() {
             line.answer()?;
@@ -246,6 +248,7 @@ struct Child {
     inbox: Inbox,
     commands: Vec<(EntityId, Command)>,
     resting: Vec<EntityId>,
+    spans: Vec<HookSpan>,
     told: Told,
     /// Processor time of this thread at the last lap, ns.
     lap: u64,
@@ -255,8 +258,7 @@ struct Child {
 impl Child {
     /// Processor time since the last lap, ns.
     fn lap(&mut self) -> u64 {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        let now = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+        let now = nanoseconds(clock_gettime(ClockId::ThreadCPUTime));
         now - std::mem::replace(&mut self.lap, now)
     }
 
@@ -268,6 +270,12 @@ impl Child {
             let zone = &mut self.zone;
             match order {
                 Order::Assign(id) => zone.assign(id),
+                Order::Trace(now_ns) => {
+                    if let Some(now_ns) = now_ns {
+                        AHEAD_NS.store(now_ns.wrapping_sub(monotonic_ns()), Relaxed);
+                    }
+                    zone.trace(now_ns.map(|_| parents_clock as fn() -> u64));
+                }
                 Order::Insert(kind, id, row) => zone.insert(kind, id, row).expect(SAME_TABLES),
                 Order::Demote(id) => zone.demote(id),
                 Order::Remove(id) => zone.remove(id),
@@ -276,7 +284,11 @@ impl Child {
                 }
                 Order::GhostDelta(id, delta) => zone.ghost_delta(id, delta).expect(SAME_TABLES),
                 Order::GhostRemove(id) => zone.ghost_remove(id),
-                Order::Begin { newest, past } => self.begin(newest, &past)?,
+                Order::Begin { newest, past } => {
+                    self.cost.take_in_ns += self.lap();
+                    self.begin(newest, &past)?;
+                    self.cost.prepare_ns += self.lap();
+                }
                 Order::RunStart => match zone.run_start() {
                     Ok(()) => {
                         answer.u8(1);
@@ -288,10 +300,11 @@ impl Child {
                     }
                 },
                 Order::Run => {
+                    self.cost.take_in_ns += self.lap();
                     let (inbox, commands) = (&mut self.inbox, &mut self.commands);
                     frame::read_run(&mut reader, inbox, commands, &mut self.resting)
                         .map_err(|Malformed(why)| why)?;
-                    self.cost.take_in_ns += self.lap();
+                    self.cost.prepare_ns += self.lap();
                     self.zone
                         .run_hooks(&self.inbox, &self.commands, &self.resting);
                     self.cost.script_ns = self.lap();
@@ -349,11 +362,30 @@ impl Child {
         outbox.clear();
         frame::write_stats(answer, self.zone.stats(), &mut self.told);
         frame::write_memory(answer, self.zone.memory());
+        self.zone.take_spans(&mut self.spans);
+        frame::write_spans(answer, &self.zone, &self.spans);
         self.cost.answer_ns = self.lap();
         self.cost.total_ns = self.lap;
         self.cost.write(answer);
         self.cost.take_in_ns = 0;
+        self.cost.prepare_ns = 0;
     }
+}
+
+/// How far the parent's clock is ahead of this process's, nanoseconds.
+static AHEAD_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds of the parent's clock.
+fn parents_clock() -> u64 {
+    monotonic_ns().wrapping_add(AHEAD_NS.load(Relaxed))
+}
+
+fn monotonic_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Monotonic))
+}
+
+fn nanoseconds(time: Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Rows that changed, as deltas.

@@ -13,7 +13,7 @@ use tessera_protocol::command::Command;
 use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
 use tessera_python::{
-    Event, FailureKind, HookError, HookOverrun, HookStats, MemoryUse, Message, ModeSource, OptionValue, Outbox, Payload, ScriptError, SpawnRequest,
+    Event, FailureKind, HookError, HookOverrun, HookSpan, HookStats, MemoryUse, Message, ModeSource, OptionValue, Outbox, Payload, ScriptError, ScriptZone, SpawnRequest,
 };
 
 use crate::config::Map;
@@ -403,6 +403,8 @@ pub(crate) fn read_error(reader: &mut Reader<'_>) -> Read<ScriptError> {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Order<'a> {
     Assign(ZoneId),
+    /// Note from now on when hooks run, by a clock that shows so many nanoseconds now; or don't.
+    Trace(Option<u64>),
     Insert(KindId, EntityId, &'a [u8]),
     Demote(EntityId),
     Remove(EntityId),
@@ -446,6 +448,10 @@ impl Order<'_> {
                 out.u32(tick.0);
             }
             Self::Assign(zone) => out.raw(&[10, zone.0]),
+            Self::Trace(now_ns) => {
+                out.u8(11);
+                out.option(*now_ns, Put::u64);
+            }
         }
     }
 }
@@ -487,6 +493,7 @@ impl<'a> Order<'a> {
             8 => Self::Run,
             9 => Self::Collect(reader.tick()?),
             10 => Self::Assign(ZoneId(reader.u8()?)),
+            11 => Self::Trace(reader.option(Reader::u64)?),
             _ => return Err(Malformed("an unknown order")),
         })
     }
@@ -797,11 +804,49 @@ pub(crate) fn read_memory(reader: &mut Reader<'_>) -> Read<MemoryUse> {
     })
 }
 
+/// A call of a hook: its name, such as `Bot.tick`, the entity, and from when to when it ran,
+/// nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// `Kind.hook`.
+    pub hook: String,
+    /// Whose.
+    pub entity: EntityId,
+    /// By the clock that the trace was asked for with.
+    pub start_ns: u64,
+    /// Likewise.
+    pub end_ns: u64,
+}
+
+pub(crate) fn write_spans(out: &mut Vec<u8>, zone: &ScriptZone, spans: &[HookSpan]) {
+    out.length(spans.len());
+    for span in spans {
+        out.bytes(zone.hook_name(span.hook).as_bytes());
+        out.id(span.entity);
+        out.u64(span.start_ns);
+        out.u64(span.end_ns);
+    }
+}
+
+pub(crate) fn read_spans(reader: &mut Reader<'_>, spans: &mut Vec<Span>) -> Read<()> {
+    spans.clear();
+    reader.list(spans, |reader| {
+        Ok(Span {
+            hook: reader.text()?,
+            entity: reader.id()?,
+            start_ns: reader.u64()?,
+            end_ns: reader.u64()?,
+        })
+    })
+}
+
 /// What a tick cost the child, in processor time of its scripts' thread, nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Cost {
-    /// Reading orders and carrying them out: rows become objects, ghosts follow.
+    /// Carrying out what the exchange says: rows become objects, ghosts follow.
     pub take_in_ns: u64,
+    /// Reading everything, and what hooks need beside: snapshot, capsules, messages.
+    pub prepare_ns: u64,
     /// Hooks.
     pub script_ns: u64,
     /// Objects become rows.
@@ -818,13 +863,15 @@ impl Cost {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let Self {
             take_in_ns,
+            prepare_ns,
             script_ns,
             gather_ns,
             answer_ns,
             gc_ns,
             total_ns,
         } = *self;
-        for ns in [take_in_ns, script_ns, gather_ns, answer_ns, gc_ns, total_ns] {
+        let parts = [take_in_ns, prepare_ns, script_ns, gather_ns, answer_ns];
+        for ns in parts.into_iter().chain([gc_ns, total_ns]) {
             out.u64(ns);
         }
     }
@@ -832,6 +879,7 @@ impl Cost {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         Ok(Self {
             take_in_ns: reader.u64()?,
+            prepare_ns: reader.u64()?,
             script_ns: reader.u64()?,
             gather_ns: reader.u64()?,
             answer_ns: reader.u64()?,

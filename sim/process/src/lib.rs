@@ -46,7 +46,7 @@ mod snapshots;
 pub use child::run as run_zone_host;
 pub use config::{Map, ProcessConfig};
 pub use error::ProcessError;
-pub use frame::Cost;
+pub use frame::{Cost, Span};
 pub use handle::ProcessHandle;
 pub use parent::{Gone, ProcessZone};
 pub use snapshots::SnapshotSlots;

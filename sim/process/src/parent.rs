@@ -22,7 +22,7 @@ use crate::bell::Bell;
 use crate::child::DESCRIPTORS;
 use crate::config::ProcessConfig;
 use crate::error::ProcessError;
-use crate::frame::{self, Cost, Malformed, Order, Reader, Start, Started};
+use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
 use crate::log::Log;
 use crate::ring::{self, RingError};
@@ -70,6 +70,8 @@ pub struct ProcessZone {
     outbox: Outbox,
     stats: HookStats,
     memory: MemoryUse,
+    is_traced: bool,
+    spans: Vec<Span>,
     cost: Cost,
 }
 
@@ -163,6 +165,8 @@ impl ProcessZone {
             outbox: Outbox::default(),
             stats: HookStats::default(),
             memory: MemoryUse::default(),
+            is_traced: false,
+            spans: Vec::new(),
             cost: Cost::default(),
         })
     }
@@ -375,6 +379,19 @@ impl ProcessZone {
         self.memory
     }
 
+    /// From now on each call of a hook leaves a span, timed by `clock` in ns; with `None`, the default,
+    /// none does.
+    pub fn trace(&mut self, clock: Option<fn() -> u64>) {
+        if clock.is_some() != std::mem::replace(&mut self.is_traced, clock.is_some()) {
+            self.order(Order::Trace(clock.map(|clock| clock())));
+        }
+    }
+
+    /// The spans of the last tick, in the order of the calls.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
     fn order(&mut self, order: Order<'_>) {
         order.write(&mut self.orders);
     }
@@ -425,6 +442,7 @@ impl ProcessZone {
         self.check_outbox()?;
         frame::read_stats(&mut reader, &mut self.stats)?;
         self.memory = frame::read_memory(&mut reader)?;
+        frame::read_spans(&mut reader, &mut self.spans)?;
         self.cost = Cost::read(&mut reader)?;
         reader.end()
     }

@@ -111,15 +111,20 @@ impl Writer {
         let (words, last) = frame.as_chunks::<8>();
         let mut end = [0; 8];
         end[..last.len()].copy_from_slice(last);
-        let words = words.iter().chain((!last.is_empty()).then_some(&end));
-        self.put(words.map(|word| u64::from_le_bytes(*word)), bell)?;
+        self.put(words.iter().map(|word| u64::from_le_bytes(*word)), bell)?;
+        if !last.is_empty() {
+            self.put(std::iter::once(u64::from_le_bytes(end)), bell)?;
+        }
         bell.ring()?;
         Ok(())
     }
 
-    fn put(&mut self, words: impl Iterator<Item = u64>, bell: &Bell) -> Result<(), RingError> {
-        let mut words = words.peekable();
-        while words.peek().is_some() {
+    fn put(
+        &mut self,
+        mut words: impl ExactSizeIterator<Item = u64>,
+        bell: &Bell,
+    ) -> Result<(), RingError> {
+        while words.len() > 0 {
             let read = self.ring.position(READ).load(Acquire);
             let room = RING_WORDS - Ring::between(read, self.written)?;
             if room == 0 {
@@ -127,14 +132,12 @@ impl Writer {
                 bell.wait()?;
                 continue;
             }
-            let places = self.ring.data(self.written).iter().take(room);
-            let mut count = 0;
-            for place in places {
-                let Some(word) = words.next() else { break };
+            let places = self.ring.data(self.written);
+            let count = room.min(words.len()).min(places.len());
+            for (place, word) in places[..count].iter().zip(&mut words) {
                 place.store(word, Relaxed);
-                count += 1;
             }
-            self.written = self.written.wrapping_add(count);
+            self.written = self.written.wrapping_add(count as u64);
             self.ring.position(WRITTEN).store(self.written, Release);
         }
         Ok(())
@@ -175,9 +178,11 @@ impl Reader {
             let wanted = (bytes - frame.len()).div_ceil(8);
             let words = self.ring.data(self.read);
             let count = available.min(wanted).min(words.len());
-            frame.reserve(8 * count);
-            for word in &words[..count] {
-                frame.extend_from_slice(&word.load(Relaxed).to_le_bytes());
+            let at = frame.len();
+            frame.resize(at + 8 * count, 0);
+            let (places, _) = frame[at..].as_chunks_mut();
+            for (place, word) in places.iter_mut().zip(words) {
+                *place = word.load(Relaxed).to_le_bytes();
             }
             self.advance(count, bell)?;
             if frame.len() >= bytes {

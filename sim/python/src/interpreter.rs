@@ -62,6 +62,7 @@ impl Interpreter {
             created.map_err(|reason| {
                 ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
             })?;
+            arenas.created();
             watch.bind(PyThreadState_GetInterpreter(state));
             Ok(Self {
                 state,
@@ -85,7 +86,8 @@ impl Interpreter {
     ) -> Result<Self, ScriptError> {
         let arenas = Box::new(Arenas::new(account.clone()));
         arenas.enter();
-        let state = runtime::start_main(packages)?;
+        let state = runtime::start_main(packages).inspect_err(|_| arenas.abandon())?;
+        arenas.created();
         // SAFETY: the state is this thread's. `drop` unbinds the watch, and the interpreter makes no
         // calls after that, since it runs nothing any more.
         unsafe { watch.bind(PyThreadState_GetInterpreter(state)) };
