@@ -15,7 +15,6 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::ClockId;
 use rustix::time::{Timespec, clock_gettime};
 use tessera_protocol::{FieldTable, Kind};
-use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
 use tessera_python::{HitboxHistory, HookSpan, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone};
@@ -355,7 +354,7 @@ impl Child {
 
     /// Writes what a tick has come to: [`crate::parent`] reads it.
     fn tell(&mut self, answer: &mut Vec<u8>) {
-        write_changed(answer, self.zone.tables(), self.zone.changed());
+        frame::write_changed(answer, self.zone.tables(), self.zone.changed());
         frame::write_failed(answer, self.zone.failed());
         let outbox = self.zone.outbox();
         frame::write_outbox(answer, outbox);
@@ -386,25 +385,4 @@ fn monotonic_ns() -> u64 {
 
 fn nanoseconds(time: Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Rows that changed, as deltas.
-fn write_changed(
-    out: &mut Vec<u8>,
-    tables: &[KindTable],
-    changed: &[(EntityId, KindId, u64)],
-) {
-    out.length(changed.len());
-    for &(id, kind, mask) in changed {
-        out.id(id);
-        out.kind(kind);
-        let table = &tables[kind.index()];
-        let row = table.row_of(id).expect("changed entities have rows");
-        // The length of the delta comes before it, and is known after it.
-        let at = out.len();
-        out.u32(0);
-        table.write_delta(row, mask, out);
-        let length = (out.len() - at - 4) as u32;
-        out[at..at + 4].copy_from_slice(&length.to_le_bytes());
-    }
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
@@ -673,6 +674,27 @@ fn read_value(reader: &mut Reader<'_>) -> Read<Value> {
         5 => Value::Entity(reader.id()?),
         _ => return Err(Malformed("a value of an unknown type")),
     })
+}
+
+/// Rows that changed, as deltas.
+pub(crate) fn write_changed(
+    out: &mut Vec<u8>,
+    tables: &[KindTable],
+    changed: &[(EntityId, KindId, u64)],
+) {
+    out.length(changed.len());
+    for &(id, kind, mask) in changed {
+        out.id(id);
+        out.kind(kind);
+        let table = &tables[kind.index()];
+        let row = table.row_of(id).expect("changed entities have rows");
+        // The length of the delta comes before it, and is known after it.
+        let at = out.len();
+        out.u32(0);
+        table.write_delta(row, mask, out);
+        let length = (out.len() - at - 4) as u32;
+        out[at..at + 4].copy_from_slice(&length.to_le_bytes());
+    }
 }
 
 /// Who lost the tick.

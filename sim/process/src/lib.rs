@@ -10,7 +10,7 @@
 //!  the server's process, a zone's thread                    the zone's process
 //!  ┌──────────────────────────────┐  ring (shared memory)  ┌─────────────────────────────┐
 //!  │ parent.rs  ProcessZone       │ ═════ orders ════════▶ │ child.rs                    │
-//!  │   the zone's own rows        │ ◀════ answer ═════════ │   ScriptZone, hitboxes      │
+//!  │ mirror.rs  its own rows      │ ◀════ answer ═════════ │   ScriptZone, hitboxes      │
 //!  │   orders for the next tick   │  bell (socket pair)    │   limits.rs: seccomp, rlimits│
 //!  └──────────────┬───────────────┘                        └──────────────▲──────────────┘
 //!                 └─▶ snapshots.rs: a memfd of slots, mapped read-only ───┘
@@ -37,6 +37,7 @@ mod frame;
 mod handle;
 mod limits;
 mod log;
+mod mirror;
 mod parent;
 mod ring;
 mod rows;

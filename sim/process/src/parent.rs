@@ -26,7 +26,7 @@ use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
 use crate::log::Log;
 use crate::ring::{self, RingError};
-use crate::rows::{check_delta, check_row};
+use crate::mirror::{Mirror, check_defaults};
 use crate::shared::Mapping;
 use crate::snapshots::{SnapshotSlots, Stored, TooLarge};
 
@@ -49,15 +49,13 @@ pub struct ProcessZone {
     slots: SnapshotSlots,
     /// Ticks that shots go back.
     rewind_ticks: usize,
-    table: Arc<FieldTable>,
+    mirror: Mirror,
     /// Messages that entities hear, by kind.
     handlers: Vec<Vec<String>>,
     /// The bytes of each field's default, by kind.
     defaults: Vec<Vec<Vec<u8>>>,
     /// The process's thread that runs the scripts.
     thread: i32,
-    /// Rows of the zone's own entities: `S_t`, or `S_t+1` after the gather.
-    tables: Vec<KindTable>,
     /// What the process has not been told yet.
     orders: Vec<u8>,
     /// The process's last answer.
@@ -65,14 +63,7 @@ pub struct ProcessZone {
     begun: Option<Tick>,
     /// Why a tick could not begin.
     unbegun: Option<Gone>,
-    changed: Vec<(EntityId, KindId, u64)>,
-    failed: Vec<(EntityId, FailureKind)>,
-    outbox: Outbox,
-    stats: HookStats,
-    memory: MemoryUse,
     is_traced: bool,
-    spans: Vec<Span>,
-    cost: Cost,
 }
 
 impl ProcessZone {
@@ -151,8 +142,7 @@ impl ProcessZone {
             bell,
             slots: slots.clone(),
             rewind_ticks: rewind_ticks_max(scripts.tick_hz).ceil() as usize,
-            tables: table.kinds.iter().map(KindTable::new).collect(),
-            table: Arc::new(table),
+            mirror: Mirror::new(table),
             handlers,
             defaults,
             thread,
@@ -160,14 +150,7 @@ impl ProcessZone {
             answer,
             begun: None,
             unbegun: None,
-            changed: Vec::new(),
-            failed: Vec::new(),
-            outbox: Outbox::default(),
-            stats: HookStats::default(),
-            memory: MemoryUse::default(),
             is_traced: false,
-            spans: Vec::new(),
-            cost: Cost::default(),
         })
     }
 
@@ -188,7 +171,7 @@ impl ProcessZone {
 
     /// What the last tick cost the process.
     pub fn cost(&self) -> Cost {
-        self.cost
+        self.mirror.cost
     }
 
     /// Tells which zone it works for: for logs only.
@@ -199,7 +182,7 @@ impl ProcessZone {
 
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
-        &self.table
+        &self.mirror.table
     }
 
     /// The bytes of a field's default, as in a row.
@@ -219,7 +202,7 @@ impl ProcessZone {
     /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then
     /// `S_t+1`.
     pub fn tables(&self) -> &[KindTable] {
-        &self.tables
+        &self.mirror.tables
     }
 
     /// Begins tick `tick`, whose hooks see `snapshot` as `S_t`.
@@ -240,8 +223,8 @@ impl ProcessZone {
         };
         self.begun = Some(tick);
         self.order(Order::Begin { newest, past });
-        self.changed.clear();
-        self.failed.clear();
+        self.mirror.changed.clear();
+        self.mirror.failed.clear();
     }
 
     /// An entity becomes this zone's own: an arrival or a newborn, with its row of `S_t`. A ghost of
@@ -253,20 +236,20 @@ impl ProcessZone {
     /// # Panics
     /// Where there is no such kind.
     pub fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        self.tables[kind.index()].insert_row(id, row)?;
+        self.mirror.tables[kind.index()].insert_row(id, row)?;
         self.order(Order::Insert(kind, id, row));
         Ok(())
     }
 
     /// An own entity was handed off and stays in sight as a ghost. Unknown ids are ignored.
     pub fn demote(&mut self, id: EntityId) {
-        self.take_out(id);
+        self.mirror.take_out(id);
         self.order(Order::Demote(id));
     }
 
     /// An own entity ended, or was handed off beyond the halo. Unknown ids are ignored.
     pub fn remove(&mut self, id: EntityId) {
-        self.take_out(id);
+        self.mirror.take_out(id);
         self.order(Order::Remove(id));
     }
 
@@ -278,8 +261,8 @@ impl ProcessZone {
     /// # Panics
     /// Where there is no such kind.
     pub fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        self.tables[kind.index()].check_row(row)?;
-        if self.is_own(id) {
+        self.mirror.tables[kind.index()].check_row(row)?;
+        if self.mirror.is_own(id) {
             return Err(RowError::Duplicate(id));
         }
         self.order(Order::GhostRow(kind, id, row));
@@ -307,7 +290,7 @@ impl ProcessZone {
             let mut reader = Reader::new(&answer);
             let read = match reader.bool() {
                 Ok(false) => frame::read_error(&mut reader).map(Err),
-                _ => self.read_tick(&answer).map(Ok),
+                _ => self.mirror.read(&answer).map(Ok),
             };
             self.answer = answer;
             read.map_err(|error| self.malformed(error))
@@ -340,24 +323,24 @@ impl ProcessZone {
     /// A process whose answer makes no sense.
     pub fn gather(&mut self) -> Result<(), Gone> {
         let answer = std::mem::take(&mut self.answer);
-        let read = self.read_tick(&answer);
+        let read = self.mirror.read(&answer);
         self.answer = answer;
         read.map_err(|error| self.malformed(error))
     }
 
     /// What the gather changed: ascending id, bit f set where field f changed.
     pub fn changed(&self) -> &[(EntityId, KindId, u64)] {
-        &self.changed
+        &self.mirror.changed
     }
 
     /// Entities that lost this tick and why, ascending.
     pub fn failed(&self) -> &[(EntityId, FailureKind)] {
-        &self.failed
+        &self.mirror.failed
     }
 
     /// What this tick's hooks asked for. The caller drains and clears it.
     pub fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+        &mut self.mirror.outbox
     }
 
     /// Lets the process take in what it has not been told yet and collect garbage, in the tick's slack.
@@ -371,12 +354,12 @@ impl ProcessZone {
 
     /// Counters since the start, as of the last tick.
     pub fn stats(&self) -> &HookStats {
-        &self.stats
+        &self.mirror.stats
     }
 
     /// How much memory the scripts used at the end of the last tick.
     pub fn memory(&self) -> MemoryUse {
-        self.memory
+        self.mirror.memory
     }
 
     /// From now on each call of a hook leaves a span, timed by `clock` in ns; with `None`, the default,
@@ -389,23 +372,11 @@ impl ProcessZone {
 
     /// The spans of the last tick, in the order of the calls.
     pub fn spans(&self) -> &[Span] {
-        &self.spans
+        &self.mirror.spans
     }
 
     fn order(&mut self, order: Order<'_>) {
         order.write(&mut self.orders);
-    }
-
-    fn is_own(&self, id: EntityId) -> bool {
-        self.tables.iter().any(|table| table.row_of(id).is_some())
-    }
-
-    fn take_out(&mut self, id: EntityId) {
-        for table in &mut self.tables {
-            if let Some(row) = table.row_of(id) {
-                return table.remove(row);
-            }
-        }
     }
 
     /// Sends the orders and waits for the answer.
@@ -421,87 +392,6 @@ impl ProcessZone {
     fn malformed(&mut self, Malformed(why): Malformed) -> Gone {
         self.process.end(RingError::Garbage(why))
     }
-
-    /// Reads a tick's answer, of which nothing is believed.
-    fn read_tick(&mut self, answer: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::new(answer);
-        if !reader.bool()? {
-            return Err(Malformed("it did not run"));
-        }
-        self.changed.clear();
-        for _ in 0..reader.u32()? {
-            let (id, kind, delta) = (reader.id()?, reader.kind()?, reader.bytes()?);
-            let changed = self.change(id, kind, delta)?;
-            self.changed.push(changed);
-        }
-        frame::read_failed(&mut reader, &mut self.failed)?;
-        if !self.failed.is_sorted_by_key(|(id, _)| *id) {
-            return Err(Malformed("who failed is not in order"));
-        }
-        frame::read_outbox(&mut reader, &mut self.outbox)?;
-        self.check_outbox()?;
-        frame::read_stats(&mut reader, &mut self.stats)?;
-        self.memory = frame::read_memory(&mut reader)?;
-        frame::read_spans(&mut reader, &mut self.spans)?;
-        self.cost = Cost::read(&mut reader)?;
-        reader.end()
-    }
-
-    /// Changes a row.
-    fn change(
-        &mut self,
-        id: EntityId,
-        kind: KindId,
-        delta: &[u8],
-    ) -> Result<(EntityId, KindId, u64), Malformed> {
-        if self.changed.last().is_some_and(|(last, _, _)| *last >= id) {
-            return Err(Malformed("rows that changed are not in order"));
-        }
-        let declaration = self.table.kinds.get(kind.index());
-        let declaration = declaration.ok_or(Malformed("a row of no kind changed"))?;
-        check_delta(declaration, delta)?;
-        let table = &mut self.tables[kind.index()];
-        let row = table.row_of(id);
-        let row = row.ok_or(Malformed("a row changed that is not the zone's"))?;
-        let mask = table.apply_delta(row, delta);
-        let mask = mask.map_err(|_| Malformed("a delta does not fit its kind"))?;
-        Ok((id, kind, mask))
-    }
-
-    /// Whether all that was asked for was asked by entities of this zone, in order.
-    fn check_outbox(&self) -> Result<(), Malformed> {
-        let asks = |id: EntityId| id.is_none() || self.is_own(id);
-        let outbox = &self.outbox;
-        let spawns = outbox.spawns.iter().map(|spawn| (spawn.parent, spawn.seq));
-        let events = outbox.events.iter().map(|event| (event.sender, event.seq));
-        let in_order = spawns.clone().is_sorted_by(|a, b| a < b)
-            && events.clone().is_sorted_by(|a, b| a < b);
-        let own = outbox.messages.iter().all(|message| asks(message.sender))
-            && outbox.despawns.iter().all(|id| self.is_own(*id))
-            && spawns.chain(events).all(|(id, _)| asks(id));
-        if !in_order || !own {
-            return Err(Malformed("its entities ask for what they can't"));
-        }
-        for spawn in &outbox.spawns {
-            let kind = self.table.kinds.get(spawn.kind.index());
-            check_row(kind.ok_or(Malformed("a newborn of no kind"))?, &spawn.row)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether there is a default for each field, and fits it.
-fn check_defaults(table: &FieldTable, defaults: &[Vec<Vec<u8>>]) -> Result<(), Malformed> {
-    if defaults.len() != table.kinds.len() {
-        return Err(Malformed("it has defaults of other kinds"));
-    }
-    for (kind, defaults) in table.kinds.iter().zip(defaults) {
-        if defaults.len() != kind.fields.len() {
-            return Err(Malformed("it has defaults of other fields"));
-        }
-        check_row(kind, &defaults.concat())?;
-    }
-    Ok(())
 }
 
 /// A child, which ends with this at the latest.

@@ -224,3 +224,38 @@ self.said += str(libc.malloc(ctypes.c_size_t(1 << 30)))",
     assert_eq!(solo.field(1, "said"), text("MemoryErrorMemoryErrorNone"));
     assert_eq!(solo.zone.memory().cap, Some(64 << 20));
 }
+
+#[test]
+fn packages_can_be_imported_and_are_guarded_as_libraries_are() {
+    let packages = tempfile::tempdir().expect("a temporary folder");
+    let write = |path: &str, text: &str| {
+        let path = packages.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    // What numpy does: entropy while it is imported, and a generator that all share.
+    write("numpy/__init__.py", "");
+    write(
+        "numpy/random/__init__.py",
+        "from secrets import randbits\n__all__ = ['random', 'default_rng', 'Generator']\nSEED = randbits(8)\n\
+         def random(): return SEED\ndef default_rng(seed=None): return randbits(8) if seed is None else seed\n",
+    );
+    let body = "self.said = ' '.join([attempt(numpy.random.random), attempt(numpy.random.default_rng),
+    attempt(lambda: numpy.random.default_rng(7))])";
+    let mode = doer("import numpy.random", body);
+    let config = scripts(&mode.folder());
+    let processes = ProcessConfig {
+        packages: vec![packages.path().to_owned()],
+        ..process()
+    };
+    let slots = SnapshotSlots::new().expect("shared memory");
+    let zone = ProcessZone::start(&config, &processes, &slots);
+    let mut solo = Solo::of(zone.unwrap_or_else(|error| panic!("{error}")), slots);
+    solo.step().expect("the zone lives on");
+    assert_eq!(
+        solo.field(1, "said"),
+        text("DeterminismError DeterminismError done")
+    );
+    // On a thread there are none.
+    assert!(tessera_python::ScriptZone::start(&config).is_err());
+}

@@ -158,7 +158,12 @@ impl Solo {
     /// With the entities that the mode's `start` spawns.
     pub fn with(scripts: &ScriptConfig) -> Self {
         let slots = SnapshotSlots::new().expect("shared memory");
-        let mut zone = start(scripts, &slots).unwrap_or_else(|error| panic!("{error}"));
+        let zone = start(scripts, &slots).unwrap_or_else(|error| panic!("{error}"));
+        Self::of(zone, slots)
+    }
+
+    /// Of a zone that has just loaded.
+    pub fn of(mut zone: ProcessZone, slots: SnapshotSlots) -> Self {
         let mut clock = Clock::default();
         zone.run_start().unwrap_or_else(|error| panic!("{error}"));
         clock.settle(&mut zone);
