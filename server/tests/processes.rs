@@ -20,6 +20,7 @@ fn processes() -> Isolation {
         program: env!("CARGO_BIN_EXE_tessera").into(),
         arguments: vec!["zone-host".into()],
         map: Map::Flat(SIZE_M),
+        prepared: Arc::default(),
         packages: Vec::new(),
     })
 }

@@ -54,6 +54,7 @@ fn restart(c: &mut Criterion) {
         program: env!("CARGO_BIN_EXE_tessera-zone-host").into(),
         arguments: Vec::new(),
         map: Map::File(map),
+        prepared: scripts.world.prepared().into(),
         packages: Vec::new(),
     };
     let slots = SnapshotSlots::new().expect("shared memory");

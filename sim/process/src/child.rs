@@ -75,6 +75,8 @@ fn serve() -> Result<(), String> {
     line.receive()?;
     let start = Start::read(&mut Reader::new(&line.orders));
     let start = start.map_err(|Malformed(why)| why)?;
+    // That frame was far longer than any that follows.
+    line.orders = Vec::new();
     if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() as u32 != start.parent) {
         return Err("the server has ended".into());
     }
@@ -226,7 +228,7 @@ fn load(start: &Start, interrupter: &Interrupter) -> Result<ScriptZone, Started>
         halo_m: start.halo_m,
         mode: start.mode.clone(),
         options: start.options.clone(),
-        world: start.map.load(start.map_hash).map_err(failed)?,
+        world: start.map.load(start.map_hash, &start.prepared).map_err(failed)?,
         memory_cap: start.memory_cap,
     };
     limits::confine(start.memory_cap).map_err(Started::Unconfined)?;

@@ -203,6 +203,8 @@ pub(crate) struct Start {
     pub(crate) options: BTreeMap<String, OptionValue>,
     pub(crate) map: Map,
     pub(crate) map_hash: u64,
+    /// What is worked out from the map.
+    pub(crate) prepared: Arc<[u8]>,
     pub(crate) packages: Vec<PathBuf>,
     pub(crate) memory_cap: Option<u64>,
 }
@@ -245,6 +247,7 @@ impl Start {
             }
         }
         out.u64(self.map_hash);
+        out.bytes(&self.prepared);
         out.length(self.packages.len());
         for folder in &self.packages {
             out.path(folder);
@@ -275,6 +278,7 @@ impl Start {
             _ => return Err(Malformed("a map of an unknown kind")),
         };
         let map_hash = reader.u64()?;
+        let prepared = reader.bytes()?.into();
         let mut packages = Vec::new();
         reader.list(&mut packages, Reader::path)?;
         Ok(Self {
@@ -287,6 +291,7 @@ impl Start {
             options: options.into_iter().collect(),
             map,
             map_hash,
+            prepared,
             packages,
             memory_cap: reader.option(Reader::u64)?,
         })

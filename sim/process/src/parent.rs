@@ -93,6 +93,7 @@ impl ProcessZone {
             options: scripts.options.clone(),
             map: config.map.clone(),
             map_hash: scripts.world.hash(),
+            prepared: config.prepared.clone(),
             packages: config.packages.clone(),
             memory_cap: scripts.memory_cap,
         };
@@ -104,7 +105,7 @@ impl ProcessZone {
             .0
             .send(&orders, &bell)
             .and_then(|()| link.1.receive(&mut answer, &bell));
-        orders.clear();
+        orders = Vec::new();
         started.map_err(|error| ProcessError::Ended(process.end(error).0))?;
         process.log.drain(scripts.zone);
         let started = Started::read(&mut Reader::new(&answer));

@@ -54,6 +54,7 @@ pub fn process() -> ProcessConfig {
         program: env!("CARGO_BIN_EXE_tessera-zone-host").into(),
         arguments: Vec::new(),
         map: Map::Flat(SIZE_M),
+        prepared: Arc::default(),
         packages: Vec::new(),
     }
 }

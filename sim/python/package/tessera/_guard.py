@@ -166,6 +166,8 @@ def _packages() -> set[str]:
 
 def _is_library(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__")
+    if name == __name__:
+        return True  # between two library modules, of which one calls the other
     return isinstance(name, str) and name.partition(".")[0] in _LIBRARIES
 
 
