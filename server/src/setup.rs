@@ -27,9 +27,8 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
         config::Isolation::Thread => Isolation::Thread,
         config::Isolation::Process => {
             let map = Map::File(assets.map(&config.map)?);
-            let process = ProcessConfig::this_program(map, &world).map_err(|error| {
-                SimError::from(error.into_script_error())
-            })?;
+            let process = ProcessConfig::this_program(map, &world)
+                .map_err(|error| SimError::from(error.into_script_error()))?;
             Isolation::Process(ProcessConfig {
                 packages: config.packages.clone(),
                 ..process

@@ -94,7 +94,10 @@ fn a_match_in_processes_is_the_match_on_threads() {
         let expected = hashes(on_a_thread, 96, None);
         for (columns, rows) in [(1, 1), (2, 2)] {
             let config = configuration(mode(name), columns, rows, processes());
-            assert!(hashes(config, 96, None) == expected, "{name}, {columns}x{rows}");
+            assert!(
+                hashes(config, 96, None) == expected,
+                "{name}, {columns}x{rows}"
+            );
         }
     }
 }
@@ -170,7 +173,10 @@ fn the_end_of_a_process_costs_its_zone_one_tick_and_nobody_else_anything() {
     std::fs::write(mode.join("__init__.py"), SABOTAGE).expect("a file");
     let ends = [
         (1, "its process exited with code 3"),
-        (2, "its process was ended by signal 11 (SIGSEGV, a segmentation fault)"),
+        (
+            2,
+            "its process was ended by signal 11 (SIGSEGV, a segmentation fault)",
+        ),
         (3, "its process was ended by signal 9 (SIGKILL)"),
     ];
     for (buttons, reason) in ends {
@@ -195,10 +201,13 @@ fn the_end_of_a_process_costs_its_zone_one_tick_and_nobody_else_anything() {
         };
         inputs.commands.push((ClientId(0), command));
         let output = simulation.step(&inputs).expect("it goes on");
-        let lost = output.incidents.iter().find_map(|incident| match &incident.what {
-            IncidentKind::Lost { reason, why } => Some((incident.zone, *reason, why.as_str())),
-            _ => None,
-        });
+        let lost = output
+            .incidents
+            .iter()
+            .find_map(|incident| match &incident.what {
+                IncidentKind::Lost { reason, why } => Some((incident.zone, *reason, why.as_str())),
+                _ => None,
+            });
         assert_eq!(lost, Some((ZoneId(0), RestartReason::Gone, reason)));
         let after = counts(&simulation, &output);
         assert_eq!(before.len(), after.len());

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use tessera_process::{Cost, ProcessZone};
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_process::{Cost, ProcessZone};
 use tessera_python::{
     FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError,
     ScriptZone,

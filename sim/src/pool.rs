@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tessera_process::{ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_process::{ProcessError, SnapshotSlots};
 use tessera_python::{ModeSource, ScriptConfig, ScriptError};
 
 use crate::barrier::Ran;

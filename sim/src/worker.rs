@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel as mpsc;
+use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
 use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
 
 use crate::barrier::Ran;
@@ -338,7 +338,10 @@ impl Desk {
 
     fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
         self.laps.restart();
-        let cpu_ns = self.host.cost().map_or(self.laps.last_ns(), |cost| cost.total_ns);
+        let cpu_ns = self
+            .host
+            .cost()
+            .map_or(self.laps.last_ns(), |cost| cost.total_ns);
         self.cpu_began_ns.store(cpu_ns, Relaxed);
         self.tick = run.tick;
         let clock = self.trace.turn(run.trace);

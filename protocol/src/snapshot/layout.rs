@@ -155,7 +155,9 @@ mod tests {
         };
         let row = vec![0; table.columns.iter().map(width).sum()];
         for id in 1..=5 {
-            table.insert_row(EntityId(id), &row).expect("a row of zeros");
+            table
+                .insert_row(EntityId(id), &row)
+                .expect("a row of zeros");
         }
         let tables = [KindTable::new(&kind), table];
         let header = SnapshotHeader {
@@ -164,7 +166,10 @@ mod tests {
             next_entity: 6,
             state_hash: u64::MAX - 1,
         };
-        let batches = [ZoneBatch::of(ZoneId(0), &tables), ZoneBatch::of(ZoneId(3), &tables)];
+        let batches = [
+            ZoneBatch::of(ZoneId(0), &tables),
+            ZoneBatch::of(ZoneId(3), &tables),
+        ];
         let sealed = Snapshot::seal(header, &[&batches[0], &batches[1]], None);
         let mut layout = Vec::new();
         sealed.write_layout(&mut layout);

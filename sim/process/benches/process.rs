@@ -46,7 +46,11 @@ fn restart(c: &mut Criterion) {
         tick_hz: 64,
         halo_m: 120.0,
         mode: Arc::new(mode),
-        options: [("fill_bots".to_owned(), tessera_python::OptionValue::Int(100))].into(),
+        options: [(
+            "fill_bots".to_owned(),
+            tessera_python::OptionValue::Int(100),
+        )]
+        .into(),
         world: Arc::new(World::load(&map).expect("the map is there")),
         memory_cap: Some(256 << 20),
     };
@@ -63,7 +67,8 @@ fn restart(c: &mut Criterion) {
     zone.run_start().expect("it starts");
     let spawns = std::mem::take(&mut zone.outbox().spawns);
     for (spawn, id) in spawns.iter().zip(1..) {
-        zone.insert(spawn.kind, EntityId(id), &spawn.row).expect("it fits");
+        zone.insert(spawn.kind, EntityId(id), &spawn.row)
+            .expect("it fits");
     }
     for tick in 0..20 {
         step(&mut zone, tick);

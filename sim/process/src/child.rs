@@ -14,10 +14,12 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::ClockId;
 use rustix::time::{Timespec, clock_gettime};
-use tessera_protocol::{FieldTable, Kind};
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
-use tessera_python::{HitboxHistory, HookSpan, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone};
+use tessera_protocol::{FieldTable, Kind};
+use tessera_python::{
+    HitboxHistory, HookSpan, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone,
+};
 
 use crate::bell::Bell;
 use crate::frame::{self, Cost, Malformed, Order, Put, Reader, Start, Started, Told};
@@ -168,7 +170,9 @@ fn run_zone(
     let table = zone.field_table().clone();
     let defaults = |(id, kind): (_, &Kind)| {
         let fields = 0..kind.fields.len();
-        fields.map(|field| zone.default_of(id, field).to_vec()).collect()
+        fields
+            .map(|field| zone.default_of(id, field).to_vec())
+            .collect()
     };
     let handlers = |kind| zone.handlers(KindId(kind as u8)).map(str::to_owned);
     let started = Started::Loaded {
@@ -228,7 +232,10 @@ fn load(start: &Start, interrupter: &Interrupter) -> Result<ScriptZone, Started>
         halo_m: start.halo_m,
         mode: start.mode.clone(),
         options: start.options.clone(),
-        world: start.map.load(start.map_hash, &start.prepared).map_err(failed)?,
+        world: start
+            .map
+            .load(start.map_hash, &start.prepared)
+            .map_err(failed)?,
         memory_cap: start.memory_cap,
     };
     limits::confine(start.memory_cap).map_err(Started::Unconfined)?;

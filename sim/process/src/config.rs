@@ -21,7 +21,9 @@ impl Map {
     /// Loads it, with what the parent has worked out from it.
     pub(crate) fn load(&self, hash: u64, prepared: &[u8]) -> Result<Arc<World>, String> {
         let world = match self {
-            Self::File(path) => World::load_prepared(path, prepared).map_err(|error| error.to_string())?,
+            Self::File(path) => {
+                World::load_prepared(path, prepared).map_err(|error| error.to_string())?
+            }
             Self::Flat(size) => World::flat(*size),
         };
         if world.hash() != hash {
@@ -56,8 +58,9 @@ impl ProcessConfig {
     /// # Errors
     /// Where the system does not tell the path of this program.
     pub fn this_program(map: Map, world: &World) -> Result<Self, ProcessError> {
-        let program = std::env::current_exe()
-            .map_err(ProcessError::unsupported("the path of the running program (/proc)"))?;
+        let program = std::env::current_exe().map_err(ProcessError::unsupported(
+            "the path of the running program (/proc)",
+        ))?;
         Ok(Self {
             program,
             arguments: vec!["zone-host".into()],

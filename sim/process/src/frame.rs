@@ -14,7 +14,8 @@ use tessera_protocol::command::Command;
 use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
 use tessera_python::{
-    Event, FailureKind, HookError, HookOverrun, HookSpan, HookStats, MemoryUse, Message, ModeSource, OptionValue, Outbox, Payload, ScriptError, ScriptZone, SpawnRequest,
+    Event, FailureKind, HookError, HookOverrun, HookSpan, HookStats, MemoryUse, Message,
+    ModeSource, OptionValue, Outbox, Payload, ScriptError, ScriptZone, SpawnRequest,
 };
 
 use crate::config::Map;
@@ -390,7 +391,9 @@ impl Started {
 }
 
 pub(crate) fn write_error(out: &mut Vec<u8>, error: &ScriptError) {
-    out.option(error.file.as_deref(), |out, file| out.bytes(file.as_bytes()));
+    out.option(error.file.as_deref(), |out, file| {
+        out.bytes(file.as_bytes())
+    });
     out.option(error.line, Put::u32);
     out.bytes(error.message.as_bytes());
     out.bytes(error.traceback.as_bytes());
@@ -418,7 +421,10 @@ pub(crate) enum Order<'a> {
     GhostDelta(EntityId, &'a [u8]),
     GhostRemove(EntityId),
     /// Begin the tick of this snapshot; `past` are those before it, where the child has not seen them.
-    Begin { newest: Stored, past: Vec<Stored> },
+    Begin {
+        newest: Stored,
+        past: Vec<Stored>,
+    },
     /// Run the mode's `start`, and answer.
     RunStart,
     /// Run the hooks, gather, and answer. What they run with follows: [`read_run`].

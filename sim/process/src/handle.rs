@@ -33,7 +33,9 @@ impl ProcessHandle {
         let process = pid
             .ok_or(Errno::SRCH)
             .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-            .map_err(ProcessError::unsupported("process descriptors (pidfd_open)"))?;
+            .map_err(ProcessError::unsupported(
+                "process descriptors (pidfd_open)",
+            ))?;
         Ok(Self(Arc::new(Inner { process, control })))
     }
 
@@ -73,7 +75,8 @@ impl ProcessHandle {
 /// The child's side: does what the parent asks for, until that has ended.
 pub(crate) fn obey(control: &OwnedFd, interrupter: &Interrupter) {
     let mut asked = [0; 16];
-    while let Ok((count @ 1.., _)) = retry_on_intr(|| recv(control, &mut asked, RecvFlags::empty())) {
+    while let Ok((count @ 1.., _)) = retry_on_intr(|| recv(control, &mut asked, RecvFlags::empty()))
+    {
         for what in &asked[..count] {
             match *what {
                 LOOK => interrupter.look(),

@@ -15,8 +15,7 @@ use seccompiler::{
 const FILES_MAX: u64 = 64;
 
 /// Flags of `open` that write, make or empty a file.
-const WRITING: i32 =
-    libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
+const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
 /// Calls that are allowed whatever their arguments.
 const FREE: &[libc::c_long] = &[
@@ -130,7 +129,10 @@ pub(crate) fn confine(memory_cap: Option<u64>) -> Result<(), String> {
 fn data_bytes() -> Result<u64, String> {
     let statm = std::fs::read_to_string("/proc/self/statm");
     let statm = statm.map_err(|error| format!("/proc/self/statm: {error}"))?;
-    let pages = statm.split(' ').nth(5).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(5)
+        .and_then(|pages| pages.parse::<u64>().ok());
     let pages = pages.ok_or("/proc/self/statm says nothing of data")?;
     Ok(pages * rustix::param::page_size() as u64)
 }
@@ -155,13 +157,21 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         (libc::SYS_openat, vec![reading(2)?]),
         (libc::SYS_kill, vec![itself()?]),
         (libc::SYS_tgkill, vec![itself()?]),
-        (libc::SYS_prlimit64, vec![SeccompRule::new(vec![no_pointer])?]),
+        (
+            libc::SYS_prlimit64,
+            vec![SeccompRule::new(vec![no_pointer])?],
+        ),
         (
             libc::SYS_fcntl,
             one_of(
                 1,
-                &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC]
-                    .map(|op| op as u64),
+                &[
+                    libc::F_GETFD,
+                    libc::F_SETFD,
+                    libc::F_GETFL,
+                    libc::F_DUPFD_CLOEXEC,
+                ]
+                .map(|op| op as u64),
             )?,
         ),
         // Is it a terminal?

@@ -106,8 +106,8 @@ impl Mirror {
         let outbox = &self.outbox;
         let spawns = outbox.spawns.iter().map(|spawn| (spawn.parent, spawn.seq));
         let events = outbox.events.iter().map(|event| (event.sender, event.seq));
-        let in_order = spawns.clone().is_sorted_by(|a, b| a < b)
-            && events.clone().is_sorted_by(|a, b| a < b);
+        let in_order =
+            spawns.clone().is_sorted_by(|a, b| a < b) && events.clone().is_sorted_by(|a, b| a < b);
         let own = outbox.messages.iter().all(|message| asks(message.sender))
             && outbox.despawns.iter().all(|id| self.is_own(*id))
             && spawns.chain(events).all(|(id, _)| asks(id));
@@ -123,7 +123,10 @@ impl Mirror {
 }
 
 /// Whether there is a default for each field, and fits it.
-pub(crate) fn check_defaults(table: &FieldTable, defaults: &[Vec<Vec<u8>>]) -> Result<(), Malformed> {
+pub(crate) fn check_defaults(
+    table: &FieldTable,
+    defaults: &[Vec<Vec<u8>>],
+) -> Result<(), Malformed> {
     if defaults.len() != table.kinds.len() {
         return Err(Malformed("it has defaults of other kinds"));
     }
@@ -166,7 +169,10 @@ mod tests {
             walker: None,
             is_match: false,
         };
-        let more = [("label", FieldType::Str { max: 4 }), ("bag", FieldType::Object)];
+        let more = [
+            ("label", FieldType::Str { max: 4 }),
+            ("bag", FieldType::Object),
+        ];
         FieldTable {
             kinds: vec![kind("Plain", &[]), kind("Rich", &more)],
         }
@@ -196,7 +202,10 @@ mod tests {
         let mut delta = (1_u64 << 5).to_le_bytes().to_vec();
         delta.extend([1, 0, 0, 0, b'x']);
         theirs[1].apply_delta(0, &delta).expect("a delta");
-        let changed = [(EntityId(1), KindId(0), 1), (EntityId(2), KindId(1), 1 << 5)];
+        let changed = [
+            (EntityId(1), KindId(0), 1),
+            (EntityId(2), KindId(1), 1 << 5),
+        ];
         let outbox = Outbox {
             messages: vec![Message {
                 target: EntityId(9),
@@ -248,7 +257,10 @@ mod tests {
         assert_eq!(mirror.outbox.spawns.len(), 1);
         assert_eq!(mirror.outbox.messages[0].payload.name(), "hit");
         assert_eq!(mirror.stats.errors[0].line, 3);
-        assert_eq!(mirror.tables[1].columns[5].get(0), tessera_protocol::ValueRef::Var(b"x"));
+        assert_eq!(
+            mirror.tables[1].columns[5].get(0),
+            tessera_protocol::ValueRef::Var(b"x")
+        );
     }
 
     #[test]

@@ -14,9 +14,7 @@ use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{
-    FailureKind, HookStats, Inbox, MemoryUse, Outbox, ScriptConfig, ScriptError,
-};
+use tessera_python::{FailureKind, HookStats, Inbox, MemoryUse, Outbox, ScriptConfig, ScriptError};
 
 use crate::bell::Bell;
 use crate::child::DESCRIPTORS;
@@ -25,8 +23,8 @@ use crate::error::ProcessError;
 use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
 use crate::log::Log;
-use crate::ring::{self, RingError};
 use crate::mirror::{Mirror, check_defaults};
+use crate::ring::{self, RingError};
 use crate::shared::Mapping;
 use crate::snapshots::{SnapshotSlots, Stored, TooLarge};
 

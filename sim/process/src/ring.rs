@@ -93,7 +93,9 @@ impl Ring {
     fn between(read: u64, written: u64) -> Result<usize, RingError> {
         match written.wrapping_sub(read) {
             words if words <= RING_WORDS as u64 => Ok(words as usize),
-            _ => Err(RingError::Garbage("its positions in the ring make no sense")),
+            _ => Err(RingError::Garbage(
+                "its positions in the ring make no sense",
+            )),
         }
     }
 }

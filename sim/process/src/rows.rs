@@ -42,12 +42,15 @@ fn check_field(ty: FieldType, bytes: &mut &[u8]) -> Result<(), Malformed> {
         FieldType::U32 | FieldType::I32 | FieldType::Entity => take(4).is_ok(),
         FieldType::F32 => {
             let (single, _) = take(4)?.as_chunks();
-            single.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+            single
+                .iter()
+                .all(|bytes| f32::from_le_bytes(*bytes).is_finite())
         }
         FieldType::F64 | FieldType::Vec3 => {
             let count = if ty == FieldType::Vec3 { 3 } else { 1 };
             let (axes, _) = take(8 * count)?.as_chunks();
-            axes.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
+            axes.iter()
+                .all(|bytes| f64::from_le_bytes(*bytes).is_finite())
         }
         FieldType::Str { .. } | FieldType::Bytes { .. } | FieldType::Object => {
             let (length, _) = take(4)?.as_chunks();
@@ -63,6 +66,8 @@ fn check_field(ty: FieldType, bytes: &mut &[u8]) -> Result<(), Malformed> {
     };
     match fits {
         true => Ok(()),
-        false => Err(Malformed("a field holds what its declaration does not allow")),
+        false => Err(Malformed(
+            "a field holds what its declaration does not allow",
+        )),
     }
 }

@@ -55,8 +55,9 @@ impl SnapshotSlots {
     /// # Errors
     /// A system without sealed shared memory.
     pub fn new() -> Result<Self, ProcessError> {
-        let unsupported =
-            || ProcessError::unsupported("shared memory that is sealed (memfd, F_SEAL_FUTURE_WRITE)");
+        let unsupported = || {
+            ProcessError::unsupported("shared memory that is sealed (memfd, F_SEAL_FUTURE_WRITE)")
+        };
         let fd = shared::create("tessera-snapshots", BYTES).map_err(unsupported())?;
         let mapping = Mapping::new(&fd, BYTES, true).map_err(unsupported())?;
         shared::seal_writes(&fd).map_err(unsupported())?;
@@ -124,7 +125,10 @@ impl SnapshotSlots {
 
     fn written(&self) -> MutexGuard<'_, Written> {
         // A panic leaves a slot half written at most, and nobody is told of it.
-        self.0.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,7 +157,9 @@ impl SlotReader {
         // SAFETY: the mapping is leaked; nobody writes the slot meanwhile, by the caller's promise.
         let (bytes, layout) = unsafe {
             let bytes = self.0.slice(at, stored.bytes as usize)?;
-            let layout = self.0.slice(at + bytes.len(), stored.layout_bytes as usize)?;
+            let layout = self
+                .0
+                .slice(at + bytes.len(), stored.layout_bytes as usize)?;
             (bytes, layout)
         };
         let snapshot = Snapshot::from_parts(bytes, layout)?;

@@ -14,7 +14,9 @@ use tessera_protocol::value::Value;
 use tessera_python::{HitboxHistory, Message, Outbox, Payload, ScriptZone};
 
 fn folder(mode: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mode)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(mode)
 }
 
 /// What an outbox says, in a form that can be compared.
@@ -102,7 +104,8 @@ impl Twins {
         push(&mut self.hitboxes, &self.thread, &snapshot);
         let tick = snapshot.tick();
         self.process.begin_tick(tick, &snapshot);
-        self.thread.begin_tick(tick, snapshot, self.hitboxes.clone());
+        self.thread
+            .begin_tick(tick, snapshot, self.hitboxes.clone());
         let [thread, process] = &self.clocks;
         self.thread.run_hooks(&thread.inbox, commands, resting);
         let ran = self.process.run_hooks(&process.inbox, commands, resting);
@@ -228,18 +231,27 @@ enum Act {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    (-1.0..1.0f32, -1.0..1.0f32, -3.0..3.0f32, -1.0..1.0f32, 0..64u16, 0..4u8, 0..2000u16).prop_map(
-        |(move_x, move_z, yaw, pitch, buttons, slot, view)| Command {
-            move_x,
-            move_z,
-            yaw,
-            pitch,
-            buttons,
-            slot,
-            view,
-            ..Command::default()
-        },
+    (
+        -1.0..1.0f32,
+        -1.0..1.0f32,
+        -3.0..3.0f32,
+        -1.0..1.0f32,
+        0..64u16,
+        0..4u8,
+        0..2000u16,
     )
+        .prop_map(
+            |(move_x, move_z, yaw, pitch, buttons, slot, view)| Command {
+                move_x,
+                move_z,
+                yaw,
+                pitch,
+                buttons,
+                slot,
+                view,
+                ..Command::default()
+            },
+        )
 }
 
 fn act() -> impl Strategy<Value = Act> {

@@ -113,16 +113,25 @@ fn end(before: &str, body: &str) -> String {
 
 #[test]
 fn ends_of_all_kinds_are_noticed_and_named() {
-    assert_eq!(end("import os", "os._exit(3)"), "its process exited with code 3");
+    assert_eq!(
+        end("import os", "os._exit(3)"),
+        "its process exited with code 3"
+    );
     let segfault = "its process was ended by signal 11 (SIGSEGV, a segmentation fault)";
     assert_eq!(end("import ctypes", "ctypes.string_at(8)"), segfault);
-    assert_eq!(end(C, "call('abort')"), "its process was ended by signal 6 (SIGABRT)");
+    assert_eq!(
+        end(C, "call('abort')"),
+        "its process was ended by signal 6 (SIGABRT)"
+    );
     assert_eq!(
         end(C, "import os; call('kill', os.getpid.__wrapped__(), 9)"),
         "its process was ended by signal 9 (SIGKILL)"
     );
     assert_eq!(
-        end("import os", "[attempt(lambda: os.close(fd)) for fd in range(3, 10)]\nwhile True: pass"),
+        end(
+            "import os",
+            "[attempt(lambda: os.close(fd)) for fd in range(3, 10)]\nwhile True: pass"
+        ),
         "its process closed the connection"
     );
 }
@@ -142,7 +151,11 @@ fn a_loop_is_preempted_from_another_thread() {
     let mut solo = Solo::start(&doer("", "while True: pass"));
     let (handle, done) = (solo.zone.handle(), std::sync::mpsc::channel::<()>());
     let preempter = std::thread::spawn(move || {
-        while done.1.recv_timeout(std::time::Duration::from_millis(5)).is_err() {
+        while done
+            .1
+            .recv_timeout(std::time::Duration::from_millis(5))
+            .is_err()
+        {
             handle.preempt();
         }
     });
@@ -189,12 +202,15 @@ fn what_cannot_start_says_why() {
         program: "/no/such/program".into(),
         ..process()
     };
-    assert!(fails(&missing).starts_with("isolation = \"process\": cannot start /no/such/program: "));
+    assert!(
+        fails(&missing).starts_with("isolation = \"process\": cannot start /no/such/program: ")
+    );
     let other = ProcessConfig {
         program: "/bin/false".into(),
         ..process()
     };
-    let ended = "a zone's process ended before it had loaded the mode: its process exited with code 1";
+    let ended =
+        "a zone's process ended before it had loaded the mode: its process exited with code 1";
     assert_eq!(fails(&other), ended);
     let elsewhere = ProcessConfig {
         map: Map::Flat(64.0),
@@ -240,7 +256,8 @@ fn packages_can_be_imported_and_are_guarded_as_libraries_are() {
         "from secrets import randbits\n__all__ = ['random', 'default_rng', 'Generator']\nSEED = randbits(8)\n\
          def random(): return SEED\ndef default_rng(seed=None): return randbits(8) if seed is None else seed\n",
     );
-    let body = "self.said = ' '.join([attempt(numpy.random.random), attempt(numpy.random.default_rng),
+    let body =
+        "self.said = ' '.join([attempt(numpy.random.random), attempt(numpy.random.default_rng),
     attempt(lambda: numpy.random.default_rng(7))])";
     let mode = doer("import numpy.random", body);
     let config = scripts(&mode.folder());

@@ -228,7 +228,11 @@ impl ScriptZone {
     pub fn handlers(&self, kind: KindId) -> impl Iterator<Item = &str> {
         let kinds = self.context.kinds.get();
         let kinds = kinds.expect("a started zone has its kinds");
-        kinds.info(kind).handlers.iter().map(|handler| &*handler.name)
+        kinds
+            .info(kind)
+            .handlers
+            .iter()
+            .map(|handler| &*handler.name)
     }
 
     /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then

@@ -103,7 +103,10 @@ impl Navigation {
             Ground::Tight(anchor) => 3 + anchor,
         });
         let regions = self.regions.iter().flat_map(|region| region.to_le_bytes());
-        ground.chain(self.edges.iter().copied()).chain(regions).collect()
+        ground
+            .chain(self.edges.iter().copied())
+            .chain(regions)
+            .collect()
     }
 
     /// The grid that [`Navigation::to_bytes`] wrote; `None` where the bytes are none for this map.

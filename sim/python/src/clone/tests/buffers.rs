@@ -155,13 +155,20 @@ fn large_bytes_are_copied_to_another_process() {
     let mut bytes = Vec::new();
     message.write(&mut bytes);
     let copy = Cloned::read(&mut bytes.as_slice()).expect("what was written");
-    assert_eq!(copy.digest(), message.digest(), "the state hash is the same");
+    assert_eq!(
+        copy.digest(),
+        message.digest(),
+        "the state hash is the same"
+    );
     drop(message);
     assert_eq!(python.drain(), 0, "the copy is no loan");
     python.receive(&copy).unwrap();
     let equal = "type(args[0]) is memoryview and bytes(args[0]) == data == bytes(args[1][0])";
     assert_eq!(python.show(equal).as_deref(), Ok("True"));
     for length in 0..bytes.len() {
-        assert!(Cloned::read(&mut &bytes[..length]).is_none(), "{length} bytes");
+        assert!(
+            Cloned::read(&mut &bytes[..length]).is_none(),
+            "{length} bytes"
+        );
     }
 }
