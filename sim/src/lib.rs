@@ -41,7 +41,7 @@ mod supervision;
 mod tracked;
 mod worker;
 
-pub use config::SimConfig;
+pub use config::{Isolation, SimConfig};
 pub use error::SimError;
 pub use partition::{Grid, GridError, ZONES_MAX};
 pub use quarantine::QuarantineRule;

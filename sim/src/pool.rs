@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tessera_process::{ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -11,7 +12,7 @@ use tessera_python::{ModeSource, ScriptConfig, ScriptError};
 
 use crate::barrier::Ran;
 use crate::channel;
-use crate::config::SimConfig;
+use crate::config::{Isolation, SimConfig};
 use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
@@ -23,7 +24,7 @@ use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
-use crate::worker::{Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
+use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
 const LOOKS: u64 = 8;
@@ -115,6 +116,13 @@ impl ZonePool {
                 world: config.world.clone(),
                 memory_cap: config.supervision.memory_cap,
             },
+            cage: match &config.isolation {
+                Isolation::Thread => Cage::Thread,
+                Isolation::Process(process) => {
+                    let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
+                    Cage::Process(Arc::new(process.clone()), slots)
+                }
+            },
             cpu_clock: config.cpu_clock,
             clock: config.clock,
             rendezvous: rendezvous.clone(),
@@ -162,6 +170,13 @@ impl ZonePool {
         }
         pool.keep_spares();
         Ok(pool)
+    }
+
+    /// Shows a snapshot to the zones that run in processes, also to those that start later.
+    pub(crate) fn publish(&self, snapshot: &Snapshot) {
+        if let Cage::Process(_, slots) = &self.setup.cage {
+            slots.publish(snapshot);
+        }
     }
 
     /// How many zones there are.
@@ -416,7 +431,7 @@ impl ZonePool {
             self.rendezvous.wait(Duration::from_nanos(left_ns))
         };
         for at in bits(until(budget.soft_ns)) {
-            self.place_worker(at).interrupter.look();
+            self.place_worker(at).leash.look();
         }
         let mut late = until(budget.preempt_ns());
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
@@ -439,7 +454,7 @@ impl ZonePool {
                 let too_late = now_ns - began_ns >= budget.starved_ns();
                 let far_too_late = now_ns - began_ns >= 2 * budget.starved_ns();
                 if cpu_since_ns.is_none() && (spent_ns >= budget.preempt_ns() || too_late) {
-                    worker.interrupter.preempt();
+                    worker.leash.preempt();
                     since[at] = (now_ns, Some(cpu_ns));
                 } else if cpu_since_ns.is_some() && (spent_ns >= budget.grace_ns() || far_too_late)
                 {

@@ -14,6 +14,14 @@ impl ThreadCpu {
         Self((found == 0).then_some(clock))
     }
 
+    /// Of all threads of another process.
+    pub fn of_process(process: i32) -> Self {
+        let mut clock = 0;
+        // SAFETY: `clock` receives the id; there may be no such process.
+        let found = unsafe { libc::clock_getcpuclockid(process, &mut clock) };
+        Self((found == 0).then_some(clock))
+    }
+
     /// Nanoseconds since the thread began; `None` when it has ended, or where the system does not tell.
     pub fn read_ns(self) -> Option<u64> {
         let mut time = libc::timespec {

@@ -52,6 +52,7 @@ mod vec3;
 mod view;
 mod zone;
 
+pub use clone::is_clone;
 pub use config::{OptionValue, ScriptConfig};
 pub use cpu::ThreadCpu;
 pub use error::ScriptError;

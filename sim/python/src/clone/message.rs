@@ -3,6 +3,7 @@
 use tessera_protocol::value::Value;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::BUFFERS_MAX;
 use super::wire::{self, Reader};
 use crate::buffer::SharedBytes;
 
@@ -75,6 +76,45 @@ impl Cloned {
             hasher.update(buffer.as_slice());
         }
         hasher.digest()
+    }
+
+    /// Appends what [`Cloned::read`] reads, large buffers included.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let parts = 1 + self.buffers.len();
+        out.extend_from_slice(&(parts as u32).to_le_bytes());
+        let buffers = self.buffers.iter().map(SharedBytes::as_slice);
+        for part in std::iter::once(&*self.bytes).chain(buffers) {
+            // No clone of 4 GiB is ever made.
+            out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// Splits off `bytes` what [`Cloned::write`] wrote, with a copy of large buffers; `None` where it
+    /// ends too early or has no name. Arguments that are damaged are found when they are decoded.
+    pub fn read(bytes: &mut &[u8]) -> Option<Self> {
+        fn word(bytes: &mut &[u8]) -> Option<usize> {
+            let (word, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            Some(u32::from_le_bytes(*word) as usize)
+        }
+        fn part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+            let length = word(bytes)?;
+            bytes.split_off(..length)
+        }
+        let buffers = word(bytes)?.checked_sub(1)?;
+        if buffers > BUFFERS_MAX {
+            return None;
+        }
+        let own = part(bytes)?;
+        let buffers = (0..buffers).map(|_| part(bytes).map(SharedBytes::copied));
+        let read = Self {
+            bytes: own.into(),
+            buffers: buffers.collect::<Option<_>>()?,
+        };
+        let (name, _) = read.split()?;
+        std::str::from_utf8(name).ok()?;
+        Some(read)
     }
 
     /// The bytes of the tuple of arguments.

@@ -19,6 +19,7 @@
 //! Encoding runs no script: types are compared exactly, and no method of a value is called. Decoding
 //! damaged bytes is a `ValueError`, bounded in memory by a small multiple of their length.
 
+mod check;
 mod decode;
 mod encode;
 mod immutable;
@@ -35,6 +36,7 @@ use pyo3_ffi::{PyObject, PyTypeObject};
 use crate::buffer::Exports;
 use crate::py::{Owned, PyResult};
 
+pub use check::is_clone;
 pub(crate) use immutable::is_immutable;
 pub use message::Cloned;
 
