@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::layout::Layout;
 use crate::ops::reload::Told;
 use crate::remote::Remote;
+use crate::simulate::How;
 use crate::stdout::print;
 use crate::top::Looks;
 use crate::trace::TICKS_MAX;
@@ -131,6 +132,9 @@ struct SimulateArgs {
     /// Kill the interpreter of one zone, each in turn, at every Nth tick boundary: the match is the same
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     kill_every: Option<u32>,
+    /// Hold zones to their budgets, as a server does: for measuring what that costs
+    #[arg(long)]
+    supervised: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -312,7 +316,12 @@ impl SimulateArgs {
             let bots = OptionValue::Int(i64::from(config.players));
             config.options.insert("fill_bots".into(), bots);
         }
-        let report = simulate::run(&config, &assets, self.ticks, self.kill_every)?;
+        let how = How {
+            ticks: self.ticks,
+            kill_every: self.kill_every,
+            supervised: self.supervised,
+        };
+        let report = simulate::run(&config, &assets, &how)?;
         if self.json {
             return Ok(print(&(serde_json::to_string(&report)? + "\n"))?);
         }

@@ -94,7 +94,12 @@ impl Overseer {
             match &incident.what {
                 IncidentKind::Lost { reason, why } => {
                     let reason = reason.name();
-                    tracing::warn!(zone, tick, reason, "the zone's interpreter is given up: {why}");
+                    tracing::warn!(
+                        zone,
+                        tick,
+                        reason,
+                        "the zone's interpreter is given up: {why}"
+                    );
                 }
                 IncidentKind::Restarted { ticks } => {
                     self.restart_ticks.record_ns(1000 * u64::from(*ticks));

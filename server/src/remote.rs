@@ -161,6 +161,11 @@ fn unreachable_for(url: &str, error: &ureq::Error) -> RemoteError {
             url,
             error: error.to_string(),
         },
+        // Without saying that it is one of input and output.
+        ureq::Error::Io(error) => RemoteError::Unreachable {
+            url,
+            error: error.to_string(),
+        },
         _ => RemoteError::Unreachable {
             url,
             error: error.to_string(),

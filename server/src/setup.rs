@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
-use tessera_sim::{
-    Budget, QuarantineRule, RestartLimit, SimConfig, Supervision, ThreadState,
-};
+use tessera_sim::{Budget, QuarantineRule, RestartLimit, SimConfig, Supervision, ThreadState};
 use tessera_world::World;
 
 use crate::assets::Assets;
@@ -32,9 +30,12 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
         halo_m: config.halo_m,
         clock: clock::now_ns,
         cpu_clock: thread_cpu_ns,
-        supervision: config.watch.as_ref().map_or_else(Supervision::default, |watch| {
-            supervision(watch, config.tick_hz)
-        }),
+        supervision: config
+            .watch
+            .as_ref()
+            .map_or_else(Supervision::default, |watch| {
+                supervision(watch, config.tick_hz)
+            }),
     })
 }
 

@@ -65,20 +65,31 @@ struct Stages {
     snapshot: Durations,
 }
 
-/// Runs `ticks` ticks; at every boundary that `kill_every` divides, one zone's interpreter is killed,
-/// each in turn. Zones are waited for as long as they take, since no clock may decide a match here.
+/// How a match is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Ticks to run.
+    pub ticks: u32,
+    /// At every boundary that this divides one zone's interpreter is killed, each in turn.
+    pub kill_every: Option<u32>,
+    /// Zones are held to their budgets. Otherwise they are waited for as long as they take, since no
+    /// clock may decide a match.
+    pub supervised: bool,
+}
+
+/// Runs a match.
 ///
 /// # Errors
 /// A mode or map that does not load, or a zone that ends.
-pub fn run(
-    config: &Config,
-    assets: &Assets,
-    ticks: u32,
-    kill_every: Option<u32>,
-) -> Result<Simulated, Error> {
+pub fn run(config: &Config, assets: &Assets, how: &How) -> Result<Simulated, Error> {
+    let How {
+        ticks, kill_every, ..
+    } = *how;
     let mut setup = setup::simulation(config, assets)?;
-    setup.supervision.budget = None;
-    setup.supervision.spares = usize::from(kill_every.is_some());
+    if !how.supervised {
+        setup.supervision.budget = None;
+        setup.supervision.spares = usize::from(kill_every.is_some());
+    }
     let mut simulation = Simulation::start(setup)?;
     let inputs = TickInputs::default();
     let mut stages = Stages::default();

@@ -219,10 +219,11 @@ impl Ticker {
             let start_ns = clock::now_ns();
             let inputs = self.intake.collect(self.simulation.tick(), &self.owners);
             let collected_ns = clock::now_ns();
-            let output = self.simulation.step(inputs)?;
+            let mut output = self.simulation.step(inputs)?;
             let tick = output.snapshot.tick();
             self.overseer.look(&output, &self.simulation)?;
             self.tell_reload(&output);
+            let spans = std::mem::take(&mut output.spans);
             let timings = self.publish(output, slot.due_ns);
             let end_ns = clock::now_ns();
             let times = TickTimes {
@@ -238,7 +239,8 @@ impl Ticker {
             self.tally.record(&times, &timings);
             self.overseer.time(&times);
             if let Some(tracing) = self.tracing.take() {
-                self.tracing = tracing.record(&times, &timings);
+                self.tracing = tracing.record(&times, &timings, spans);
+                self.simulation.trace(self.tracing.is_some());
             }
             self.pulse.ended_ns.store(end_ns, Relaxed);
             self.answer_questions()?;
@@ -302,6 +304,7 @@ impl Ticker {
                 },
                 Ok(Question::Trace(ticks, asked)) => {
                     self.tracing = Some(Tracing::new(ticks, asked));
+                    self.simulation.trace(true);
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
             }

@@ -7,9 +7,10 @@
 //! All times are nanoseconds of the monotonic clock.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use tessera_protocol::Tick;
-use tessera_sim::{TickTimings, ZoneTimings};
+use tessera_sim::{TickTimings, ZoneSpan};
 use tokio::sync::oneshot;
 
 use crate::recorder::TickTimes;
@@ -91,13 +92,22 @@ pub(crate) struct Trace {
     pub(crate) cut_short: bool,
 }
 
+impl Trace {
+    /// Forgets the sends of other ticks: that of the tick before may have come after the beginning.
+    pub(crate) fn keep_its_sends(&mut self) {
+        let [Some(first), Some(last)] = [self.ticks.first(), self.ticks.last()] else {
+            return;
+        };
+        let other = |tick: Tick| first.tick.is_newer_than(tick) || tick.is_newer_than(last.tick);
+        self.sends.retain(|send| !other(send.tick));
+    }
+}
+
 /// A trace that is being recorded.
 pub(crate) struct Tracing {
     wanted: usize,
     trace: Trace,
     spans: usize,
-    /// By zone, when its last span ended.
-    ended_ns: Vec<u64>,
     asked: oneshot::Sender<Trace>,
 }
 
@@ -108,17 +118,29 @@ impl Tracing {
             wanted: ticks.clamp(1, TICKS_MAX) as usize,
             trace: Trace::default(),
             spans: 0,
-            ended_ns: Vec::new(),
             asked,
         }
     }
 
     /// Adds a tick; gives itself back while there is more to record. Who asked may go at any time.
-    pub(crate) fn record(mut self, times: &TickTimes, timings: &TickTimings) -> Option<Tracing> {
+    pub(crate) fn record(
+        mut self,
+        times: &TickTimes,
+        timings: &TickTimings,
+        zones: Vec<Vec<ZoneSpan>>,
+    ) -> Option<Tracing> {
         if self.asked.is_closed() {
             return None;
         }
-        let tick = self.tick(times, timings);
+        let tick = TraceTick {
+            tick: times.tick,
+            due_ns: times.due_ns,
+            start_ns: times.start_ns,
+            end_ns: times.end_ns,
+            late: times.is_late(),
+            stages: stages(times, timings).into(),
+            zones: zones.into_iter().map(drawn).collect(),
+        };
         let zones = tick.zones.iter().map(|zone| zone.spans.len());
         self.spans += 1 + tick.stages.len() + zones.sum::<usize>();
         self.trace.ticks.push(tick);
@@ -130,28 +152,6 @@ impl Tracing {
             return None;
         }
         Some(self)
-    }
-
-    fn tick(&mut self, times: &TickTimes, timings: &TickTimings) -> TraceTick {
-        let stages = stages(times, timings);
-        let [_, zones_stage, barrier, ..] = &stages;
-        self.ended_ns.resize(timings.zones.len(), 0);
-        let zones = timings.zones.iter().zip(&mut self.ended_ns);
-        let zones = zones.map(|(zone, ended_ns)| {
-            let began = [zones_stage.start_ns, barrier.start_ns];
-            let trace = lay_out(zone, began, *ended_ns);
-            *ended_ns = trace.spans.last().map_or(*ended_ns, |span| span.end_ns);
-            trace
-        });
-        TraceTick {
-            tick: times.tick,
-            due_ns: times.due_ns,
-            start_ns: times.start_ns,
-            end_ns: times.end_ns,
-            late: times.is_late(),
-            zones: zones.collect(),
-            stages: stages.into(),
-        }
     }
 }
 
@@ -173,34 +173,28 @@ fn stages(times: &TickTimes, timings: &TickTimings) -> [Span; 5] {
     ]
 }
 
-/// A zone tells how long its parts took, in processor time, but not when they began. So they are laid
-/// one after the other from the `began` of the two stages that they belong to, and the garbage
-/// collection after the tick before, which ended at `ended_ns` or is not in the trace (0).
-///
-/// This is the place for the spans that a zone records itself, once it does.
-fn lay_out(zone: &ZoneTimings, began: [u64; 2], ended_ns: u64) -> ZoneTrace {
-    let [hooks_ns, exchange_ns] = began;
-    let parts = [
-        ("gc", ended_ns, if ended_ns == 0 { 0 } else { zone.gc_ns }),
-        ("script", hooks_ns, zone.script_ns),
-        ("gather", hooks_ns, zone.gather_ns),
-        ("exchange", exchange_ns, zone.exchange_ns),
-        ("snapshot", exchange_ns, zone.snapshot_ns),
-    ];
-    let mut free_ns = ended_ns;
-    let mut spans = Vec::new();
-    for (name, from_ns, took_ns) in parts {
-        if took_ns > 0 {
-            let start_ns = from_ns.max(free_ns);
-            free_ns = start_ns + took_ns;
-            spans.push(Span::new(name, start_ns, free_ns));
+/// A zone's spans as they are drawn: by start, and of two that begin at once the outer one first.
+fn drawn(spans: Vec<ZoneSpan>) -> ZoneTrace {
+    let mut spans: Vec<Span> = spans.into_iter().map(Span::from).collect();
+    spans.sort_by_key(|span| (span.start_ns, Reverse(span.end_ns)));
+    ZoneTrace { spans }
+}
+
+impl From<ZoneSpan> for Span {
+    fn from(span: ZoneSpan) -> Span {
+        Span {
+            name: span.name,
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            entity: span.entity.map(|id| id.0),
         }
     }
-    ZoneTrace { spans }
 }
 
 #[cfg(test)]
 mod tests {
+    use tessera_protocol::EntityId;
+
     use super::*;
 
     const TIMES: TickTimes = TickTimes {
@@ -214,20 +208,31 @@ mod tests {
     };
 
     fn timings() -> TickTimings {
-        let zone = ZoneTimings {
-            script_ns: 150,
-            gather_ns: 20,
-            exchange_ns: 60,
-            snapshot_ns: 10,
-            gc_ns: 40,
-        };
         TickTimings {
             commands_ns: 50,
             zones_ns: 200,
             barrier_ns: 100,
             snapshot_ns: 100,
-            zones: vec![zone; 2],
+            zones: Vec::new(),
         }
+    }
+
+    /// What two zones tell of a tick, and of what came last in the one before.
+    fn zones(later_ns: u64) -> Vec<Vec<ZoneSpan>> {
+        let span = |name: &'static str, start_ns, end_ns, entity| ZoneSpan {
+            name: name.into(),
+            start_ns: start_ns + later_ns,
+            end_ns: end_ns + later_ns,
+            entity,
+        };
+        let zone = vec![
+            span("gc", 500, 540, None),
+            span("drain", 1_250, 1_260, None),
+            span("hooks", 1_260, 1_400, None),
+            span("Bot.tick", 1_260, 1_300, Some(EntityId(9))),
+            span("gather", 1_400, 1_420, None),
+        ];
+        vec![zone; 2]
     }
 
     /// The trace of `ticks` ticks, of which `wanted` were asked for.
@@ -244,7 +249,7 @@ mod tests {
                 next_due_ns: TIMES.next_due_ns + later,
                 ..TIMES
             };
-            tracing = tracing.take()?.record(&times, &timings());
+            tracing = tracing.take()?.record(&times, &timings(), zones(later));
         }
         answer.try_recv().ok()
     }
@@ -269,35 +274,63 @@ mod tests {
     }
 
     #[test]
-    fn a_zones_parts_follow_each_other_from_the_stage_that_they_belong_to() {
-        let trace = record(2, 2).expect("both ticks");
-        let zone = told(&trace.ticks[0].zones[1].spans);
+    fn a_zones_hooks_lie_within_its_part_for_them() {
+        let trace = record(1, 1).expect("the tick");
+        let zone = &trace.ticks[0].zones[1].spans;
         let expected = [
-            ("script", 1_250, 1_400),
+            ("gc", 500, 540),
+            ("drain", 1_250, 1_260),
+            ("hooks", 1_260, 1_400),
+            ("Bot.tick", 1_260, 1_300),
             ("gather", 1_400, 1_420),
-            ("exchange", 1_450, 1_510),
-            ("snapshot", 1_510, 1_520),
         ];
-        assert_eq!(zone, expected);
-        let next = told(&trace.ticks[1].zones[1].spans);
-        assert_eq!(next[0], ("gc", 1_520, 1_560), "in the slack between");
+        assert_eq!(told(zone), expected);
+        assert_eq!(zone[3].entity, Some(9));
+    }
+
+    #[test]
+    fn only_the_sends_of_its_ticks_are_kept() {
+        let tick = |tick| TraceTick {
+            tick: Tick(tick),
+            ..TraceTick::default()
+        };
+        let send = |tick| SendTrace {
+            tick: Tick(tick),
+            start_ns: 0,
+            end_ns: 0,
+            interest_ns: 0,
+            encode_ns: 0,
+            clients: 0,
+        };
+        let mut trace = Trace {
+            ticks: [u32::MAX, 0, 1].map(tick).into(),
+            sends: [u32::MAX - 1, u32::MAX, 1, 2].map(send).into(),
+            cut_short: false,
+        };
+        trace.keep_its_sends();
+        let kept: Vec<_> = trace.sends.iter().map(|send| send.tick.0).collect();
+        assert_eq!(kept, [u32::MAX, 1]);
     }
 
     #[test]
     fn a_trace_ends_with_its_last_tick_with_too_many_spans_or_when_nobody_waits() {
         assert!(record(2, 3).is_none(), "one is missing");
-        let spans = 6 + 2 * 4 + (TICKS_MAX as usize - 1) * (6 + 2 * 5);
-        assert!(spans < SPANS_MAX, "four zones without hooks always fit");
+        let spans = TICKS_MAX as usize * (6 + 2 * 5);
+        assert!(spans < SPANS_MAX, "so few hooks always fit");
         let trace = record(TICKS_MAX.into(), u32::MAX).expect("no more than the most");
         assert!(!trace.cut_short);
 
         let (asked, answer) = oneshot::channel();
         drop(answer);
-        assert!(Tracing::new(5, asked).record(&TIMES, &timings()).is_none());
+        assert!(
+            Tracing::new(5, asked)
+                .record(&TIMES, &timings(), zones(0))
+                .is_none()
+        );
         let (asked, mut answer) = oneshot::channel();
         let mut tracing = Tracing::new(5, asked);
         tracing.spans = SPANS_MAX;
-        assert!(tracing.record(&TIMES, &timings()).is_none());
+        assert!(tracing.record(&TIMES, &timings(), zones(0)).is_none());
         assert!(answer.try_recv().expect("what there is").cut_short);
     }
 }

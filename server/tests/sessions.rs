@@ -348,9 +348,9 @@ async fn while_the_server_drains_nobody_new_comes_in_and_who_plays_goes_on() {
     let close = Client::refused(server.listen, "Bob").await;
     assert_eq!(close.reason, CloseReason::Draining);
     assert!(close.text.contains("stopping"), "{}", close.text);
-    let (status, health) = server.ask("GET", "/health");
-    assert_eq!(status, 503, "{health}");
-    assert!(health.contains("draining"), "{health}");
+    let (status, ready) = server.ask("GET", "/ready");
+    assert_eq!(status, 503, "{ready}");
+    assert!(ready.contains("draining"), "{ready}");
     ada.until_obeyed().await;
     let secret = secret(&ada);
     let mut back = Client::join(server.listen, again(secret)).await;

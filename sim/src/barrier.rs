@@ -5,7 +5,7 @@ use tessera_python::Event;
 
 use crate::directory::Directory;
 use crate::partition::Grid;
-use crate::report::ZoneTimings;
+use crate::report::{ZoneSpan, ZoneTimings};
 
 /// What a zone reports when its hooks have run and its slots are gathered.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Ran {
     /// What clients are to be told.
     pub(crate) events: Vec<Event>,
     pub(crate) timings: ZoneTimings,
+    /// When what ran, while somebody records that: of this tick up to here, and what came last before.
+    pub(crate) spans: Vec<ZoneSpan>,
 }
 
 /// A spawn that waits for its id.

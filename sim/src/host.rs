@@ -8,8 +8,11 @@ use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{
-    FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError, ScriptZone,
+    FailureKind, HitboxHistory, HookStats, Inbox, MemoryUse, Message, Outbox, ScriptError,
+    ScriptZone,
 };
+
+use crate::report::ZoneSpan;
 
 /// A host that can't go on; its zone is to be given to another. The text says why.
 #[derive(Debug)]
@@ -52,6 +55,10 @@ pub(crate) trait Host {
     fn collect_garbage(&mut self, tick: Tick);
     fn stats(&self) -> &HookStats;
     fn memory(&self) -> MemoryUse;
+    /// Whether to note when each hook runs, by this clock.
+    fn trace(&mut self, clock: Option<fn() -> u64>);
+    /// Moves what was noted to `spans`.
+    fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>);
 }
 
 impl Host for ScriptZone {
@@ -124,6 +131,19 @@ impl Host for ScriptZone {
     }
     fn memory(&self) -> MemoryUse {
         ScriptZone::memory(self)
+    }
+    fn trace(&mut self, clock: Option<fn() -> u64>) {
+        ScriptZone::trace(self, clock);
+    }
+    fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>) {
+        let mut hooks = Vec::new();
+        ScriptZone::take_spans(self, &mut hooks);
+        spans.extend(hooks.into_iter().map(|span| ZoneSpan {
+            name: self.hook_name(span.hook).to_owned().into(),
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            entity: Some(span.entity),
+        }));
     }
 }
 
@@ -213,6 +233,8 @@ impl Host for Vacancy {
     fn memory(&self) -> MemoryUse {
         MemoryUse::default()
     }
+    fn trace(&mut self, _clock: Option<fn() -> u64>) {}
+    fn take_spans(&mut self, _spans: &mut Vec<ZoneSpan>) {}
 }
 
 /// A message of the engine itself, without arguments.

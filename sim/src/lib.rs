@@ -46,7 +46,7 @@ pub use error::SimError;
 pub use partition::{Grid, GridError, ZONES_MAX};
 pub use quarantine::QuarantineRule;
 pub use reload::{Incompatible, ReloadError, Reloaded};
-pub use report::{Audit, ChannelReport, SimReport, TickTimings, ZoneReport, ZoneTimings};
+pub use report::{Audit, ChannelReport, SimReport, TickTimings, ZoneReport, ZoneSpan, ZoneTimings};
 pub use seal::SNAPSHOTS_KEPT;
 pub use simulation::{Simulation, TickInputs, TickOutput};
 pub use supervision::{

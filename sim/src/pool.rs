@@ -18,9 +18,9 @@ use crate::exchange::{Batches, Exchange};
 use crate::host::{Host, Vacancy};
 use crate::laps::Laps;
 use crate::nursery::Nursery;
+use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
-use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{
     Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
@@ -118,6 +118,7 @@ impl ZonePool {
                 memory_cap: config.supervision.memory_cap,
             },
             cpu_clock: config.cpu_clock,
+            clock: config.clock,
             rendezvous: rendezvous.clone(),
         };
         let mut nursery = Nursery::new()?;
@@ -232,7 +233,11 @@ impl ZonePool {
         self.rendezvous.forget(stuck);
         for (at, ran) in ran.iter_mut().enumerate() {
             if stuck & 1 << at != 0 {
-                self.lose(at, Cause::mid_tick(RestartReason::Stuck, STUCK, state), state)?;
+                self.lose(
+                    at,
+                    Cause::mid_tick(RestartReason::Stuck, STUCK, state),
+                    state,
+                )?;
                 continue;
             }
             match self.rendezvous.take(at) {
@@ -284,8 +289,7 @@ impl ZonePool {
                 let mut laps = Laps::new(|| 0);
                 let mut seat = lock(&place.seat);
                 let directory = directory.clone();
-                done[at] =
-                    Some(seat.exchange(&mut **vacancy, &mut laps, directory, &[], batches));
+                done[at] = Some(seat.exchange(&mut **vacancy, &mut laps, directory, &[], batches));
             }
         }
         beside();
@@ -324,7 +328,11 @@ impl ZonePool {
             if place.full_ticks == FULL_TICKS {
                 place.full_ticks = 0;
                 let why = "its scripts keep as much memory as they may use";
-                self.lose(at, Cause::at_boundary(RestartReason::Memory, why, state), state)?;
+                self.lose(
+                    at,
+                    Cause::at_boundary(RestartReason::Memory, why, state),
+                    state,
+                )?;
             }
         }
         self.keep_spares();
@@ -629,7 +637,9 @@ impl ZonePool {
                 seat.vacate();
                 seat.holder = Some(worker.id);
             }
-            place.restarts.note(RestartReason::Reload, state.tick, self.supervision.restarts);
+            place
+                .restarts
+                .note(RestartReason::Reload, state.tick, self.supervision.restarts);
             place.restarts.pardon();
             if let Held::By(old) = std::mem::replace(&mut place.held, Held::By(worker)) {
                 self.nursery.retire(old);
@@ -726,7 +736,10 @@ fn lock(seat: &Mutex<Seat>) -> MutexGuard<'_, Seat> {
 fn agreed(started: Vec<Result<Worker, ScriptError>>) -> Result<Vec<Worker>, SimError> {
     let workers = started.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hash = |worker: &Worker| worker.field_table.hash();
-    if workers.iter().any(|worker| hash(worker) != hash(&workers[0])) {
+    if workers
+        .iter()
+        .any(|worker| hash(worker) != hash(&workers[0]))
+    {
         return Err(SimError::Disagree);
     }
     Ok(workers)

@@ -75,7 +75,10 @@ impl Quarantine {
     /// Who rests in this tick, ascending.
     pub(crate) fn resting(&mut self, tick: Tick) -> &[EntityId] {
         self.resting.clear();
-        let resting = self.records.iter().filter(|(_, r)| r.until.is_newer_than(tick));
+        let resting = self
+            .records
+            .iter()
+            .filter(|(_, r)| r.until.is_newer_than(tick));
         self.resting.extend(resting.map(|(id, _)| *id));
         &self.resting
     }

@@ -190,7 +190,9 @@ fn difference(old: &Field, new: &Field) -> Option<&'static str> {
 fn same_hitbox(old: &Kind, new: &Kind) -> bool {
     let named = |kind: &Kind| {
         kind.hitbox.map(|hitbox| {
-            let when = hitbox.when.map(|at| kind.fields[usize::from(at)].name.clone());
+            let when = hitbox
+                .when
+                .map(|at| kind.fields[usize::from(at)].name.clone());
             (hitbox.radius, hitbox.height, when)
         })
     };

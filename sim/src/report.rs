@@ -1,6 +1,8 @@
 //! What a simulation tells about itself: how long its parts took and what its channels carried.
 
-use tessera_protocol::ids::ZoneId;
+use std::borrow::Cow;
+
+use tessera_protocol::ids::{EntityId, ZoneId};
 use tessera_python::{HookStats, MemoryUse};
 
 use crate::supervision::RestartReason;
@@ -33,6 +35,20 @@ pub struct ZoneTimings {
     pub snapshot_ns: u64,
     /// Garbage collection in the slack after the tick before.
     pub gc_ns: u64,
+}
+
+/// From when to when a zone did something, while somebody records that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneSpan {
+    /// A part of the zone's tick (`drain`, `hooks`, `gather`, `exchange`, `gc`), or a hook as `Kind.hook`,
+    /// which lies within `hooks`.
+    pub name: Cow<'static, str>,
+    /// Nanoseconds of [`SimConfig::clock`](crate::SimConfig).
+    pub start_ns: u64,
+    /// The same.
+    pub end_ns: u64,
+    /// Whose hook it was.
+    pub entity: Option<EntityId>,
 }
 
 /// Totals since the match began.

@@ -198,6 +198,7 @@ impl Seat {
             moved: self.moved.clone(),
             events,
             timings,
+            spans: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
 use crate::pool::{State, ZonePool};
 use crate::reload::{ReloadError, Reloaded};
-use crate::report::{Audit, SimReport, TickTimings};
+use crate::report::{Audit, SimReport, TickTimings, ZoneSpan};
 use crate::seal::SnapshotRing;
 use crate::supervision::Incident;
 use crate::worker::Run;
@@ -44,6 +44,8 @@ pub struct TickOutput {
     pub owners: Vec<(ClientId, EntityId)>,
     /// How long the stages took.
     pub timings: TickTimings,
+    /// By zone, what it ran when, while that is recorded: what ended since the tick before was told.
+    pub spans: Vec<Vec<ZoneSpan>>,
     /// What happened to zones.
     pub incidents: Vec<Incident>,
     /// How a reload went that ended with this tick: the first that ran the new code, if it went well.
@@ -66,6 +68,7 @@ pub struct Simulation {
     owners: Vec<(ClientId, EntityId)>,
     undeliverable: u64,
     commands_without_entity: u64,
+    tracing: bool,
     start: Option<TickOutput>,
 }
 
@@ -92,6 +95,7 @@ impl Simulation {
             owners: Vec::new(),
             undeliverable: 0,
             commands_without_entity: 0,
+            tracing: false,
             start: None,
         };
         let ran = simulation.zones.run_start()?;
@@ -173,6 +177,11 @@ impl Simulation {
         self.zones.replace(zone, &state)
     }
 
+    /// Whether to note what runs when: see [`TickOutput::spans`].
+    pub fn trace(&mut self, on: bool) {
+        self.tracing = on;
+    }
+
     /// Begins to load new code beside the running one: when it is ready, it takes over at a tick boundary.
     /// [`TickOutput::reload`] tells of it.
     ///
@@ -204,7 +213,10 @@ impl Simulation {
         ids.sort_unstable();
         ids.dedup();
         let living = self.directory.ids();
-        let there = living.iter().filter(|id| ids.binary_search(id).is_ok()).count();
+        let there = living
+            .iter()
+            .filter(|id| ids.binary_search(id).is_ok())
+            .count();
         Audit {
             lost: (living.len() - there) as u64,
             doubled: (rows - there) as u64,
@@ -229,6 +241,7 @@ impl Simulation {
                 hitboxes: self.ring.hitboxes().clone(),
                 commands: Vec::new(),
                 messages: Vec::new(),
+                trace: self.tracing,
             })
             .collect();
         for &(client, command) in &inputs.commands {
@@ -318,6 +331,7 @@ impl Simulation {
             events,
             owners: self.owners.clone(),
             timings,
+            spans: ran.into_iter().map(|ran| ran.spans).collect(),
             incidents: self.zones.take_incidents(),
             reload: self.zones.take_reload().map(Arc::new),
         })

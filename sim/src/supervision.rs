@@ -199,7 +199,9 @@ impl Restarts {
 
     /// Whether the zone may have an interpreter at `tick`.
     pub(crate) fn may_restart(&mut self, tick: Tick) -> bool {
-        let barred = self.barred_until.is_some_and(|until| until.is_newer_than(tick));
+        let barred = self
+            .barred_until
+            .is_some_and(|until| until.is_newer_than(tick));
         if !barred {
             self.barred_until = None;
         }

@@ -18,7 +18,7 @@ use crate::exchange::{Batches, Exchange};
 use crate::host::{Gone, Host};
 use crate::laps::Laps;
 use crate::rendezvous::Rendezvous;
-use crate::report::ZoneTimings;
+use crate::report::{ZoneSpan, ZoneTimings};
 use crate::seat::{Refill, Seat};
 
 /// Stack of a worker's thread, in bytes of address space: deep recursion in a script reaches Python's
@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) commands: Vec<(EntityId, Command)>,
     /// Messages of the engine itself (joins and leaves).
     pub(crate) messages: Vec<Message>,
+    /// Whether to note when each part runs.
+    pub(crate) trace: bool,
 }
 
 /// What a worker answers.
@@ -101,6 +103,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) scripts: ScriptConfig,
     /// As [`SimConfig::cpu_clock`](crate::SimConfig).
     pub(crate) cpu_clock: fn() -> u64,
+    /// As [`SimConfig::clock`](crate::SimConfig).
+    pub(crate) clock: fn() -> u64,
     pub(crate) rendezvous: Arc<Rendezvous>,
 }
 
@@ -108,11 +112,7 @@ pub(crate) struct WorkerSetup {
 pub(crate) type Started = (WorkerId, Result<Worker, ScriptError>);
 
 /// Starts a worker's thread, which loads the mode and then tells `started`.
-pub(crate) fn spawn(
-    id: WorkerId,
-    setup: Box<WorkerSetup>,
-    started: mpsc::Sender<Started>,
-) {
+pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender<Started>) {
     // One order is under way at a time; the next may wait while the zone uses its slack.
     let (orders, inbox) = mpsc::bounded(1);
     let (end, ended) = mpsc::bounded(0);
@@ -150,6 +150,7 @@ pub(crate) fn spawn(
                 resting: Vec::new(),
                 gc_ns: 0,
                 tick: Tick(0),
+                trace: Trace::new(setup.clock),
             };
             let serve = AssertUnwindSafe(|| desk.serve(&inbox, &setup.rendezvous));
             if let Err(panic) = catch_unwind(serve) {
@@ -221,6 +222,7 @@ struct Desk {
     /// Spent in the slack before this tick.
     gc_ns: u64,
     tick: Tick,
+    trace: Trace,
 }
 
 /// The zone was given to somebody else.
@@ -238,6 +240,7 @@ impl Desk {
             if exchange {
                 self.host.collect_garbage(self.tick);
                 self.gc_ns = self.laps.lap();
+                self.trace.part("gc");
             }
         }
     }
@@ -266,7 +269,9 @@ impl Desk {
                 let seat = self.seat();
                 let mut seat = hold(&seat, self.id)?;
                 let host = &mut *self.host;
+                self.trace.begin();
                 let exchanged = seat.exchange(host, &mut self.laps, directory, &newborn, batches);
+                self.trace.part("exchange");
                 Ok(Reply::Exchanged(exchanged))
             }
         }
@@ -276,6 +281,9 @@ impl Desk {
         self.laps.restart();
         self.cpu_began_ns.store(self.laps.last_ns(), Relaxed);
         self.tick = run.tick;
+        let clock = self.trace.turn(run.trace);
+        self.host.trace(clock);
+        self.trace.begin();
         self.host.begin_tick(run.tick, run.snapshot, run.hitboxes);
         let seat = self.seat();
         let inbox = {
@@ -287,12 +295,18 @@ impl Desk {
             inbox
         };
         let exchange_ns = self.laps.lap();
+        self.trace.part("drain");
         let ran = self.host.run_hooks(&inbox, &run.commands, &self.resting);
         let script_ns = self.laps.lap();
+        self.trace.part("hooks");
+        if run.trace {
+            self.host.take_spans(&mut self.trace.spans);
+        }
         if let Err(Gone(why)) = ran.and_then(|()| self.host.gather()) {
             return Ok(Reply::Gone(why));
         }
         let gather_ns = self.laps.lap();
+        self.trace.part("gather");
         let timings = ZoneTimings {
             script_ns,
             gather_ns,
@@ -307,7 +321,9 @@ impl Desk {
         let seat = self.seat();
         let mut seat = hold(&seat, self.id)?;
         seat.note_stats(&*self.host);
-        Ok(seat.ran(&mut *self.host, self.tick, inbox, timings))
+        let mut ran = seat.ran(&mut *self.host, self.tick, inbox, timings);
+        ran.spans = std::mem::take(&mut self.trace.spans);
+        Ok(ran)
     }
 
     fn seat(&self) -> Arc<Mutex<Seat>> {
@@ -323,5 +339,51 @@ fn hold(seat: &Mutex<Seat>, worker: WorkerId) -> Result<MutexGuard<'_, Seat>, Ab
     match seat.holder == Some(worker) {
         true => Ok(seat),
         false => Err(Abandoned),
+    }
+}
+
+/// When the parts of a zone's tick run, while somebody records that.
+struct Trace {
+    clock: fn() -> u64,
+    on: bool,
+    /// When the part that runs began.
+    began_ns: u64,
+    spans: Vec<ZoneSpan>,
+}
+
+impl Trace {
+    fn new(clock: fn() -> u64) -> Trace {
+        Trace {
+            clock,
+            on: false,
+            began_ns: 0,
+            spans: Vec::new(),
+        }
+    }
+
+    /// Turns it on or off; gives the clock for the hooks.
+    fn turn(&mut self, on: bool) -> Option<fn() -> u64> {
+        self.on = on;
+        on.then_some(self.clock)
+    }
+
+    /// A part begins, not where the one before ended.
+    fn begin(&mut self) {
+        if self.on {
+            self.began_ns = (self.clock)();
+        }
+    }
+
+    /// A part ends, and the next begins.
+    fn part(&mut self, name: &'static str) {
+        if self.on {
+            let now_ns = (self.clock)();
+            self.spans.push(ZoneSpan {
+                name: name.into(),
+                start_ns: std::mem::replace(&mut self.began_ns, now_ns),
+                end_ns: now_ns,
+                entity: None,
+            });
+        }
     }
 }

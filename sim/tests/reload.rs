@@ -114,17 +114,32 @@ fn a_new_private_field_begins_with_its_default_wherever_it_stands() {
 fn code_that_does_not_fit_is_refused_with_the_reason_and_the_match_goes_on() {
     let (mut simulation, folder) = start();
     for (code, says) in [
-        (CODE.replace("self.count += 1\n", "self.count +=\n"), "__init__.py:10"),
-        (CODE.replace("count: u32", "count: i32"), "Counter.count has another type"),
         (
-            CODE.replace("    count: u32 = field(0)\n", "    other: u32 = field(0, to=NOBODY)\n"),
+            CODE.replace("self.count += 1\n", "self.count +=\n"),
+            "__init__.py:10",
+        ),
+        (
+            CODE.replace("count: u32", "count: i32"),
+            "Counter.count has another type",
+        ),
+        (
+            CODE.replace(
+                "    count: u32 = field(0)\n",
+                "    other: u32 = field(0, to=NOBODY)\n",
+            ),
             "Counter.count is not declared any more",
         ),
         (
-            CODE.replace("    count: u32", "    shown: u32 = field(0)\n    count: u32"),
+            CODE.replace(
+                "    count: u32",
+                "    shown: u32 = field(0)\n    count: u32",
+            ),
             "Counter.shown is new and goes to clients",
         ),
-        (CODE.replace("Counter", "Teller"), "Counter is not declared any more"),
+        (
+            CODE.replace("Counter", "Teller"),
+            "Counter is not declared any more",
+        ),
     ] {
         let told = reload(&mut simulation, folder.path(), &code);
         let error = told.as_ref().as_ref().expect_err(says).to_string();

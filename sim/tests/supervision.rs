@@ -51,7 +51,11 @@ fn sabotaged(spares: usize, restarts: RestartLimit) -> Simulation {
         step(&mut simulation, None);
     }
     let report = simulation.report();
-    let errors: Vec<_> = report.zones.iter().flat_map(|zone| &zone.hooks.errors).collect();
+    let errors: Vec<_> = report
+        .zones
+        .iter()
+        .flat_map(|zone| &zone.hooks.errors)
+        .collect();
     assert!(errors.is_empty(), "{errors:?}");
     simulation
 }
@@ -91,7 +95,10 @@ fn restarts(report: &SimReport, reason: RestartReason) -> u64 {
 
 /// How many walkers missed the tick between the two outputs.
 fn coasted(before: &[u32], after: &[u32]) -> usize {
-    let ticks = before.iter().zip(after).map(|(before, after)| after - before);
+    let ticks = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| after - before);
     ticks.filter(|&ticks| ticks == 0).count()
 }
 
@@ -123,7 +130,11 @@ fn a_zone_that_is_stuck_in_c_code_is_given_to_a_spare_and_loses_one_tick() {
     let output = step(&mut simulation, None);
     let before = ages(&simulation, &output);
     let output = step(&mut simulation, Some(REGEX));
-    let told: Vec<_> = output.incidents.iter().map(|incident| &incident.what).collect();
+    let told: Vec<_> = output
+        .incidents
+        .iter()
+        .map(|incident| &incident.what)
+        .collect();
     assert!(
         matches!(
             told[..],
@@ -178,10 +189,13 @@ fn a_zone_that_is_lost_too_often_coasts_for_a_period() {
     let mut simulation = sabotaged(1, limit);
     wait_for_a_spare(&mut simulation);
     let output = step(&mut simulation, Some(REGEX));
-    let exhausted = output.incidents.iter().find_map(|incident| match incident.what {
-        IncidentKind::Exhausted { until } => Some(until),
-        _ => None,
-    });
+    let exhausted = output
+        .incidents
+        .iter()
+        .find_map(|incident| match incident.what {
+            IncidentKind::Exhausted { until } => Some(until),
+            _ => None,
+        });
     let until = exhausted.expect("the limit allows no restart at all");
     while until.is_newer_than(simulation.tick()) {
         assert!(simulation.report().zones[0].vacant);

@@ -276,12 +276,7 @@ impl Supervision {
             ZONE_MEMORY_MIB,
             &mut watch.memory_mib,
         )?;
-        source.integer(
-            "supervision.spares",
-            self.spares,
-            SPARES,
-            &mut watch.spares,
-        )?;
+        source.integer("supervision.spares", self.spares, SPARES, &mut watch.spares)?;
         source.integer(
             "supervision.restart_intensity",
             self.restart_intensity,
@@ -583,7 +578,10 @@ mod tests {
         refused(
             "[supervision]\nsoft_budget_percent = 70",
             2,
-            &["soft_budget_percent = 70 is above", "hard_budget_percent = 65"],
+            &[
+                "soft_budget_percent = 70 is above",
+                "hard_budget_percent = 65",
+            ],
         );
         refused(
             "[supervision]\non_exhausted = \"stop\"",

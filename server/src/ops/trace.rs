@@ -52,8 +52,7 @@ pub(super) async fn trace(
     // The last tick may still be on its way to the clients; then the file does without.
     trace.sends = ops.network.trace_sending(false);
     drop(sending);
-    let first = trace.ticks.first().map_or(0, |tick| tick.due_ns);
-    trace.sends.retain(|send| send.start_ns >= first);
+    trace.keep_its_sends();
     let title = format!("tessera: {} on {}", ops.facts.mode, ops.facts.map);
     // Some megabytes of JSON, beside the threads that serve clients.
     let written = tokio::task::spawn_blocking(move || trace.to_json(&title)).await;

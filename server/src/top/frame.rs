@@ -1,11 +1,11 @@
 //! Two views of a server become the lines of a frame: what it is, how its ticks go, and each zone.
 
-use crate::ops::view::{View, ZoneView};
+use crate::ops::view::{NetworkView, View, ZoneView};
 use crate::remote::{RemoteError, printable};
 use crate::tally::Quantiles;
 
 use super::style::{Paint, Style};
-use super::table::{Column, Line, table};
+use super::table::{Column, Line, beside, table};
 use Style::{Bad, Dim, Plain, Strong, Warning};
 
 /// Columns of a bar.
@@ -25,12 +25,12 @@ impl Frame<'_> {
     /// The frame's lines, none wider than `width`.
     pub(super) fn lines(&self, width: usize, paint: Paint) -> Vec<String> {
         let since = Since::between(self.before, self.now);
-        let mut lines = vec![self.title(width), status(self.now), Line::new()];
-        lines.extend([
-            ticks(self.now, since.as_ref()),
-            process(self.now, since.as_ref()),
-        ]);
-        lines.extend(network(self.now, since.as_ref()));
+        let mut lines = vec![self.title(width), status(self.now, width), Line::new()];
+        let now = self.now;
+        lines.push(beside(ticks(now, since.as_ref()), width));
+        lines.push(beside(process(now, since.as_ref()), width));
+        lines.push(beside(carried(now, since.as_ref()), width));
+        lines.push(beside(sent(now), width));
         lines.push(Line::new());
         lines.extend(table(zones(self.now, since.as_ref()), width));
         if let Some(error) = self.trouble {
@@ -86,7 +86,7 @@ fn labelled(label: &str) -> Line {
     Line::of(Dim, format!("   {label:<9}"))
 }
 
-fn status(view: &View) -> Line {
+fn status(view: &View, width: usize) -> Line {
     let style = match view.status.as_str() {
         "ready" | "full" => Style::Good,
         "draining" | "starting" => Warning,
@@ -94,84 +94,80 @@ fn status(view: &View) -> Line {
     };
     let network = &view.network;
     let away = network.clients.saturating_sub(network.connected);
-    let mut line = Line::of(Plain, "   ")
+    let first = Line::of(Plain, "   ")
         .and(style, format!("{:<9}", printable(&view.status)))
         .and(Plain, format!("tick {}", view.tick))
-        .and(Dim, format!(", {} a second", view.tick_hz))
-        .and(Plain, format!("   up {}", duration(view.uptime_s)))
-        .and(
-            Plain,
-            format!("   {} of {} clients", network.clients, network.clients_max),
-        );
+        .and(Dim, format!(", {} a second, ", view.tick_hz))
+        .and(Dim, format!("{} each", ms(budget_us(view))));
+    let up = Line::of(Plain, format!("up {}", duration(view.uptime_s)));
+    let clients = format!("{} of {} clients", network.clients, network.clients_max);
+    let mut groups = vec![first, Line::of(Plain, clients), up];
     if away > 0 {
-        line = line.and(Warning, format!(", {away} away"));
+        groups.push(Line::of(Warning, format!("{away} away")));
     }
     if network.spectators > 0 {
-        line = line.and(Plain, format!(", {} watch", network.spectators));
+        groups.push(Line::of(Plain, format!("{} watch", network.spectators)));
     }
-    line
+    beside(groups, width)
 }
 
-fn ticks(view: &View, since: Option<&Since<'_>>) -> Line {
-    let budget_us = budget_us(view);
+fn ticks(view: &View, since: Option<&Since<'_>>) -> [Line; 4] {
     let lately = view.tick_lately_us;
-    let share = f64::from(lately.p99) / budget_us;
-    let missed = since.map(|since| view.ticks_missed.saturating_sub(since.before.ticks_missed));
-    let lately_missed = missed.unwrap_or(0);
-    labelled("tick")
-        .then(spread(lately))
-        .and(Plain, "   ")
-        .then(bar(share))
-        .and(Plain, format!(" {:>4.0} %", share * 100.0))
-        .and(Dim, format!(" of {}", ms(budget_us)))
-        .and(
-            Style::of_faults(lately_missed, Bad),
-            format!("   {lately_missed} missed"),
-        )
-        .and(Dim, format!(", {} since the start", view.ticks_missed))
+    let share = f64::from(lately.p99) / budget_us(view);
+    let missed = since.map_or(0, |since| {
+        view.ticks_missed.saturating_sub(since.before.ticks_missed)
+    });
+    [
+        labelled("tick").then(spread(lately)),
+        bar(share).and(Plain, format!(" {:>3.0} %", share * 100.0)),
+        Line::of(Style::of_faults(missed, Bad), format!("{missed} missed")),
+        Line::of(Dim, format!("{} since the start", view.ticks_missed)),
+    ]
 }
 
-fn process(view: &View, since: Option<&Since<'_>>) -> Line {
+fn process(view: &View, since: Option<&Since<'_>>) -> [Line; 2] {
     let cores = since.map(|since| (view.cpu_s - since.before.cpu_s) / since.seconds);
     let share = cores.map_or(0.0, |cores| cores / view.cores.max(1) as f64);
     let style = match Style::of_share(share) {
         Style::Good => Plain,
         style => style,
     };
-    labelled("process")
-        .and(style, format!("{} of {} cores", number(cores), view.cores))
-        .and(Plain, format!("   {}", bytes(view.rss_bytes as f64)))
-        .and(Dim, " resident")
+    let used = format!("{} of {} cores", number(cores), view.cores);
+    [
+        labelled("process").and(style, used),
+        Line::of(Plain, bytes(view.rss_bytes as f64)).and(Dim, " resident"),
+    ]
 }
 
-fn network(view: &View, since: Option<&Since<'_>>) -> [Line; 2] {
+/// What the network carries.
+fn carried(view: &View, since: Option<&Since<'_>>) -> [Line; 2] {
     let network = &view.network;
     let receivers = (network.connected + network.spectators).max(1) as f64;
-    let rate = |of: fn(&View) -> u64| {
-        since.map(|since| of(view).saturating_sub(of(since.before)) as f64 / since.seconds)
-    };
-    let each = |rate: Option<f64>| match rate {
-        Some(rate) => format!("{}/s", bytes(rate / receivers)),
+    let each = |of: fn(&NetworkView) -> u64| match since {
+        Some(since) => {
+            let carried = of(network).saturating_sub(of(&since.before.network));
+            format!("{}/s", bytes(carried as f64 / since.seconds / receivers))
+        }
         None => NONE.to_owned(),
     };
-    let carried = labelled("network")
-        .and(Dim, "each client: ")
-        .and(
-            Plain,
-            format!("{} down", each(rate(|view| view.network.bytes_down))),
-        )
-        .and(
-            Plain,
-            format!(", {} up", each(rate(|view| view.network.bytes_up))),
-        )
-        .and(Dim, "   round trip: ")
-        .then(spread(network.rtt_us));
-    let sent = labelled("")
-        .and(Dim, "age of a state as it leaves: ")
-        .then(spread(network.state_age_lately_us))
-        .and(Dim, "   sent in: ")
-        .then(spread(network.send_lately_us));
-    [carried, sent]
+    let (down, up) = (each(|it| it.bytes_down), each(|it| it.bytes_up));
+    [
+        labelled("network")
+            .and(Dim, "each client ")
+            .and(Plain, format!("{down} down, {up} up")),
+        Line::of(Dim, "round trip ").then(spread(network.rtt_us)),
+    ]
+}
+
+/// What sending takes.
+fn sent(view: &View) -> [Line; 2] {
+    let network = &view.network;
+    [
+        labelled("")
+            .and(Dim, "a state leaves at the age of ")
+            .then(spread(network.state_age_lately_us)),
+        Line::of(Dim, "sent in ").then(spread(network.send_lately_us)),
+    ]
 }
 
 fn zones(view: &View, since: Option<&Since<'_>>) -> Vec<Column> {
@@ -336,7 +332,6 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::view::NetworkView;
 
     fn view(uptime_s: f64, ticks: u64) -> View {
         let times = Quantiles {
@@ -404,11 +399,12 @@ mod tests {
         for part in [
             "royale�[2J on island",
             "http://127.0.0.1:7778",
-            "4 of 100 clients, 1 away",
-            "51 % of 15.6 ms",
-            "0 missed, 3 since the start",
+            "4 of 100 clients   up 12 s   1 away",
+            "64 a second, 15.6 ms each",
+            "51 %   0 missed",
+            "3 since the start",
             "0.5 of 2 cores   200 MiB",
-            "each client: 64.0 KiB/s down, 0 B/s up",
+            "each client 64.0 KiB/s down, 0 B/s up",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
@@ -423,7 +419,7 @@ mod tests {
         for before in [None, Some(&view(100.0, 6400))] {
             let text = frame(before, &now, 160).join("\n");
             assert!(text.contains("– of 2 cores"), "{text}");
-            assert!(text.contains("each client: – down"), "{text}");
+            assert!(text.contains("each client – down"), "{text}");
         }
     }
 

@@ -54,6 +54,19 @@ impl Line {
     }
 }
 
+/// The groups beside each other, except those that the width does not hold: a line ends with a whole
+/// group. The first is always there.
+pub(super) fn beside(groups: impl IntoIterator<Item = Line>, width: usize) -> Line {
+    let mut groups = groups.into_iter();
+    let first = groups.next().unwrap_or_default();
+    groups.fold(first, |line, group| {
+        match line.width() + GAP + group.width() > width {
+            true => line,
+            false => line.and(Style::Plain, " ".repeat(GAP)).then(group),
+        }
+    })
+}
+
 /// One column.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -135,6 +148,16 @@ mod tests {
         let some = ["   ZONE   MAIL", "      0      1", "      1    100"];
         assert_eq!(show(columns(), 18), some);
         assert_eq!(show(columns(), 3).len(), 1, "nothing fits");
+    }
+
+    #[test]
+    fn a_group_is_shown_whole_or_not_at_all() {
+        let groups = || ["one", "three", "six"].map(|text| Line::of(Style::Plain, text));
+        let shown = |width| beside(groups(), width).show(width, Paint::Nothing);
+        assert_eq!(shown(80), "one   three   six");
+        assert_eq!(shown(16), "one   three");
+        assert_eq!(shown(10), "one   six");
+        assert_eq!(shown(2), "on");
     }
 
     #[test]

@@ -121,6 +121,19 @@ impl Server {
         serde_json::from_str(&body).expect("JSON")
     }
 
+    /// Waits until the first tick has run: what says that it listens may be a moment earlier.
+    pub fn wait_until_ready(&self) {
+        let began = Instant::now();
+        loop {
+            let (status, said) = self.ask("GET", "/ready");
+            if status == 200 {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{said}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until one of the report's counters is at least `count`.
     pub fn wait_for_counter(&self, name: &str, count: u64) {
         let began = Instant::now();

@@ -141,6 +141,7 @@ fn scatter(c: &mut Criterion) {
                 .insert(KindId(0), EntityId(9000), &row)
                 .expect("it fits");
             zone.scripts.remove(EntityId(9000));
+            zone.scripts.release();
         });
     });
 }

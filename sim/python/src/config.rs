@@ -39,6 +39,6 @@ pub struct ScriptConfig {
     /// The map.
     pub world: Arc<World>,
     /// The most memory that scripts may make their interpreter use, bytes: beyond it they get a
-    /// `MemoryError`. An interpreter with a mode has some 8 MiB to begin with. `None` is no limit.
+    /// `MemoryError`. An interpreter with a mode has 8 MiB and more to begin with. `None` is no limit.
     pub memory_cap: Option<u64>,
 }

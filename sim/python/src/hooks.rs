@@ -383,7 +383,11 @@ impl<'a> Runner<'a> {
         let traceback = raised.map(|raised| unsafe { raised.traceback() });
         let Place { file, line } = place;
         let traceback = traceback.unwrap_or_else(|| format!("{file}:{line}: {message}"));
-        let (zone, tick, entity) = (self.context.zone.get().0, self.context.tick.get().0, entity.id.0);
+        let (zone, tick, entity) = (
+            self.context.zone.get().0,
+            self.context.tick.get().0,
+            entity.id.0,
+        );
         tracing::error!(
             target: "tessera::script",
             zone, tick, entity, hook,

@@ -59,6 +59,7 @@ impl Interpreter {
             created.map_err(|reason| {
                 ScriptError::host(format!("CPython can't create an interpreter: {reason}"))
             })?;
+            arenas.created();
             watch.bind(PyThreadState_GetInterpreter(state));
             Ok(Self {
                 state,

@@ -6,6 +6,9 @@
 //! tick: an entity has a *live* object, whose slots its own hooks write, and a *view*, which shows
 //! everybody else the state at the tick's start and can't be written.
 //!
+//! No script can hold up or starve the rest: an [`Interrupter`] breaks off what runs for too long, a cap
+//! ends what takes too much memory, and either costs an entity its tick.
+//!
 //! The way of the data: `load` (classes become kinds) → `population` (rows become objects) → `hooks` →
 //! `gather` (slots become columns).
 

@@ -8,8 +8,9 @@
 //!
 //! CPython keeps the arenas of an ended interpreter for as long as any object in them seems to be
 //! alive, which some always do: 4 to 7 MiB would be lost each time. Here each interpreter's arenas are
-//! listed, and what is left when it has ended is unmapped. Objects that outlive their interpreter on
-//! purpose (large `bytes` lent out) are never in an arena: see [`crate::buffer`].
+//! listed, and what is left when it has ended is unmapped, with the tables that find an object's arena,
+//! which CPython then forgets: 384 KiB. Objects that outlive their interpreter on purpose (large `bytes`
+//! lent out) are never in an arena: see [`crate::buffer`].
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -23,6 +24,9 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 /// What scripts may take beyond the cap where they run on the host's behalf: rendering an exception,
 /// finalizers. Bytes.
 const RESERVE_BYTES: u64 = 4 << 20;
+/// Zeroed blocks of this size and above that are made with an interpreter, and not freed with it, are
+/// tables of its arenas. Bytes.
+const TABLE_BYTES_MIN: usize = 64 << 10;
 /// The limit where there is none.
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -142,6 +146,11 @@ impl Account {
 /// Used by the interpreter's thread only, and dropped after the interpreter has ended.
 pub(crate) struct Arenas {
     mapped: RefCell<Vec<(*mut c_void, usize)>>,
+    /// Large zeroed blocks of the interpreter's making: no script's, and nothing that interpreters
+    /// share, since the main one has made that.
+    tables: RefCell<Vec<*mut c_void>>,
+    /// Whether the interpreter is being made.
+    creating: Cell<bool>,
     account: Arc<Account>,
 }
 
@@ -150,6 +159,8 @@ impl Arenas {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         Self {
             mapped: RefCell::default(),
+            tables: RefCell::default(),
+            creating: Cell::new(true),
             account,
         }
     }
@@ -157,6 +168,18 @@ impl Arenas {
     /// From now on what this thread's interpreter maps is listed here.
     pub(crate) fn enter(&self) {
         CURRENT.set(self);
+    }
+
+    /// The interpreter has been made.
+    pub(crate) fn created(&self) {
+        self.creating.set(false);
+    }
+
+    /// A block is no table, or none any more.
+    fn forget_table(&self, block: *mut c_void, size: usize) {
+        if size >= TABLE_BYTES_MIN {
+            self.tables.borrow_mut().retain(|table| *table != block);
+        }
     }
 
     /// Bytes mapped.
@@ -175,6 +198,14 @@ impl Drop for Arenas {
             // SAFETY: mapped by `map` and not unmapped since; by the type's invariant nobody uses it any
             // more.
             let _ = unsafe { munmap(address, size) };
+        }
+        for table in self.tables.take() {
+            // SAFETY: allocated by `allocate_zeroed` and not freed since; by the type's invariant the
+            // interpreter has ended, which was the only one to look into it.
+            unsafe {
+                self.account.change(c::malloc_usable_size(table), 0);
+                c::free(table);
+            }
         }
     }
 }
@@ -284,26 +315,33 @@ extern "C" fn allocate_zeroed(_context: *mut c_void, count: usize, size: usize) 
     } else {
         (count, size)
     };
+    let bytes = count.saturating_mul(size);
     // SAFETY: any size will do; `calloc` itself refuses a product that overflows.
-    charged(count.saturating_mul(size), || unsafe {
-        c::calloc(count, size)
-    })
+    let block = charged(bytes, || unsafe { c::calloc(count, size) });
+    if bytes >= TABLE_BYTES_MIN
+        && !block.is_null()
+        && let Some(arenas) = current().filter(|arenas| arenas.creating.get())
+    {
+        arenas.tables.borrow_mut().push(block);
+    }
+    block
 }
 
 extern "C" fn resize(_context: *mut c_void, block: *mut c_void, size: usize) -> *mut c_void {
     let size = size.max(1);
     // SAFETY: null or a block of `malloc`, by CPython; the new block takes the old one's place.
     unsafe {
-        let Some(Arenas { account, .. }) = current() else {
+        let Some(arenas) = current() else {
             return c::realloc(block, size);
         };
         let old = c::malloc_usable_size(block);
-        if size > old && !account.permits(size - old) {
+        if size > old && !arenas.account.permits(size - old) {
             return null_mut();
         }
         let resized = c::realloc(block, size);
         if !resized.is_null() {
-            account.change(old, c::malloc_usable_size(resized));
+            arenas.forget_table(block, old);
+            arenas.account.change(old, c::malloc_usable_size(resized));
         }
         resized
     }
@@ -312,8 +350,10 @@ extern "C" fn resize(_context: *mut c_void, block: *mut c_void, size: usize) -> 
 extern "C" fn release(_context: *mut c_void, block: *mut c_void) {
     // SAFETY: null or a block of `malloc`, by CPython, once.
     unsafe {
-        if let Some(Arenas { account, .. }) = current() {
-            account.change(c::malloc_usable_size(block), 0);
+        if let Some(arenas) = current() {
+            let size = c::malloc_usable_size(block);
+            arenas.forget_table(block, size);
+            arenas.account.change(size, 0);
         }
         c::free(block);
     }

@@ -94,6 +94,43 @@ fn too_much_is_an_error_and_comes_back() {
     }
 }
 
+/// Neither error lets the other go unnoticed.
+#[test]
+fn a_script_without_memory_left_is_broken_off() {
+    let mode = greedy(
+        r#"
+        kept = []
+        while True:
+            try:
+                while True: kept.append(bytearray(1000))
+            except MemoryError: break
+        kept[:9] = []
+        log("now")
+        while True:
+            try:
+                while True: kept.append(bytearray(10))
+            except BaseException: pass
+        "#,
+    );
+    let mut zone = capped(&mode, CAP);
+    zone.run_start();
+    let interrupter = zone.scripts.interrupter();
+    let hear = move |line: &str| {
+        if line.contains("now") {
+            interrupter.preempt();
+        }
+    };
+    common::with_log(hear, || {
+        zone.step();
+        zone.step();
+    });
+    let preempted = (EntityId(1), FailureKind::Preempted);
+    assert_eq!(zone.scripts.failed(), [preempted]);
+    zone.scripts.remove(EntityId(1)); // it would do it again
+    zone.step();
+    assert_eq!(zone.field(2, "count"), "U32(2)", "it came after it once");
+}
+
 #[test]
 fn what_runs_for_the_host_has_a_cap_too() {
     for body in [

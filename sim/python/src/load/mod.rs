@@ -2,12 +2,12 @@
 
 use pyo3_ffi::*;
 
+use crate::ModeSource;
 use crate::args::c_string;
 use crate::context::Context;
 use crate::error::{ScriptError, attribute};
 use crate::interrupt::Run;
 use crate::kinds::Kinds;
-use crate::ModeSource;
 use crate::py::{Owned, PyResult, Raised};
 use crate::view::Members;
 
