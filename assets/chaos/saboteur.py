@@ -14,8 +14,8 @@ from tessera import NOBODY, TICK_HZ, Entity, Vec3, World, field, ground, map_siz
 SABOTEURS = 128
 """Far more than one: who had to be preempted rests for a second."""
 
-HARD = "a" * 22 + "b"
-"""Takes `(a+)+$` a quarter of a second: far beyond any budget, and over before the machine
+HARD = "a" * 20 + "b"
+"""Takes `(a+)+$` a twentieth of a second: far beyond any budget, and over before the machine
 is full of threads that were given up."""
 
 

@@ -226,9 +226,8 @@ impl Args {
     /// The storm of faults, if there is to be one.
     pub fn storm(&self) -> Option<chaos::Plan> {
         let processes = self.isolation == Isolation::Process;
-        let plan = |seed| {
-            chaos::Plan::draw(seed, processes, self.tick_hz, self.warmup, self.duration)
-        };
+        let plan =
+            |seed| chaos::Plan::draw(seed, processes, self.tick_hz, self.warmup, self.duration);
         self.chaos.map(plan)
     }
 
@@ -343,10 +342,22 @@ mod tests {
             saboteur: "out/chaos/royale/saboteur.py".into(),
         };
         let line = args.server_args(Some(&overlay)).join(" ");
-        assert!(line.ends_with("--config out/chaos/tessera.toml --mode out/chaos/royale"), "{line}");
+        assert!(
+            line.ends_with("--config out/chaos/tessera.toml --mode out/chaos/royale"),
+            "{line}"
+        );
         let processes = parse("--chaos 7 --isolation process").expect("valid");
-        assert!(processes.storm().is_some_and(|plan| plan.by_kind().contains_key("sigkill")));
-        assert!(processes.server_args(None).join(" ").contains("--isolation process"));
+        assert!(
+            processes
+                .storm()
+                .is_some_and(|plan| plan.by_kind().contains_key("sigkill"))
+        );
+        assert!(
+            processes
+                .server_args(None)
+                .join(" ")
+                .contains("--isolation process")
+        );
     }
 
     #[test]

@@ -47,7 +47,13 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let progress = Progress::new(Duration::from_secs_f64(args.duration));
 
     let storm = args.storm();
-    let overlay = |plan| Overlay::write(&args.out.join(CHAOS_FOLDER), args.mode_with_saboteurs(), plan);
+    let overlay = |plan| {
+        Overlay::write(
+            &args.out.join(CHAOS_FOLDER),
+            args.mode_with_saboteurs(),
+            plan,
+        )
+    };
     let overlay = storm.as_ref().map(overlay).transpose()?;
     let mut server = Server::get(args, overlay.as_ref(), &progress)?;
     // Before this process steps back: what the network adds must come from the simulation, not from waiting for a core.

@@ -22,9 +22,7 @@ use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
-use crate::supervision::{
-    Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
-};
+use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
 use crate::worker::{Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
@@ -423,20 +421,25 @@ impl ZonePool {
         let mut late = until(budget.preempt_ns());
         let mut preempted = 0;
         let mut since_ns = vec![0; self.len()];
+        let mut granted_ns = vec![budget.preempt_ns(); self.len()];
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
         while late != 0 {
             let elapsed_ns = (self.clock)() - began_ns;
             let mut stuck = 0;
             for at in bits(late) {
-                if elapsed_ns < budget.starved_ns() && self.is_starved(at, budget) {
+                let state = self.used(at);
+                let starved = |(runnable, used_ns)| runnable && used_ns < granted_ns[at];
+                if elapsed_ns < budget.starved_ns() && state.is_some_and(starved) {
                     continue;
                 }
-                let worker = self.place_worker(at);
+                let grace_ns = budget.hard_ns - budget.preempt_ns();
                 if preempted & 1 << at == 0 {
                     preempted |= 1 << at;
                     since_ns[at] = elapsed_ns;
-                    worker.interrupter.preempt();
-                } else if elapsed_ns - since_ns[at] >= budget.hard_ns - budget.preempt_ns() {
+                    // It takes a core to hear of it, too.
+                    granted_ns[at] = state.map_or(0, |(_, used_ns)| used_ns) + grace_ns;
+                    self.place_worker(at).interrupter.preempt();
+                } else if elapsed_ns - since_ns[at] >= grace_ns {
                     stuck |= 1 << at;
                 }
             }
@@ -448,14 +451,13 @@ impl ZonePool {
         0
     }
 
-    /// Whether a zone is late since it got no core, and not by itself.
-    fn is_starved(&self, at: usize, budget: Budget) -> bool {
+    /// Whether a zone's thread would run if it had a core, and the processor time that it has used since
+    /// its order, ns: one that got no core is late, but not by itself.
+    fn used(&self, at: usize) -> Option<(bool, u64)> {
         let worker = self.place_worker(at);
-        let state = (self.supervision.look_at_thread)(worker.thread);
-        state.is_some_and(|ThreadState { runnable, cpu_ns }| {
-            let used_ns = cpu_ns.saturating_sub(worker.cpu_began_ns());
-            runnable && used_ns < budget.preempt_ns()
-        })
+        let state = (self.supervision.look_at_thread)(worker.thread)?;
+        let used_ns = state.cpu_ns.saturating_sub(worker.cpu_began_ns());
+        Some((state.runnable, used_ns))
     }
 
     fn place_worker(&self, at: usize) -> &Worker {

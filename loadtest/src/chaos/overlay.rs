@@ -104,7 +104,11 @@ mod tests {
             },
         ];
         let code = entry_with(&Plan { faults });
-        assert!(code.contains("FAULTS = (\n    (960, \"endless_loop\"),\n    (963, \"huge_regex\"),\n)\n"));
+        assert!(
+            code.contains(
+                "FAULTS = (\n    (960, \"endless_loop\"),\n    (963, \"huge_regex\"),\n)\n"
+            )
+        );
         assert!(code.ends_with("start = beside(start, FAULTS)\n"));
     }
 }

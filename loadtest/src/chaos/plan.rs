@@ -47,7 +47,10 @@ impl Plan {
     pub fn draw(seed: u64, processes: bool, tick_hz: u32, warmup_s: f64, window_s: f64) -> Plan {
         let ticks = |seconds: f64| (seconds * f64::from(tick_hz)) as u32;
         let begin = ticks(JOIN_S + warmup_s);
-        let (scripts, processes) = (&IN_SCRIPTS[..], &IN_PROCESSES[..if processes { 3 } else { 0 }]);
+        let (scripts, processes) = (
+            &IN_SCRIPTS[..],
+            &IN_PROCESSES[..if processes { 3 } else { 0 }],
+        );
         let kinds = [scripts, processes].concat();
         let mut chance = Chance::new(seed, 0);
         let faults = (begin..begin + ticks(window_s * STORM_SHARE)).step_by(TICKS_A_FAULT as usize);
@@ -85,7 +88,10 @@ mod tests {
         assert_eq!((plan.begin(), plan.faults.len()), (15 * 64, 1024));
         assert!(plan.faults.last().expect("many").tick < (15 + 48) * 64);
         let counts = plan.by_kind();
-        assert!(IN_SCRIPTS.iter().all(|kind| counts[*kind] > 80), "{counts:?}");
+        assert!(
+            IN_SCRIPTS.iter().all(|kind| counts[*kind] > 80),
+            "{counts:?}"
+        );
         assert_eq!(counts.len(), IN_SCRIPTS.len());
         let with_processes = Plan::draw(1, true, 64, 3.0, 60.0).by_kind();
         assert!(IN_PROCESSES.iter().all(|kind| with_processes[*kind] > 60));

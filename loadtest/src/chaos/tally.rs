@@ -98,7 +98,10 @@ fn committed(code: &str, told: &OpsReport) -> BTreeMap<String, u64> {
     };
     let errors = told.hook_errors.iter();
     for error in errors.filter(|error| error.file.ends_with("saboteur.py")) {
-        count(function_at(code, error.line).unwrap_or("elsewhere"), error.count);
+        count(
+            function_at(code, error.line).unwrap_or("elsewhere"),
+            error.count,
+        );
     }
     let restarts = |reason: &str| told.supervision.restarts.get(reason).copied().unwrap_or(0);
     count(STUCK, restarts("stuck"));
@@ -109,7 +112,10 @@ fn committed(code: &str, told: &OpsReport) -> BTreeMap<String, u64> {
 /// The function of a module that a line (from 1) lies in.
 fn function_at(code: &str, line: u32) -> Option<&str> {
     let before: Vec<&str> = code.lines().take(line as usize).collect();
-    let outer = before.iter().rev().find(|line| !line.is_empty() && !line.starts_with(' '));
+    let outer = before
+        .iter()
+        .rev()
+        .find(|line| !line.is_empty() && !line.starts_with(' '));
     let (name, _) = outer?.strip_prefix("def ")?.split_once('(')?;
     Some(name)
 }
@@ -139,7 +145,15 @@ TABLE = 3
     #[test]
     fn a_line_tells_its_function() {
         let at = |line| function_at(CODE, line);
-        assert_eq!([1, 4, 5, 6].map(at), [None, Some("endless_loop"), Some("endless_loop"), Some("endless_loop")]);
+        assert_eq!(
+            [1, 4, 5, 6].map(at),
+            [
+                None,
+                Some("endless_loop"),
+                Some("endless_loop"),
+                Some("endless_loop")
+            ]
+        );
         assert_eq!(at(11), Some("deep_recursion"));
         assert_eq!(at(14), None);
     }
@@ -171,8 +185,15 @@ TABLE = 3
             rss_mib: 100.0,
         };
         let (report, detail) = tally(before, &told, 1);
-        let counts = [("deep_recursion", 1), ("endless_loop", 5), ("huge_regex", 4)];
-        assert_eq!(report.faults, counts.map(|(kind, n)| (kind.to_owned(), n)).into());
+        let counts = [
+            ("deep_recursion", 1),
+            ("endless_loop", 5),
+            ("huge_regex", 4),
+        ];
+        assert_eq!(
+            report.faults,
+            counts.map(|(kind, n)| (kind.to_owned(), n)).into()
+        );
         assert_eq!((report.dropped, report.others_late_ticks_max), (1, 1.5));
         assert!((report.rss_growth - 0.02).abs() < 1e-12);
         assert_eq!(detail.late_ticks, 2);

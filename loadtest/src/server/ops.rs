@@ -214,7 +214,10 @@ mod tests {
             "start_jitter_us":{"p50":1.5},"stages_us":{"zones":{}}},"zones":[],"server":{"cpu_s":1.0,"rss_mib_max":2.0},
             "hook_errors":[{"hook":"A.tick","file":"m/a.py","line":3,"message":"no","count":2}],"something":{"new":true}}"#;
         let report: OpsReport = serde_json::from_str(text).expect("a report");
-        assert_eq!((report.hook_errors[0].line, report.hook_errors[0].count), (3, 2));
+        assert_eq!(
+            (report.hook_errors[0].line, report.hook_errors[0].count),
+            (3, 2)
+        );
         assert_eq!(report.tick.start_jitter_us.p50, 1.5);
         assert_eq!((report.clock, report.wire), (None, None));
         let wire = r#","wire":{"encode_us":{"p99":7.0},"full_snapshots":{"first":3}}}"#;
