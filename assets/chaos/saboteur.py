@@ -90,6 +90,10 @@ IN_TICK: dict[str, Callable[[], None]] = {
 the whole process, and are for zones that have one of their own."""
 
 
+DEADLY = ("huge_regex", "sigkill", "segfault", "exit_at_once")
+"""What no interpreter survives."""
+
+
 class Saboteur(Entity):
     """Stands about, and does harm in the ticks that it was given."""
 
@@ -113,9 +117,10 @@ class Saboteur(Entity):
         raise_in_message()
 
     def on_restart(self) -> None:
-        """Who has brought its zone down doesn't even bear to hear of it."""
-        if any(0 < tick() - at < TICK_HZ for at, _ in self.faults):
-            raise_in_restart()
+        """Who has just brought its zone down doesn't even bear to hear of it."""
+        for at, fault in self.faults:
+            if fault in DEADLY and 0 < tick() - at < TICK_HZ:
+                raise_in_restart()
 
 
 class Martyr(Entity):

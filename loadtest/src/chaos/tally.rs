@@ -8,12 +8,14 @@ use crate::report::detail::ChaosDetail;
 use crate::report::schema::{ChaosReport, Percentiles};
 use crate::server::OpsReport;
 
-use super::plan::Plan;
+use super::plan::{IN_SCRIPTS, Plan};
 
 /// The fault that leaves no line behind, since its interpreter is given up: it is counted by restarts.
 const STUCK: &str = "huge_regex";
+/// What follows from one: whoever was stuck raises once more when it hears of the restart. It isn't planned.
+pub const AFTERMATH: &str = "raise_in_restart";
 /// Where the faults are counted that end a process: which of them did, nobody is left to tell.
-const GONE: &str = "process_ended";
+pub const PROCESS_ENDED: &str = "process_ended";
 
 /// What the server tells of its supervision.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -92,20 +94,20 @@ fn growth(before: f64, after: f64) -> f64 {
 fn committed(code: &str, told: &OpsReport) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let mut count = |kind: &str, n: u64| {
-        if n > 0 {
+        if n > 0 && !kind.is_empty() {
             *counts.entry(kind.to_owned()).or_insert(0) += n;
         }
     };
     let errors = told.hook_errors.iter();
     for error in errors.filter(|error| error.file.ends_with("saboteur.py")) {
-        count(
-            function_at(code, error.line).unwrap_or("elsewhere"),
-            error.count,
-        );
+        // An honest line of a saboteur can meet `Preempted` too, where the machine is busy.
+        let kind = function_at(code, error.line);
+        let kind = kind.filter(|kind| IN_SCRIPTS.contains(kind) || *kind == AFTERMATH);
+        count(kind.unwrap_or_default(), error.count);
     }
     let restarts = |reason: &str| told.supervision.restarts.get(reason).copied().unwrap_or(0);
     count(STUCK, restarts("stuck"));
-    count(GONE, restarts("gone"));
+    count(PROCESS_ENDED, restarts("gone"));
     counts
 }
 
@@ -171,6 +173,7 @@ TABLE = 3
                 error("out/royale/saboteur.py", 5, 2),
                 error("out/royale/saboteur.py", 6, 3),
                 error("out/royale/saboteur.py", 11, 1),
+                error("out/royale/saboteur.py", 1, 7),
                 error("out/royale/player.py", 5, 9),
             ],
             ..OpsReport::default()
