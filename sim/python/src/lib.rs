@@ -58,7 +58,7 @@ pub use cpu::ThreadCpu;
 pub use error::ScriptError;
 pub use interrupt::Interrupter;
 pub use kinds::HookId;
-pub use memory::{MemoryMeter, MemoryUse};
+pub use memory::{MemoryMeter, MemoryUse, give_back};
 pub use messages::{Event, Inbox, Message, Outbox, Payload, SpawnRequest};
 pub use rewind::HitboxHistory;
 pub use runtime::version as python_version;
