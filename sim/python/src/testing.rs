@@ -231,6 +231,13 @@ pub struct Sample<'a> {
     bytes: Vec<u8>,
 }
 
+impl Drop for Sample<'_> {
+    /// The fields release objects of the value's interpreter.
+    fn drop(&mut self) {
+        self.attach();
+    }
+}
+
 impl<'a> Sample<'a> {
     /// The value of an expression.
     ///

@@ -25,7 +25,9 @@ mod immutable;
 mod memo;
 mod message;
 mod refusal;
+mod shapes;
 mod strings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -74,6 +76,7 @@ pub(crate) struct Types {
 pub(crate) struct Codec {
     types: Types,
     strings: strings::Strings,
+    shapes: shapes::Shapes,
     memo: memo::Memo,
     /// Containers in order of appearance while decoding; kept for its memory.
     seen: Vec<*mut PyObject>,
@@ -91,6 +94,7 @@ impl Codec {
         Self {
             types,
             strings: strings::Strings::new(),
+            shapes: shapes::Shapes::new(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),
