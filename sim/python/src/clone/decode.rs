@@ -5,7 +5,7 @@ use std::ptr::{NonNull, null_mut};
 use pyo3_ffi::*;
 
 use super::shapes::Shapes;
-use super::strings::{Key, Strings};
+use super::strings::{self, Key, Strings};
 use super::table;
 use super::wire::{self, Reader};
 use super::{Cloned, Codec, Containers, DEPTH_MAX, INT_BYTES_MAX, Types};
@@ -63,18 +63,10 @@ fn new(object: *mut PyObject) -> Decoded {
     NonNull::new(object)
 }
 
-/// Whether a `str` that is kept has this short text.
+/// Whether a key is a short text.
 #[inline]
-unsafe fn is(string: *mut PyObject, text: &[u8]) -> bool {
-    // SAFETY: a live str by the caller's promise; an ASCII one has as many bytes as characters.
-    unsafe {
-        PyUnicode_IS_COMPACT_ASCII(string) != 0
-            && PyUnicode_GET_LENGTH(string) as usize == text.len()
-            && {
-                let data = PyUnicode_DATA(string).cast::<u8>();
-                Key::new(std::slice::from_raw_parts(data, text.len())) == Key::new(text)
-            }
-    }
+fn same(key: &[u8], text: &[u8]) -> bool {
+    key.len() == text.len() && Key::new(key) == Key::new(text)
 }
 
 /// One value being read.
@@ -339,7 +331,11 @@ impl<'a> Decoder<'a> {
             let copied = !copy.is_null();
             // Not presized: CPython can do that only for keys of any type, whose dicts are slower
             // than those of str ever after.
-            let dict = if copied { copy } else { new(PyDict_New())?.as_ptr() };
+            let dict = if copied {
+                copy
+            } else {
+                new(PyDict_New())?.as_ptr()
+            };
             let known = match self.containers {
                 Containers::Live => NonNull::new(dict)?,
                 Containers::Frozen => {
@@ -373,8 +369,9 @@ impl<'a> Decoder<'a> {
         unsafe {
             let entries = table::entries(dict)?;
             for (at, entry) in entries.iter().enumerate() {
-                let Some(text) = self.reader.peek_short_str().filter(|text| is(entry.key, text))
-                else {
+                let is_key =
+                    |text: &&[u8]| strings::ascii(entry.key).is_some_and(|key| same(key, text));
+                let Some(text) = self.reader.peek_short_str().filter(is_key) else {
                     return self.unfill(dict, &entries[..at]);
                 };
                 self.reader.take_short_str(text);

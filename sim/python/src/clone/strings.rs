@@ -1,12 +1,16 @@
 //! A cache of short strings: the names that messages and dicts repeat.
 
 use std::ptr::null_mut;
+use std::slice;
 
 use pyo3_ffi::*;
 
 use super::wire::SHORT_TEXT;
 
-const _: () = assert!(SHORT_TEXT == 2 * size_of::<u64>(), "a key holds a text whole");
+const _: () = assert!(
+    SHORT_TEXT == 2 * size_of::<u64>(),
+    "a key holds a text whole"
+);
 
 /// Sets of entries; a power of two.
 const SETS: usize = 256;
@@ -101,6 +105,21 @@ impl Strings {
         }
         // SAFETY: attached, by the caller's promise.
         unsafe { replace(set, key, text) }
+    }
+}
+
+/// The bytes of a `str` that is ASCII; others may be in another form.
+///
+/// # Safety
+/// `string` is a `str` of the attached interpreter, and outlives the use of its bytes.
+#[inline]
+pub(super) unsafe fn ascii<'a>(string: *mut PyObject) -> Option<&'a [u8]> {
+    // SAFETY: a compact ASCII string's characters, a byte each, come right after its head.
+    unsafe {
+        (PyUnicode_IS_COMPACT_ASCII(string) != 0).then(|| {
+            let len = PyUnicode_GET_LENGTH(string) as usize;
+            slice::from_raw_parts(string.cast::<PyASCIIObject>().add(1).cast(), len)
+        })
     }
 }
 
