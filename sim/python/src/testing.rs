@@ -196,7 +196,7 @@ impl Interpreter {
         Ok(())
     }
 
-    /// Has a message's arguments decoded, as a hook gets them, and lets go of them.
+    /// Appends a message's arguments, as a hook gets them.
     ///
     /// # Panics
     /// If they can't be.
@@ -207,7 +207,6 @@ impl Interpreter {
             let decoded = self.codec.decode_args(&message.payload, &mut args.0);
             decoded.expect("they were encoded");
         }
-        args.0.clear();
     }
 
     /// Takes back what receivers have released; how many loans are left.
@@ -219,9 +218,16 @@ impl Interpreter {
     }
 }
 
-/// Arguments of a hook; kept for its memory.
+/// Arguments of hooks. Dropped and cleared while the thread is attached to their interpreter.
 #[derive(Default)]
 pub struct Arguments(Vec<Owned>);
+
+impl Arguments {
+    /// Lets go of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
 
 /// A value of an interpreter, to clone and to marshal over and over.
 pub struct Sample<'a> {

@@ -99,7 +99,8 @@ pub(super) unsafe fn message(
         .check_room(0)
         .map_err(|refusal| refusal.raise("args"))?;
     let buffers = take(&mut encoder.lending).map_or_else(Vec::new, |lending| lending.buffers);
-    Ok(Cloned::from_parts(&codec.scratch, buffers))
+    let bytes = codec.blocks.keep(&codec.scratch);
+    Ok(Cloned::from_parts(bytes, buffers))
 }
 
 /// Where large bytes of a message go.

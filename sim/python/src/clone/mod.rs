@@ -82,6 +82,7 @@ pub(crate) struct Codec {
     seen: Vec<*mut PyObject>,
     /// Bytes of a message while encoding; kept for its memory.
     scratch: Vec<u8>,
+    blocks: message::Blocks,
 }
 
 impl Codec {
@@ -98,6 +99,7 @@ impl Codec {
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),
+            blocks: message::Blocks::default(),
         }
     }
 
