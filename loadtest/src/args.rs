@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::chaos;
 use crate::hostile;
 use crate::network::Impairment;
 
@@ -23,8 +24,20 @@ pub enum Scenario {
     Hostile,
 }
 
+/// Where the zones of the started server run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// On threads of the server
+    #[default]
+    Thread,
+    /// In processes of their own
+    Process,
+}
+
 /// Most clients of a server.
 const PLAYERS_MAX: u16 = 500;
+/// The server's own mode.
+const MATCH_MODE: &str = "royale";
 /// The mode in which all clients stand in one place.
 const CROWD_MODE: &str = "crowd";
 
@@ -49,12 +62,19 @@ pub struct Args {
     /// Zones of the started server: 1, 2, 4, 9, 16…
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
     pub zones: u8,
+    /// Where zones run; in processes, `--chaos` has faults that end one
+    #[arg(long, value_enum, default_value_t, hide = true, value_name = "WHERE")]
+    pub isolation: Isolation,
     /// Ticks a second of the started server
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128), value_name = "HZ")]
     pub tick_hz: u32,
     /// Seed of the match, of the bots, of the simulated network and of the hostile clients
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub seed: u64,
+    /// Scripts that do harm in the middle of the match: endless loops, huge allocations, exceptions in every hook and
+    /// more, a fault each third tick for four fifths of the window, drawn from this seed
+    #[arg(long, value_name = "SEED", conflicts_with = "scenario")]
+    pub chaos: Option<u64>,
     /// Game mode of the started server [default: the server's]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
@@ -66,7 +86,7 @@ pub struct Args {
     pub options: Vec<String>,
     /// Join a server that is already running, such as 127.0.0.1:7777, rather than start one
     #[arg(long, value_name = "ADDR", requires = "ops",
-          conflicts_with_all = ["zones", "tick_hz", "mode", "map", "options"])]
+          conflicts_with_all = ["zones", "tick_hz", "chaos", "isolation", "mode", "map", "options"])]
     pub server: Option<SocketAddr>,
     /// Ops endpoint of that server, such as 127.0.0.1:7778
     #[arg(long, value_name = "ADDR", requires = "server")]
@@ -193,13 +213,27 @@ impl Args {
     }
 
     /// The mode of the started server, if it isn't the server's own.
-    fn mode(&self) -> Option<&str> {
+    pub fn mode(&self) -> Option<&str> {
         let of_scenario = (self.scenario == Scenario::Crowd).then_some(CROWD_MODE);
         self.mode.as_deref().or(of_scenario)
     }
 
-    /// The command line of the server to start, without the program's name.
-    pub fn server_args(&self) -> Vec<String> {
+    /// The mode as the report names it, where the server is given a copy of it.
+    pub fn mode_with_saboteurs(&self) -> &str {
+        self.mode().unwrap_or(MATCH_MODE)
+    }
+
+    /// The storm of faults, if there is to be one.
+    pub fn storm(&self) -> Option<chaos::Plan> {
+        let processes = self.isolation == Isolation::Process;
+        let plan =
+            |seed| chaos::Plan::draw(seed, processes, self.tick_hz, self.warmup, self.duration);
+        self.chaos.map(plan)
+    }
+
+    /// The command line of the server to start, without the program's name. `overlay` is its mode with
+    /// saboteurs.
+    pub fn server_args(&self, overlay: Option<&chaos::Overlay>) -> Vec<String> {
         let mut args: Vec<String> = [
             "serve",
             "--ready-json",
@@ -219,9 +253,19 @@ impl Args {
         flag("--zones", self.zones.to_string());
         flag("--tick-hz", self.tick_hz.to_string());
         flag("--seed", self.seed.to_string());
-        self.mode()
-            .iter()
-            .for_each(|mode| flag("--mode", (*mode).to_owned()));
+        if self.isolation == Isolation::Process {
+            flag("--isolation", "process".into());
+        }
+        match overlay {
+            Some(overlay) => {
+                flag("--config", overlay.config.display().to_string());
+                flag("--mode", overlay.mode.display().to_string());
+            }
+            None => self
+                .mode()
+                .iter()
+                .for_each(|mode| flag("--mode", (*mode).to_owned())),
+        }
         self.map.iter().for_each(|map| flag("--map", map.clone()));
         self.options
             .iter()
@@ -269,7 +313,7 @@ mod tests {
     fn the_server_gets_what_was_asked() {
         let args = parse("--players 3 --zones 2 --seed 9 --mode royale --option fill_bots=5")
             .expect("valid");
-        let line = args.server_args().join(" ");
+        let line = args.server_args(None).join(" ");
         assert_eq!(
             line,
             "serve --ready-json --listen 127.0.0.1:0 --ops 127.0.0.1:0 --players 3 --zones 2 --tick-hz 64 --seed 9 \
@@ -279,11 +323,41 @@ mod tests {
 
     #[test]
     fn each_scenario_asks_for_its_server() {
-        let line = |text: &str| parse(text).expect("valid").server_args().join(" ");
+        let line = |text: &str| parse(text).expect("valid").server_args(None).join(" ");
         assert!(line("--scenario crowd").contains("--mode crowd"));
         assert!(line("--scenario crowd --mode royale").contains("--mode royale"));
         assert!(!line("").contains("--mode"));
         assert!(line("--scenario hostile --players 10").contains("--players 26"));
+    }
+
+    #[test]
+    fn a_storm_has_a_seed_and_its_server_a_copy_of_the_mode() {
+        assert_eq!(parse("").expect("valid").storm(), None);
+        let args = parse("--chaos 7 --duration 10").expect("valid");
+        let plan = args.storm().expect("asked for");
+        assert_eq!(plan, chaos::Plan::draw(7, false, 64, 3.0, 10.0));
+        let overlay = chaos::Overlay {
+            mode: "out/chaos/royale".into(),
+            config: "out/chaos/tessera.toml".into(),
+            saboteur: "out/chaos/royale/saboteur.py".into(),
+        };
+        let line = args.server_args(Some(&overlay)).join(" ");
+        assert!(
+            line.ends_with("--config out/chaos/tessera.toml --mode out/chaos/royale"),
+            "{line}"
+        );
+        let processes = parse("--chaos 7 --isolation process").expect("valid");
+        assert!(
+            processes
+                .storm()
+                .is_some_and(|plan| plan.by_kind().contains_key("sigkill"))
+        );
+        assert!(
+            processes
+                .server_args(None)
+                .join(" ")
+                .contains("--isolation process")
+        );
     }
 
     #[test]
@@ -327,6 +401,9 @@ mod tests {
             "--jitter nan",
             "--rate 1",
             "--scenario brawl",
+            "--chaos",
+            "--chaos 1 --scenario crowd",
+            "--chaos 1 --server 127.0.0.1:1 --ops 127.0.0.1:2",
             "--server 127.0.0.1:1 --ops 127.0.0.1:2 --zones 2",
         ] {
             assert!(parse(line).is_err(), "{line}");

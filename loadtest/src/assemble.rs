@@ -6,11 +6,12 @@ use crate::args::{Args, NetworkArgs};
 use crate::bot::ages;
 use crate::bot::fleet::Outcome;
 use crate::bot::meter::bandwidth;
+use crate::chaos;
 use crate::network::Relayed;
 use crate::report::Report;
-use crate::report::detail::{ClientRow, Conditions, Detail};
+use crate::report::detail::{ClientRow, Conditions, Detail, HookErrors};
 use crate::report::schema::{ClientsReport, HostileReport, NetworkReport, ReportJson, Run, SCHEMA};
-use crate::server::{OpsReport, Timetable};
+use crate::server::{HookError, OpsReport, Timetable};
 
 /// µm in a centimetre.
 const UM_PER_CM: f64 = 10_000.0;
@@ -26,6 +27,8 @@ pub struct Measured {
     pub relayed: Option<Relayed>,
     /// Of the hostile clients, if there were some.
     pub hostile: Option<HostileReport>,
+    /// What was before the storm of faults, if there was one.
+    pub chaos: Option<chaos::Before>,
     /// Around it.
     pub conditions: Conditions,
 }
@@ -37,12 +40,15 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
         mut outcome,
         relayed,
         hostile,
+        chaos,
         conditions,
     } = measured;
     if let Some(timetable) = timetable(args, &told) {
         ages::settle(&mut outcome, &timetable);
     }
     let clients = clients(&outcome);
+    let chaos = chaos.map(|before| chaos::tally(before, &told, outcome.dropped));
+    let (chaos, chaos_detail) = chaos.unzip();
     let run = Run {
         players: args.players.into(),
         scenario: args.scenario,
@@ -65,6 +71,7 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
         wire: told.wire,
         network: relayed.map(|relayed| network(&args.network, relayed)),
         hostile,
+        chaos,
         server: told.server,
     };
     let totals = outcome.totals;
@@ -79,7 +86,8 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
         clients: outcome.clients,
         deeds: outcome.deeds,
         counters,
-        hook_errors: told.hook_errors,
+        hook_errors: told.hook_errors.into_iter().map(hook_errors).collect(),
+        chaos: chaos_detail,
         conditions,
         ..Detail::default()
     };
@@ -104,6 +112,17 @@ fn clients(outcome: &Outcome) -> ClientsReport {
         correction_cm: totals.correction_um.percentiles().scaled(1.0 / UM_PER_CM),
         interpolation_ms: totals.interpolation_us.percentiles().scaled(1e-3),
         staleness_ticks_max: totals.staleness_ticks_max,
+    }
+}
+
+fn hook_errors(told: HookError) -> HookErrors {
+    HookErrors {
+        line: match told.file.is_empty() {
+            true => "its fields".into(),
+            false => format!("{}:{}", told.file, told.line),
+        },
+        hook: told.hook,
+        count: told.count,
     }
 }
 

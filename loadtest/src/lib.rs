@@ -4,6 +4,7 @@
 pub mod args;
 pub mod assemble;
 pub mod bot;
+pub mod chaos;
 pub mod conditions;
 pub mod hostile;
 pub mod measure;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::args::{Args, Scenario};
 use crate::assemble::{Measured, assemble, grown};
 use crate::bot::fleet::{Fleet, News, Plan};
+use crate::chaos::{self, Overlay};
 use crate::conditions;
 use crate::hostile::Storm;
 use crate::network::Relay;
@@ -28,6 +29,10 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Hostile clients end by themselves this long after the run should have ended.
 const STORM_GRACE: Duration = Duration::from_secs(10);
+/// Seconds before the first fault at which the window begins, so that what is before the storm can be measured.
+const BEFORE_STORM_S: f64 = 0.5;
+/// The mode with saboteurs and the server's configuration, beside the report.
+const CHAOS_FOLDER: &str = "chaos";
 /// The server's log, beside the report.
 const SERVER_LOG: &str = "server.log";
 
@@ -41,7 +46,16 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let load_before = conditions::load_average();
     let progress = Progress::new(Duration::from_secs_f64(args.duration));
 
-    let mut server = Server::get(args, &progress)?;
+    let storm = args.storm();
+    let overlay = |plan| {
+        Overlay::write(
+            &args.out.join(CHAOS_FOLDER),
+            args.mode_with_saboteurs(),
+            plan,
+        )
+    };
+    let overlay = storm.as_ref().map(overlay).transpose()?;
+    let mut server = Server::get(args, overlay.as_ref(), &progress)?;
     // Before this process steps back: what the network adds must come from the simulation, not from waiting for a core.
     let relay = relay(args, server.listen)?;
     // The server's process has been started: only this one steps back.
@@ -60,16 +74,18 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let fleet = Fleet::start(plan)?;
     join(&fleet, args, &mut server, &progress)?;
     let attack = Attack::begin(args, &server, &progress)?;
-    watch(
-        &fleet,
-        Duration::from_secs_f64(args.warmup),
-        &mut server,
-        |_| {},
-    )?;
+    match &storm {
+        Some(plan) => calm_before(plan, &fleet, &mut server, &progress)?,
+        None => {
+            let warmup = Duration::from_secs_f64(args.warmup);
+            watch(&fleet, warmup, &mut server, |_| {})?;
+        }
+    }
 
     let began = conditions::now_utc();
     ops.reset()?;
     let relayed_before = relay.as_ref().map(Relay::ask).transpose()?;
+    let rss_mib_before = server.rss_mib();
     let cpu_before = conditions::process_cpu_s();
     let stolen_before = conditions::stolen_cpu_s();
     fleet.begin_window()?;
@@ -93,6 +109,18 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let outcome = fleet.leave()?;
     server.release(&progress);
 
+    let before = |(plan, overlay): (chaos::Plan, Overlay)| {
+        let code = fs::read_to_string(&overlay.saboteur)?;
+        anyhow::Ok(chaos::Before {
+            plan,
+            code,
+            rss_mib: rss_mib_before,
+        })
+    };
+    let chaos = storm.zip(overlay).map(before).transpose()?;
+    if chaos.is_some() {
+        args.mode_with_saboteurs().clone_into(&mut told.run.mode);
+    }
     let conditions = Conditions {
         command: args.repeat(),
         started: began,
@@ -109,6 +137,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         outcome,
         relayed: relayed.map(|after| after.since(&relayed_before.unwrap_or_default())),
         hostile,
+        chaos,
         conditions,
     };
     let report = assemble(args, measured);
@@ -162,7 +191,7 @@ struct Server {
 }
 
 impl Server {
-    fn get(args: &Args, progress: &Progress) -> Result<Server> {
+    fn get(args: &Args, overlay: Option<&Overlay>, progress: &Progress) -> Result<Server> {
         if let (Some(listen), Some(ops)) = (args.server, args.ops) {
             return Ok(Server {
                 process: None,
@@ -171,7 +200,7 @@ impl Server {
             });
         }
         progress.say("starting a server …");
-        let process = ServerProcess::start(&args.server_args(), &args.out.join(SERVER_LOG))?;
+        let process = ServerProcess::start(&args.server_args(overlay), &args.out.join(SERVER_LOG))?;
         Ok(Server {
             listen: process.listen(),
             ops: process.ops(),
@@ -230,6 +259,30 @@ fn join(fleet: &Fleet, args: &Args, server: &mut Server, progress: &Progress) ->
         ));
     }
     Ok(())
+}
+
+/// Lets the match go on until right before the first fault.
+fn calm_before(
+    plan: &chaos::Plan,
+    fleet: &Fleet,
+    server: &mut Server,
+    progress: &Progress,
+) -> Result<()> {
+    progress.say("the match goes on until the storm begins …");
+    loop {
+        let told = Ops(server.ops).report()?;
+        let tick = told.clock.context("the server tells no ticks")?.tick;
+        let left_s = f64::from(plan.begin()) - f64::from(tick);
+        let left_s = left_s / f64::from(told.run.tick_hz) - BEFORE_STORM_S;
+        ensure!(
+            left_s > -BEFORE_STORM_S,
+            "the bots took so long to join that the storm has begun: the machine is too busy"
+        );
+        if left_s <= 0.0 {
+            return Ok(());
+        }
+        watch(fleet, Duration::from_secs_f64(left_s), server, |_| {})?;
+    }
 }
 
 /// Lets the match go on for a time, and passes on the seconds that the fleet tells of.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::report::format::{self, micros};
 use crate::report::schema::Percentiles;
-use crate::report::sections::network_in_words;
+use crate::report::sections::{faults, network_in_words};
 use crate::report::targets::{self, Verdict};
 use crate::report::{Report, Written};
 
@@ -65,6 +65,7 @@ pub fn summary(report: &Report, written: &Written, style: Style) -> String {
     distributions(&mut out, report, style);
     zones(&mut out, report, style);
     hostile(&mut out, report, style);
+    storm(&mut out, report, style);
     notable(&mut out, report, style);
     let outcome = format!("{met} of {} targets met", verdicts.len());
     let _ = writeln!(
@@ -187,6 +188,31 @@ fn hostile(out: &mut String, report: &Report, style: Style) {
         let told = told.map_or_else(String::new, |(what, n)| cell(&what, n, 38));
         let _ = writeln!(out, "  {}", format!("{thrown}    {told}").trim_end());
     }
+}
+
+/// The faults of the scripts, by kind.
+fn storm(out: &mut String, report: &Report, style: Style) {
+    let (Some(chaos), Some(detail)) = (&report.json.chaos, &report.detail.chaos) else {
+        return;
+    };
+    let _ = writeln!(
+        out,
+        "\n  {}",
+        style.dim("faults that happened, of those planned")
+    );
+    for pair in faults(chaos, detail).chunks(2) {
+        let cell = |(kind, n): &(String, String)| format!("{kind:<30}{n:>12}");
+        let row = pair.iter().map(cell).collect::<Vec<_>>().join("    ");
+        let _ = writeln!(out, "  {row}");
+    }
+    let p = &chaos.restart_ticks;
+    let restart = [p.p50, p.p99, p.max].map(format::significant).join(" / ");
+    let _ = writeln!(
+        out,
+        "  restarts took {restart} ticks (p50 / p99 / max); {} of {} ticks ended late",
+        format::count(detail.late_ticks as u64),
+        format::count(report.json.tick.run)
+    );
 }
 
 /// What a reader should know beside the targets: how the cores were shared, and what went wrong.

@@ -145,6 +145,33 @@ fn hostile_clients_are_told_off_and_honest_ones_stay() {
 }
 
 #[test]
+fn a_match_goes_on_while_its_scripts_do_harm() {
+    let args = "--chaos 5 --players 3 --duration 4 --warmup 1";
+    let (report, said) = report_of("chaos", args);
+    assert_eq!(
+        report.run.mode, "royale",
+        "its own name, not that of the copy"
+    );
+    assert_eq!(
+        (report.clients.joined, report.clients.dropped),
+        (3, 0),
+        "{said}"
+    );
+    let chaos = report.chaos.expect("there was a storm");
+    assert_eq!(
+        (chaos.dropped, chaos.lost, chaos.doubled),
+        (0, 0, 0),
+        "{said}"
+    );
+    // About 68 are planned; which of them a busy machine lets happen isn't for a test to say.
+    assert!(chaos.faults.values().sum::<u64>() > 0, "{said}");
+    assert!(
+        said.contains("faults that happened, of those planned"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_before_anything_starts() {
     let output = loadtest("--players 1 --rtt 10 --jitter 20");
     let said = text(&output.stderr);

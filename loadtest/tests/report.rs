@@ -9,7 +9,7 @@ use loadtest::report::Report;
 use serde_json::Value;
 
 /// The published keys, `[]` for the elements of a list, `{P}` for a distribution, other words in braces for names that
-/// aren't the report's. `wire`, `network` and `hostile` are only in reports of runs that have them.
+/// aren't the report's. `wire`, `network`, `hostile` and `chaos` are only in reports of runs that have them.
 const KEYS: &str = "
 schema
 run.commit run.cpu run.cores run.python run.players run.zones run.tick_hz run.duration_s run.seed run.mode run.map
@@ -28,6 +28,8 @@ wire.interest_us{P} wire.encode_us{P} wire.bits_per_entity{P} wire.full_snapshot
 network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
+chaos.faults.{KIND} chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
+chaos.rss_growth
 hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.counted.{COUNTER}
 server.cpu_s server.rss_mib_max server.rss_mib_start server.rss_mib_end
 ";
@@ -66,6 +68,7 @@ fn the_json_has_exactly_the_published_keys() {
         ("/hostile/thrown", "{WHAT}"),
         ("/hostile/ended", "{REASON}"),
         ("/hostile/counted", "{COUNTER}"),
+        ("/chaos/faults", "{KIND}"),
     ] {
         let named = value.pointer_mut(pointer).expect("there");
         *named = serde_json::json!({ stands_for: 0 });
@@ -86,7 +89,7 @@ fn the_json_has_exactly_the_published_keys() {
 fn what_a_run_does_not_have_is_in_neither_file() {
     let (html, text) = written(&Report::default(), "plain");
     let value: Value = serde_json::from_str(&text).expect("valid JSON");
-    for part in ["wire", "network", "hostile"] {
+    for part in ["wire", "network", "hostile", "chaos"] {
         assert!(value.get(part).is_none(), "{part}");
         assert!(!html.contains(&format!("id=\"{part}\"")), "{part}");
     }
@@ -115,6 +118,7 @@ fn the_page_has_every_section_and_needs_nothing_from_elsewhere() {
         "network",
         "wire",
         "hostile",
+        "chaos",
         "counters",
         "conditions",
     ] {
@@ -200,11 +204,12 @@ fn the_summary_says_the_verdict_of_each_target() {
         !text.contains('\x1b'),
         "no colours where none were asked for"
     );
-    assert_eq!(text.matches("✓ met").count(), 7);
+    assert_eq!(text.matches("✓ met").count(), 10);
     assert!(text.contains("✗ missed  dropped"), "{text}");
-    assert!(text.contains("7 of 8 targets met"));
+    assert!(text.contains("10 of 11 targets met"));
     assert!(text.contains("over a network of 40 ms there and back, ± 8 ms each way, 2 % lost"));
     assert!(text.contains("ended: bad name"), "{text}");
+    assert!(text.contains("restarts took 1 / 2 / 3 ticks"), "{text}");
     assert!(text.contains("bot 041 was dropped: timed out"));
     assert!(text.contains("out/index.html"));
     assert!(summary(&report, &written, Style { colour: true }).contains("\x1b[31;1m"));

@@ -6,7 +6,7 @@ use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
 use tessera_process::{Map, ProcessConfig};
 use tessera_sim::{
-    Budget, Isolation, QuarantineRule, RestartLimit, SimConfig, SimError, Supervision, ThreadState,
+    Budget, Isolation, QuarantineRule, RestartLimit, SimConfig, SimError, Supervision,
 };
 use tessera_world::World;
 
@@ -74,20 +74,17 @@ fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
             rest_ticks: ticks(watch.quarantine_rest_ms.into()),
         },
         memory_cap: Some(u64::from(watch.memory_mib) << 20),
-        look_at_thread,
+        is_runnable,
     }
 }
 
-/// What a thread of this process or of a zone's is at, as `/proc` tells it; `None` on systems without.
-fn look_at_thread(thread: i32) -> Option<ThreadState> {
-    let read = |file| std::fs::read_to_string(format!("/proc/{thread}/task/{thread}/{file}")).ok();
-    let (stat, schedstat) = (read("stat")?, read("schedstat")?);
+/// Whether a thread of this process or of a zone's runs or would, if it had a core, as `/proc` tells it;
+/// `None` on systems without.
+fn is_runnable(thread: i32) -> Option<bool> {
+    let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
     // The name before the state may hold anything, parentheses too.
     let (_, state) = stat.rsplit_once(") ")?;
-    Some(ThreadState {
-        runnable: state.starts_with('R'),
-        cpu_ns: schedstat.split(' ').next()?.parse().ok()?,
-    })
+    Some(state.starts_with('R'))
 }
 
 /// Nanoseconds of processor time that the calling thread has used.

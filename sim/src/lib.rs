@@ -49,6 +49,4 @@ pub use reload::{Incompatible, ReloadError, Reloaded};
 pub use report::{Audit, ChannelReport, SimReport, TickTimings, ZoneReport, ZoneSpan, ZoneTimings};
 pub use seal::SNAPSHOTS_KEPT;
 pub use simulation::{Simulation, TickInputs, TickOutput};
-pub use supervision::{
-    Budget, Incident, IncidentKind, RestartLimit, RestartReason, Supervision, ThreadState,
-};
+pub use supervision::{Budget, Incident, IncidentKind, RestartLimit, RestartReason, Supervision};

@@ -37,7 +37,11 @@ impl Nursery {
         let thread = thread.spawn(move || {
             for request in orders {
                 match request {
-                    Request::Start(id, setup) => worker::spawn(id, setup, tell.clone()),
+                    Request::Start(id, setup) => {
+                        worker::spawn(id, setup, tell.clone());
+                        // One is started since another has ended, or will soon.
+                        tessera_python::give_back();
+                    }
                     Request::Retire(worker) => drop(worker),
                 }
             }

@@ -23,9 +23,7 @@ use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
-use crate::supervision::{
-    Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision, ThreadState,
-};
+use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
 use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
@@ -436,22 +434,30 @@ impl ZonePool {
             self.place_worker(at).leash.look();
         }
         let mut late = until(budget.preempt_ns());
-        let mut preempted = 0;
-        let mut since_ns = vec![0; self.len()];
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
+        // By zone, since when it is waited for: its order, then its preemption.
+        let mut since: Vec<_> = (0..self.len()).map(|_| (began_ns, None)).collect();
         while late != 0 {
-            let elapsed_ns = (self.clock)() - began_ns;
+            let now_ns = (self.clock)();
             let mut stuck = 0;
             for at in bits(late) {
-                if elapsed_ns < budget.starved_ns() && self.is_starved(at, budget) {
-                    continue;
-                }
                 let worker = self.place_worker(at);
-                if preempted & 1 << at == 0 {
-                    preempted |= 1 << at;
-                    since_ns[at] = elapsed_ns;
+                let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
+                let (since_ns, cpu_since_ns) = since[at];
+                let spent_ns = match (self.supervision.is_runnable)(worker.thread) {
+                    // It may run and has no core: that is not its fault.
+                    Some(true) => {
+                        cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns()))
+                    }
+                    _ => now_ns - since_ns,
+                };
+                let too_late = now_ns - began_ns >= budget.starved_ns();
+                let far_too_late = now_ns - began_ns >= 2 * budget.starved_ns();
+                if cpu_since_ns.is_none() && (spent_ns >= budget.preempt_ns() || too_late) {
                     worker.leash.preempt();
-                } else if elapsed_ns - since_ns[at] >= budget.hard_ns - budget.preempt_ns() {
+                    since[at] = (now_ns, Some(cpu_ns));
+                } else if cpu_since_ns.is_some() && (spent_ns >= budget.grace_ns() || far_too_late)
+                {
                     stuck |= 1 << at;
                 }
             }
@@ -461,16 +467,6 @@ impl ZonePool {
             late = self.rendezvous.wait(step);
         }
         0
-    }
-
-    /// Whether a zone is late since it got no core, and not by itself.
-    fn is_starved(&self, at: usize, budget: Budget) -> bool {
-        let worker = self.place_worker(at);
-        let state = (self.supervision.look_at_thread)(worker.thread);
-        state.is_some_and(|ThreadState { runnable, cpu_ns }| {
-            let used_ns = cpu_ns.saturating_sub(worker.cpu_began_ns());
-            runnable && used_ns < budget.preempt_ns()
-        })
     }
 
     fn place_worker(&self, at: usize) -> &Worker {

@@ -11,7 +11,9 @@ use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{
+    HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone, ThreadCpu,
+};
 
 use crate::barrier::Ran;
 use crate::directory::Directory;
@@ -88,7 +90,8 @@ pub(crate) struct Worker {
     pub(crate) leash: Leash,
     /// The one that runs the scripts, as the system numbers it.
     pub(crate) thread: i32,
-    /// Processor time of that thread when it got its last order, nanoseconds.
+    pub(crate) cpu: ThreadCpu,
+    /// What it read when the worker got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
     /// An `Option`, since the thread ends when it is dropped.
     orders: Option<mpsc::Sender<Order>>,
@@ -130,20 +133,26 @@ pub(crate) enum Cage {
 }
 
 impl Cage {
-    /// Starts scripts; returns the host, power over it, and the thread that runs the scripts.
-    fn start(&self, scripts: &ScriptConfig) -> Result<(Box<dyn Host>, Leash, i32), ScriptError> {
+    /// Starts scripts; returns the host, power over it, and who runs the scripts: its thread, and the
+    /// processor time of that.
+    fn start(
+        &self,
+        scripts: &ScriptConfig,
+    ) -> Result<(Box<dyn Host>, Leash, i32, ThreadCpu), ScriptError> {
         match self {
             Self::Thread => {
                 let zone = ScriptZone::start(scripts)?;
                 let leash = Leash::Thread(zone.interrupter());
                 let thread = rustix::thread::gettid().as_raw_nonzero().get();
-                Ok((Box::new(zone), leash, thread))
+                let cpu = ThreadCpu::of_this_thread();
+                Ok((Box::new(zone), leash, thread, cpu))
             }
             Self::Process(config, slots) => {
                 let zone = ProcessZone::start(scripts, config, slots)
                     .map_err(ProcessError::into_script_error)?;
                 let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
-                Ok((Box::new(zone), leash, thread))
+                let cpu = ThreadCpu::of_process(thread);
+                Ok((Box::new(zone), leash, thread, cpu))
             }
         }
     }
@@ -175,7 +184,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _end = end;
-            let (host, leash, thread) = match setup.cage.start(&setup.scripts) {
+            let (host, leash, thread, cpu) = match setup.cage.start(&setup.scripts) {
                 Ok(started) => started,
                 Err(error) => return drop(started.send((id, Err(error)))),
             };
@@ -186,6 +195,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 mode_hash: setup.scripts.mode.hash(),
                 leash,
                 thread,
+                cpu,
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),
                 ended,
@@ -198,6 +208,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 id,
                 host,
                 laps: Laps::new(setup.cpu_clock),
+                cpu,
                 cpu_began_ns,
                 seat: None,
                 resting: Vec::new(),
@@ -274,6 +285,7 @@ struct Desk {
     id: WorkerId,
     host: Box<dyn Host>,
     laps: Laps,
+    cpu: ThreadCpu,
     cpu_began_ns: Arc<AtomicU64>,
     seat: Option<Arc<Mutex<Seat>>>,
     /// Entities that rest in this tick.
@@ -338,11 +350,8 @@ impl Desk {
 
     fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
         self.laps.restart();
-        let cpu_ns = self
-            .host
-            .cost()
-            .map_or(self.laps.last_ns(), |cost| cost.total_ns);
-        self.cpu_began_ns.store(cpu_ns, Relaxed);
+        let began_ns = self.cpu.read_ns().unwrap_or(0);
+        self.cpu_began_ns.store(began_ns, Relaxed);
         self.tick = run.tick;
         let clock = self.trace.turn(run.trace);
         self.host.trace(clock);

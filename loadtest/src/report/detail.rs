@@ -38,6 +38,8 @@ pub struct Detail {
     pub counters: BTreeMap<String, u64>,
     /// Script errors that the server counted.
     pub hook_errors: Vec<HookErrors>,
+    /// The storm of faults, in a run that had one.
+    pub chaos: Option<ChaosDetail>,
     /// What the bots did, to judge whether it was a match.
     pub deeds: Deeds,
     /// What else a reader needs to repeat the run.
@@ -58,6 +60,30 @@ pub struct Deeds {
     pub events: u64,
     /// Bots whose player was alive at the end.
     pub alive: usize,
+}
+
+/// What only the page tells of a storm of faults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChaosDetail {
+    /// Faults that were to happen, by kind.
+    pub planned: BTreeMap<String, u64>,
+    /// Interpreters replaced, by reason.
+    pub restarts: BTreeMap<String, u64>,
+    /// Times that a zone had more restarts than it may.
+    pub exhausted: u64,
+    /// Hooks preempted.
+    pub preemptions: u64,
+    /// Entity ticks without hooks: resting, or their zone had been broken off.
+    pub coasted: u64,
+    /// Rests of entities.
+    pub rests: u64,
+    /// Allocations refused.
+    pub memory_denied: u64,
+    /// Ticks that ended after the next was due.
+    pub late_ticks: usize,
+    /// The server's resident set right before the storm, MiB.
+    pub rss_mib_before: f64,
 }
 
 /// Values of single ticks, oldest first. The vectors are equally long.

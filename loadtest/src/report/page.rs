@@ -7,7 +7,7 @@ use super::charts::{self, Mark};
 use super::detail::{ClientRow, HookErrors};
 use super::format::{self, micrometres, micros};
 use super::schema::{Percentiles, ReportJson, ZoneReport};
-use super::sections::{self, HostileSection, NetworkSection, WireSection};
+use super::sections::{self, ChaosSection, HostileSection, NetworkSection, WireSection};
 use super::targets::{self, Verdict};
 use crate::args::Scenario;
 
@@ -55,6 +55,7 @@ struct Page<'a> {
     network: Option<NetworkSection>,
     wire: Option<WireSection>,
     hostile: Option<HostileSection>,
+    chaos: Option<ChaosSection>,
 
     stages: Vec<Row>,
     zones: Vec<Row>,
@@ -161,6 +162,7 @@ pub fn render(report: &Report) -> String {
         network: sections::network(json),
         wire: sections::wire(json),
         hostile: sections::hostile(json),
+        chaos: sections::chaos(json, detail.chaos.as_ref()),
         stages: stages(json),
         zones: json.zones.iter().map(zone).collect(),
         outliers: outliers(&detail.clients),

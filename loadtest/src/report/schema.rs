@@ -53,6 +53,9 @@ pub struct ReportJson {
     /// What hostile clients threw at the server, in the scenario that has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostile: Option<HostileReport>,
+    /// What a storm of faults in the scripts did to the match, in a run that had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<ChaosReport>,
     /// The server process as a whole.
     pub server: ServerReport,
 }
@@ -261,6 +264,27 @@ pub struct HostileReport {
     pub counted: BTreeMap<String, u64>,
 }
 
+/// What a storm of faults in the scripts did to the match.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChaosReport {
+    /// Faults that happened, by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// Bots whose connection ended before the window did.
+    pub dropped: usize,
+    /// Entities that were in no zone, summed over counts of all that live, one each 64 ticks.
+    pub lost: u64,
+    /// Entities that were in two zones, likewise.
+    pub doubled: u64,
+    /// Ticks that the entities of a zone coasted from the loss of its interpreter until it had another.
+    pub restart_ticks: Percentiles,
+    /// The latest that a tick ended after the next was due, in ticks: what a fault costs the zones that it isn't in.
+    pub others_late_ticks_max: f64,
+    /// By how large a share the server's resident set was larger at the window's end than right before the storm: 0.05
+    /// is 5 %; negative when it was smaller.
+    pub rss_growth: f64,
+}
+
 /// The server process during the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerReport {
@@ -351,6 +375,7 @@ impl ReportJson {
             clients,
             wire,
             network,
+            chaos,
             server,
             ..
         } = &mut report;
@@ -388,6 +413,12 @@ impl ReportJson {
         }
         for percentiles in [&mut clients.correction_cm, &mut clients.interpolation_ms] {
             *percentiles = percentiles.rounded_finely();
+        }
+        if let Some(chaos) = chaos {
+            chaos.restart_ticks = chaos.restart_ticks.rounded();
+            for value in [&mut chaos.others_late_ticks_max, &mut chaos.rss_growth] {
+                *value = (*value * 1e4).round() / 1e4;
+            }
         }
         server.cpu_s = (server.cpu_s * 100.0).round() / 100.0;
         let ServerReport {

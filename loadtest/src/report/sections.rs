@@ -1,9 +1,12 @@
-//! Sections of the page that only some runs have: the network, the wire, the hostile clients.
+//! Sections of the page that only some runs have: the network, the wire, the hostile clients, the faults.
+
+use std::collections::BTreeMap;
 
 use super::charts;
+use super::detail::ChaosDetail;
 use super::format::{self, micros};
 use super::schema::{
-    ClientsReport, HostileReport, NetworkReport, Percentiles, ReportJson, WireReport,
+    ChaosReport, ClientsReport, HostileReport, NetworkReport, Percentiles, ReportJson, WireReport,
 };
 
 /// A row of a table of two columns.
@@ -31,6 +34,15 @@ pub(super) struct HostileSection {
     pub(super) thrown: Vec<Fact>,
     pub(super) ended: Vec<Fact>,
     pub(super) counted: Vec<Fact>,
+}
+
+/// What faults of scripts there were, and what they cost.
+pub(super) struct ChaosSection {
+    pub(super) total: String,
+    pub(super) planned: String,
+    pub(super) faults: Vec<Fact>,
+    pub(super) answers: Vec<Fact>,
+    pub(super) costs: Vec<Fact>,
 }
 
 /// A network in half a sentence: `100 ms ± 20 ms each way, 5 % lost`.
@@ -149,6 +161,85 @@ pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
     })
 }
 
+pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<ChaosSection> {
+    let (chaos, detail): (&ChaosReport, _) = (json.chaos.as_ref()?, detail?);
+    let total = |counts: &BTreeMap<String, u64>| format::count(counts.values().sum());
+    let restarts = detail.restarts.iter().filter(|(_, n)| **n > 0);
+    let mut answers: Vec<Fact> = restarts
+        .map(|(why, n)| {
+            (
+                format!("interpreters replaced: {}", in_words(why)),
+                format::count(*n),
+            )
+        })
+        .collect();
+    let counted = [
+        ("hooks preempted", detail.preemptions),
+        ("allocations refused", detail.memory_denied),
+        ("rests of entities", detail.rests),
+        ("entity ticks without hooks", detail.coasted),
+        ("zones restarted too often", detail.exhausted),
+    ];
+    answers.extend(counted.map(|(name, n)| (name.to_owned(), format::count(n))));
+    let restart = &chaos.restart_ticks;
+    let ticks = |p: f64| format::significant(p);
+    let of_ticks = |n: usize| {
+        let share = n as f64 / json.tick.run.max(1) as f64;
+        format!("{} ({})", format::count(n as u64), format::share(share))
+    };
+    let mib = |mib: f64| format!("{mib:.0} MiB");
+    Some(ChaosSection {
+        total: total(&chaos.faults),
+        planned: total(&detail.planned),
+        faults: faults(chaos, detail),
+        answers,
+        costs: vec![
+            (
+                "restart in ticks, p50 / p99 / max".into(),
+                format!(
+                    "{} / {} / {}",
+                    ticks(restart.p50),
+                    ticks(restart.p99),
+                    ticks(restart.max)
+                ),
+            ),
+            ("ticks that ended late".into(), of_ticks(detail.late_ticks)),
+            (
+                "the latest of them, in ticks".into(),
+                ticks(chaos.others_late_ticks_max),
+            ),
+            (
+                "entities lost / doubled".into(),
+                format!("{} / {}", chaos.lost, chaos.doubled),
+            ),
+            ("bots dropped".into(), chaos.dropped.to_string()),
+            (
+                "memory before / after".into(),
+                format!(
+                    "{} / {}",
+                    mib(detail.rss_mib_before),
+                    mib(json.server.rss_mib_end)
+                ),
+            ),
+        ],
+    })
+}
+
+/// Each kind with how many of those that were planned happened: who was coasting couldn't do its part.
+pub(crate) fn faults(chaos: &ChaosReport, detail: &ChaosDetail) -> Vec<Fact> {
+    let kinds = chaos.faults.keys().chain(detail.planned.keys());
+    let kinds: std::collections::BTreeSet<_> = kinds.collect();
+    let row = |kind: &String| {
+        let happened = chaos.faults.get(kind).copied().unwrap_or(0);
+        let value = match detail.planned.get(kind) {
+            Some(planned) => format!("{} of {}", format::count(happened), format::count(*planned)),
+            None => format::count(happened),
+        };
+        (in_words(kind), value)
+    };
+    kinds.into_iter().map(row).collect()
+}
+
 /// A counter's name as people write it.
 fn in_words(name: &str) -> String {
     name.replace('_', " ")
@@ -177,5 +268,6 @@ mod tests {
     fn sections_are_there_only_for_runs_that_have_them() {
         let plain = ReportJson::default();
         assert!(network(&plain).is_none() && wire(&plain).is_none() && hostile(&plain).is_none());
+        assert!(chaos(&plain, None).is_none());
     }
 }

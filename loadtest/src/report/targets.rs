@@ -1,8 +1,9 @@
 //! What a run must reach, and whether it did.
 
 use super::format;
-use super::schema::{NetworkReport, ReportJson};
+use super::schema::{ChaosReport, NetworkReport, ReportJson};
 use crate::args::Scenario;
+use crate::chaos;
 
 /// How large a share of ticks may be missed.
 pub const MISSED_SHARE_MAX: f64 = 0.001;
@@ -33,6 +34,17 @@ pub const APPLIED_SHARE_MIN: f64 = 0.9999;
 pub const AGE_P99_US_MAX: f64 = 60_000.0;
 /// 99th percentile of the correction of a predicted position, in cm.
 pub const CORRECTION_P99_CM_MAX: f64 = 5.0;
+
+/// Faults of scripts that a match must bear in a minute.
+pub const FAULTS_MIN: u64 = 1_000;
+/// 99th percentile of the time until a zone has an interpreter again, in ticks.
+pub const RESTART_TICKS_MAX: f64 = 2.0;
+/// The same for a zone that has a process of its own, in seconds.
+pub const RESTART_PROCESS_S_MAX: f64 = 0.25;
+/// How late a fault may make the zones that it isn't in, in ticks.
+pub const OTHERS_LATE_TICKS_MAX: f64 = 1.0;
+/// By how large a share the server's memory may grow in a storm of faults.
+pub const RSS_GROWTH_MAX: f64 = 0.05;
 
 /// A network as bad as the targets ask for.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +90,12 @@ pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
     let mut all = of_every_run(report);
     all.extend(of_the_wire(report));
     all.extend(of_a_bad_network(report));
+    all.extend(
+        report
+            .chaos
+            .iter()
+            .flat_map(|chaos| of_chaos(report, chaos)),
+    );
     all
 }
 
@@ -89,7 +107,7 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
     } else {
         tick.missed as f64 / tick.run as f64
     };
-    vec![
+    let all = vec![
         Verdict {
             name: "players joined",
             value: clients.joined.to_string(),
@@ -142,6 +160,70 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
             RSS_MIB_MAX,
             |v| format!("{v:.0} MiB"),
             "largest resident set, all interpreters",
+        ),
+    ];
+    // A storm makes ticks late on purpose: by how much is judged of each, not of the most.
+    let calm = report.chaos.is_none();
+    let holds = |verdict: &Verdict| {
+        calm || !["ticks missed", "tick, p99", "start jitter, p99"].contains(&verdict.name)
+    };
+    all.into_iter().filter(holds).collect()
+}
+
+/// What a storm of faults in the scripts may do to the match.
+fn of_chaos(report: &ReportJson, chaos: &ChaosReport) -> Vec<Verdict> {
+    let faults = chaos.faults.values().sum::<u64>();
+    let has_processes = chaos.faults.contains_key(chaos::PROCESS_ENDED);
+    let restart_ticks = if has_processes {
+        RESTART_PROCESS_S_MAX * f64::from(report.run.tick_hz)
+    } else {
+        RESTART_TICKS_MAX
+    };
+    let ticks = |v: f64| format!("{} ticks", format::significant(v));
+    let entities = |v: f64| format::count(v as u64);
+    vec![
+        Verdict {
+            name: "faults borne",
+            value: format::count(faults),
+            limit: format!("≥ {}", format::count(FAULTS_MIN)),
+            share: faults as f64 / FAULTS_MIN as f64,
+            met: faults >= FAULTS_MIN,
+            meaning: "of scripts, while the match went on",
+        },
+        at_most(
+            "entities lost",
+            chaos.lost as f64,
+            0.0,
+            entities,
+            "that were in no zone",
+        ),
+        at_most(
+            "entities doubled",
+            chaos.doubled as f64,
+            0.0,
+            entities,
+            "that were in two zones",
+        ),
+        at_most(
+            "restart, p99",
+            chaos.restart_ticks.p99,
+            restart_ticks,
+            ticks,
+            "until a zone has an interpreter again",
+        ),
+        at_most(
+            "other zones late",
+            chaos.others_late_ticks_max,
+            OTHERS_LATE_TICKS_MAX,
+            ticks,
+            "the latest end of a tick after the next was due",
+        ),
+        at_most(
+            "memory growth",
+            chaos.rss_growth.max(0.0),
+            RSS_GROWTH_MAX,
+            format::share,
+            "from right before the storm to the end of the calm after it",
         ),
     ]
 }
@@ -358,6 +440,45 @@ mod tests {
             r.network = None;
         };
         assert_eq!(missed_by(without), [""; 0]);
+    }
+
+    #[test]
+    fn a_storm_is_judged_by_what_it_cost_and_not_by_the_usual_tick() {
+        let storm = |r: &mut ReportJson| {
+            (
+                r.tick.missed,
+                r.tick.duration_us.p99,
+                r.tick.start_jitter_us.p99,
+            ) = (900, 2e4, 5e3);
+            r.run.tick_hz = 64;
+            let chaos = r.chaos.insert(ChaosReport::default());
+            chaos.faults.insert("endless_loop".into(), 1_000);
+            chaos.restart_ticks.p99 = 2.0;
+            (chaos.others_late_ticks_max, chaos.rss_growth) = (1.0, 0.05);
+        };
+        assert_eq!(missed_by(storm), [""; 0]);
+        let missed_with = |change: fn(&mut ChaosReport)| {
+            missed_by(|r| {
+                storm(r);
+                r.chaos.iter_mut().for_each(change);
+            })
+        };
+        assert_eq!(missed_with(|c| c.faults.clear()), ["faults borne"]);
+        assert_eq!(missed_with(|c| c.lost = 1), ["entities lost"]);
+        assert_eq!(missed_with(|c| c.doubled = 1), ["entities doubled"]);
+        assert_eq!(missed_with(|c| c.restart_ticks.p99 = 2.1), ["restart, p99"]);
+        assert_eq!(
+            missed_with(|c| c.others_late_ticks_max = 1.1),
+            ["other zones late"]
+        );
+        assert_eq!(missed_with(|c| c.rss_growth = 0.051), ["memory growth"]);
+        assert_eq!(missed_with(|c| c.rss_growth = -0.2), [""; 0]);
+        // A process takes longer to start: 250 ms are 16 ticks.
+        let with_processes = |c: &mut ChaosReport| {
+            c.faults.insert(chaos::PROCESS_ENDED.into(), 1);
+            c.restart_ticks.p99 = 16.0;
+        };
+        assert_eq!(missed_with(with_processes), [""; 0]);
     }
 
     #[test]

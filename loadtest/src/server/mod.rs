@@ -3,5 +3,5 @@
 mod ops;
 mod process;
 
-pub use ops::{Clock, Ops, OpsReport, Timetable};
+pub use ops::{Clock, HookError, Ops, OpsReport, Timetable};
 pub use process::{HIDDEN_COMMAND, ServerProcess, ZONE_HOST_COMMAND, become_server};

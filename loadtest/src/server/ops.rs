@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use tessera_protocol::Tick;
 
-use crate::report::detail::{HookErrors, Second, Ticks};
+use crate::chaos::Supervision;
+use crate::report::detail::{Second, Ticks};
 use crate::report::schema::{Run, ServerReport, TickReport, WireReport, ZoneReport};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,9 +43,26 @@ pub struct OpsReport {
     /// Counters by name, since the server's start.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
-    /// Script errors by line.
+    /// Script errors by line, since the server's start.
     #[serde(default)]
-    pub hook_errors: Vec<HookErrors>,
+    pub hook_errors: Vec<HookError>,
+    /// What became of zones whose scripts did harm.
+    #[serde(default)]
+    pub supervision: Supervision,
+}
+
+/// Where hooks failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct HookError {
+    /// `Kind.hook`.
+    pub hook: String,
+    /// The file; empty for a value that doesn't fit its field.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// How often.
+    pub count: u64,
 }
 
 /// When ticks are due, on the monotonic clock of the server's machine.
@@ -194,8 +212,12 @@ mod tests {
         let text = r#"{"run":{"commit":"c","cpu":"x","cores":2,"python":"3.13","players":1,"zones":1,"tick_hz":64,
             "duration_s":1.0,"seed":1,"mode":"m","map":"k"},"tick":{"run":1,"missed":0,"duration_us":{},
             "start_jitter_us":{"p50":1.5},"stages_us":{"zones":{}}},"zones":[],"server":{"cpu_s":1.0,"rss_mib_max":2.0},
-            "something":{"new":true}}"#;
+            "hook_errors":[{"hook":"A.tick","file":"m/a.py","line":3,"message":"no","count":2}],"something":{"new":true}}"#;
         let report: OpsReport = serde_json::from_str(text).expect("a report");
+        assert_eq!(
+            (report.hook_errors[0].line, report.hook_errors[0].count),
+            (3, 2)
+        );
         assert_eq!(report.tick.start_jitter_us.p50, 1.5);
         assert_eq!((report.clock, report.wire), (None, None));
         let wire = r#","wire":{"encode_us":{"p99":7.0},"full_snapshots":{"first":3}}}"#;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use loadtest::args::Scenario;
 use loadtest::report::Report;
 use loadtest::report::detail::{
-    ClientRow, ClientSecond, Conditions, Deeds, Detail, HookErrors, Second, Ticks,
+    ChaosDetail, ClientRow, ClientSecond, Conditions, Deeds, Detail, HookErrors, Second, Ticks,
 };
 use loadtest::report::schema::{
-    ChannelReport, ClientsReport, HostileReport, LinkCounts, NetworkReport, Percentiles,
-    ReportJson, Run, SCHEMA, ServerReport, Stages, TickReport, WireReport, ZoneReport,
+    ChannelReport, ChaosReport, ClientsReport, HostileReport, LinkCounts, NetworkReport,
+    Percentiles, ReportJson, Run, SCHEMA, ServerReport, Stages, TickReport, WireReport, ZoneReport,
 };
 
 /// A small generator; the numbers only have to look like a run.
@@ -170,6 +170,21 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             line: "royale/player.py:120 <&>".into(),
             count: 3,
         }],
+        chaos: Some(ChaosDetail {
+            planned: counts(&[
+                ("endless_loop", 132),
+                ("huge_regex", 122),
+                ("raise_in_tick", 770),
+            ]),
+            restarts: counts(&[("gone", 0), ("stuck", 122)]),
+            exhausted: 0,
+            preemptions: 262,
+            coasted: 71_000,
+            rests: 262,
+            memory_denied: 128,
+            late_ticks: 40,
+            rss_mib_before: 84.2,
+        }),
         deeds: Deeds {
             metres: 21_400.0,
             firing: 31_000,
@@ -293,6 +308,26 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             ]),
             ended: counts(&[("garbage on the control stream", 176), ("bad name", 132)]),
             counted: counts(&[("datagrams_bad", 9_120), ("commands_not_finite", 3_827)]),
+        }),
+        chaos: Some(ChaosReport {
+            faults: counts(&[
+                ("endless_loop", 131),
+                ("huge_regex", 122),
+                ("raise_in_tick", 760),
+            ]),
+            dropped: 1,
+            lost: 0,
+            doubled: 0,
+            restart_ticks: Percentiles {
+                p50: 1.0,
+                p90: 1.0,
+                p99: 2.0,
+                p999: 3.0,
+                max: 3.0,
+                mean: 1.1,
+            },
+            others_late_ticks_max: 0.6,
+            rss_growth: 0.012,
         }),
         server: ServerReport {
             cpu_s: 52.4,

@@ -47,6 +47,21 @@ pub struct MemoryUse {
     pub denied: u64,
 }
 
+/// Gives memory back to the system that ended interpreters have freed. glibc keeps it, in as many heaps as
+/// there have been threads at once: after a storm of restarts, twice of what the match needs. It takes some
+/// milliseconds, in which an allocation of another thread may wait for one heap; any thread may call it.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            /// malloc_trim(3).
+            fn malloc_trim(keep: usize) -> std::ffi::c_int;
+        }
+        // SAFETY: it may be called at any time.
+        unsafe { malloc_trim(0) };
+    }
+}
+
 /// Reads a zone's [`MemoryUse`] from any thread, also when the zone has ended.
 #[derive(Clone, Debug)]
 pub struct MemoryMeter(pub(crate) Arc<Account>);

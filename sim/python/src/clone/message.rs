@@ -1,5 +1,6 @@
 //! Messages between interpreters.
 
+use bytes::{Bytes, BytesMut};
 use tessera_protocol::value::Value;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -7,22 +8,38 @@ use super::BUFFERS_MAX;
 use super::wire::{self, Reader};
 use crate::buffer::SharedBytes;
 
+/// Memory of a block that messages share.
+const BLOCK_BYTES: usize = 16 << 10;
+
+/// Memory of messages. They are parts of blocks, each of which is freed, or used anew, when the last of its
+/// messages has gone: a message has no allocation of its own.
+#[derive(Default)]
+pub(super) struct Blocks(BytesMut);
+
+impl Blocks {
+    /// Bytes to keep.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Bytes {
+        if self.0.capacity() < bytes.len() {
+            self.0.reserve(bytes.len().max(BLOCK_BYTES));
+        }
+        self.0.extend_from_slice(bytes);
+        self.0.split().freeze()
+    }
+}
+
 /// A message's name and arguments, independent of any interpreter.
 #[derive(Clone, Debug)]
 pub struct Cloned {
     /// The name, then a tuple of the arguments.
-    bytes: Box<[u8]>,
+    bytes: Bytes,
     /// What crosses without a copy, in order of appearance.
     buffers: Vec<SharedBytes>,
 }
 
 impl Cloned {
     /// `bytes` begins with the name, a str.
-    pub(super) fn from_parts(bytes: &[u8], buffers: Vec<SharedBytes>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            buffers,
-        }
+    pub(super) fn from_parts(bytes: Bytes, buffers: Vec<SharedBytes>) -> Self {
+        Self { bytes, buffers }
     }
 
     /// A message of the engine's own making. Entities arrive as their ids.
@@ -47,7 +64,7 @@ impl Cloned {
                 Value::Entity(id) => wire::write_int(&mut out, id.0.into()),
             }
         }
-        Self::from_parts(&out, Vec::new())
+        Self::from_parts(out.into(), Vec::new())
     }
 
     /// The name of the message; empty where the bytes are damaged.

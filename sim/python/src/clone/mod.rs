@@ -26,7 +26,9 @@ mod immutable;
 mod memo;
 mod message;
 mod refusal;
+mod shapes;
 mod strings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -76,11 +78,13 @@ pub(crate) struct Types {
 pub(crate) struct Codec {
     types: Types,
     strings: strings::Strings,
+    shapes: shapes::Shapes,
     memo: memo::Memo,
     /// Containers in order of appearance while decoding; kept for its memory.
     seen: Vec<*mut PyObject>,
     /// Bytes of a message while encoding; kept for its memory.
     scratch: Vec<u8>,
+    blocks: message::Blocks,
 }
 
 impl Codec {
@@ -93,9 +97,11 @@ impl Codec {
         Self {
             types,
             strings: strings::Strings::new(),
+            shapes: shapes::Shapes::new(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),
+            blocks: message::Blocks::default(),
         }
     }
 

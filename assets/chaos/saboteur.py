@@ -1,0 +1,154 @@
+"""Entities that do harm, each at its time: what `loadtest --chaos` lays over a mode.
+
+Each fault is a function of its own, so that a failed hook's line tells which fault it was.
+The load tester draws which of them happen (loadtest/src/chaos/plan.rs) and counts them.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Sequence
+
+from tessera import NOBODY, TICK_HZ, Entity, Vec3, World, field, ground, map_size, tick
+
+SABOTEURS = 128
+"""Far more than one: who had to be preempted rests for a second."""
+
+HARD = "a" * 20 + "b"
+"""Takes `(a+)+$` a twentieth of a second: far beyond any budget, and over before the machine
+is full of threads that were given up."""
+
+
+def endless_loop() -> None:
+    while True:
+        pass
+
+
+def loop_that_catches_everything() -> None:
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:  # noqa: BLE001, S110
+            pass
+
+
+def deep_recursion() -> None:
+    deep_recursion()
+
+
+def ten_gigabytes() -> None:
+    bytes(10 << 30)
+
+
+def huge_regex() -> None:
+    re.match(r"(a+)+$", HARD)
+
+
+def raise_in_tick() -> None:
+    raise ValueError("on purpose")
+
+
+def raise_in_message() -> None:
+    raise ValueError("on purpose")
+
+
+def raise_in_despawn() -> None:
+    raise ValueError("on purpose")
+
+
+def raise_in_restart() -> None:
+    raise ValueError("on purpose")
+
+
+def sigkill() -> None:
+    signal.raise_signal(signal.SIGKILL)
+
+
+def segfault() -> None:
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def exit_at_once() -> None:
+    os._exit(1)
+
+
+IN_TICK: dict[str, Callable[[], None]] = {
+    "endless_loop": endless_loop,
+    "loop_that_catches_everything": loop_that_catches_everything,
+    "deep_recursion": deep_recursion,
+    "ten_gigabytes": ten_gigabytes,
+    "huge_regex": huge_regex,
+    "raise_in_tick": raise_in_tick,
+    "sigkill": sigkill,
+    "segfault": segfault,
+    "exit_at_once": exit_at_once,
+}
+"""What a saboteur does in its `tick`; the other faults need another hook. The last three end
+the whole process, and are for zones that have one of their own."""
+
+
+DEADLY = ("huge_regex", "sigkill", "segfault", "exit_at_once")
+"""What no interpreter survives."""
+
+
+class Saboteur(Entity):
+    """Stands about, and does harm in the ticks that it was given."""
+
+    faults: tuple[tuple[int, str], ...] = field((), to=NOBODY)
+    """Ticks and names of faults. Nothing is written down about those that are over: a tick
+    that is lost would take that back."""
+
+    def tick(self, dt: float) -> None:
+        now = tick()
+        for at, fault in self.faults:
+            if at != now:
+                continue
+            if fault == "raise_in_message":
+                self.send(self.id, "provoke")
+            elif fault == "raise_in_despawn":
+                self.spawn(Martyr, position=self.position)
+            else:
+                IN_TICK[fault]()
+
+    def on_provoke(self, sender: int) -> None:
+        raise_in_message()
+
+    def on_restart(self) -> None:
+        """Who has just brought its zone down doesn't even bear to hear of it."""
+        for at, fault in self.faults:
+            if fault in DEADLY and 0 < tick() - at < TICK_HZ:
+                raise_in_restart()
+
+
+class Martyr(Entity):
+    """Ends at once, and can't even do that."""
+
+    def tick(self, dt: float) -> None:
+        self.despawn()
+
+    def on_despawn(self) -> None:
+        raise_in_despawn()
+
+
+def beside(
+    start: Callable[[World], None], faults: Sequence[tuple[int, str]]
+) -> Callable[[World], None]:
+    """A mode's `start` that also puts saboteurs all over the map, and shares out the faults
+    (ticks and names) among them in turn."""
+
+    def start_with_saboteurs(world: World) -> None:
+        start(world)
+        columns = rows = int(SABOTEURS**0.5) + 1
+        for number in range(SABOTEURS):
+            x = (number % columns + 0.5) / columns * map_size()
+            z = (number // columns + 0.5) / rows * map_size()
+            world.spawn(
+                Saboteur,
+                position=Vec3(x, ground(x, z), z),
+                faults=tuple(faults[number::SABOTEURS]),
+            )
+
+    return start_with_saboteurs
