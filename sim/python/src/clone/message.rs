@@ -126,7 +126,7 @@ impl Cloned {
         let own = part(bytes)?;
         let buffers = (0..buffers).map(|_| part(bytes).map(SharedBytes::copied));
         let read = Self {
-            bytes: own.into(),
+            bytes: Bytes::copy_from_slice(own),
             buffers: buffers.collect::<Option<_>>()?,
         };
         let (name, _) = read.split()?;
