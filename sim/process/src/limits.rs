@@ -14,6 +14,9 @@ use seccompiler::{
 /// Files that may be open at once: a zone has a handful, and importing a module needs one.
 const FILES_MAX: u64 = 64;
 
+/// What the host's own code in a child may take beyond the cap of its scripts, bytes.
+const HEADROOM_BYTES: u64 = 64 << 20;
+
 /// Flags of `open` that write, make or empty a file.
 const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
@@ -99,7 +102,8 @@ const FREE: &[libc::c_long] = &[
 ];
 
 /// Gives up, for all threads of this process and for good, everything that scripts don't need.
-/// `memory_cap` is what its data may grow by, bytes.
+/// `memory_cap` is what scripts may make its data grow by, bytes. This is the wall behind the cap of the
+/// interpreter: it holds for libraries too that allocate by themselves.
 ///
 /// # Errors
 /// What the system refused, in words.
@@ -112,7 +116,7 @@ pub(crate) fn confine(memory_cap: Option<u64>) -> Result<(), String> {
         setrlimit(resource, limit).map_err(|error| format!("setrlimit({resource:?}): {error}"))
     };
     if let Some(cap) = memory_cap {
-        limit(Resource::Data, data_bytes()?.saturating_add(cap))?;
+        limit(Resource::Data, data_bytes()?.saturating_add(cap + HEADROOM_BYTES))?;
     }
     limit(Resource::Fsize, 0)?;
     limit(Resource::Core, 0)?;
