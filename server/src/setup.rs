@@ -64,13 +64,12 @@ fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
 
 /// What a thread of this process is at, as `/proc` tells it; `None` on systems without.
 fn look_at_thread(thread: i32) -> Option<ThreadState> {
-    let read = |file| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
-    let (stat, schedstat) = (read("stat")?, read("schedstat")?);
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
     // The name before the state may hold anything, parentheses too.
     let (_, state) = stat.rsplit_once(") ")?;
     Some(ThreadState {
         runnable: state.starts_with('R'),
-        cpu_ns: schedstat.split(' ').next()?.parse().ok()?,
+        cpu_ns: tessera_python::thread_cpu_ns(thread)?,
     })
 }
 

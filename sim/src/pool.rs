@@ -1,6 +1,6 @@
 //! The zones' places, the workers that run them, and their supervision.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tessera_protocol::columns::bits;
@@ -423,10 +423,10 @@ impl ZonePool {
         let mut since_ns = vec![0; self.len()];
         let mut granted_ns = vec![budget.preempt_ns(); self.len()];
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
-        while late != 0 {
+        let mut stuck = 0;
+        while late & !stuck != 0 {
             let elapsed_ns = (self.clock)() - began_ns;
-            let mut stuck = 0;
-            for at in bits(late) {
+            for at in bits(late & !stuck) {
                 let state = self.used(at);
                 let starved = |(runnable, used_ns)| runnable && used_ns < granted_ns[at];
                 if elapsed_ns < budget.starved_ns() && state.is_some_and(starved) {
@@ -439,16 +439,28 @@ impl ZonePool {
                     // It takes a core to hear of it, too.
                     granted_ns[at] = state.map_or(0, |(_, used_ns)| used_ns) + grace_ns;
                     self.place_worker(at).interrupter.preempt();
-                } else if elapsed_ns - since_ns[at] >= grace_ns {
+                } else if elapsed_ns - since_ns[at] >= grace_ns && self.take_seat(at) {
                     stuck |= 1 << at;
                 }
             }
-            if stuck == late {
-                return stuck;
+            if late & !stuck != 0 {
+                late = self.rendezvous.wait(step);
             }
-            late = self.rendezvous.wait(step);
         }
-        0
+        stuck
+    }
+
+    /// Takes a zone's seat from a worker that is in its scripts. One that has the seat locked is through
+    /// with them, and about to answer.
+    fn take_seat(&self, at: usize) -> bool {
+        match self.places[at].seat.try_lock() {
+            Ok(mut seat) => {
+                seat.holder = None;
+                true
+            }
+            Err(TryLockError::Poisoned(_)) => true,
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 
     /// Whether a zone's thread would run if it had a core, and the processor time that it has used since
@@ -477,11 +489,9 @@ impl ZonePool {
             return Err(broken(at, why));
         }
         {
-            // Nothing that a script can do happens while the seat is locked.
-            let mut seat = place
-                .seat
-                .try_lock()
-                .map_err(|_| broken(at, "it is stuck outside of its scripts".to_owned()))?;
+            // Nothing that a script can do happens while the seat is locked: at most, its holder sees
+            // that it is no more.
+            let mut seat = lock(&place.seat);
             seat.vacate();
             if next != state.tick {
                 seat.lose_mail();

@@ -19,6 +19,7 @@ mod buffer;
 mod clone;
 mod config;
 mod context;
+mod cpu;
 mod describe;
 mod entity;
 mod error;
@@ -52,6 +53,7 @@ mod view;
 mod zone;
 
 pub use config::{OptionValue, ScriptConfig};
+pub use cpu::thread_cpu_ns;
 pub use error::ScriptError;
 pub use interrupt::Interrupter;
 pub use kinds::HookId;
