@@ -3,11 +3,16 @@
 //! scripts must not have.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel as mpsc;
 
 use crate::error::SimError;
 use crate::worker::{self, Started, Worker, WorkerId, WorkerSetup};
+
+/// How long after its last order the nursery gives memory back once more: by then those that were
+/// replaced have ended.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What the nursery is asked for.
 enum Request {
@@ -35,15 +40,21 @@ impl Nursery {
         let (tell, started) = mpsc::unbounded();
         let thread = std::thread::Builder::new().name("nursery".into());
         let thread = thread.spawn(move || {
-            for request in orders {
-                match request {
-                    Request::Start(id, setup) => {
-                        worker::spawn(id, setup, tell.clone());
-                        // One is started since another has ended, or will soon.
+            let mut patience = Duration::MAX;
+            loop {
+                match orders.recv_timeout(patience) {
+                    Ok(Request::Start(id, setup)) => worker::spawn(id, setup, tell.clone()),
+                    Ok(Request::Retire(worker)) => drop(worker),
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
                         tessera_python::give_back();
+                        patience = Duration::MAX;
+                        continue;
                     }
-                    Request::Retire(worker) => drop(worker),
-                }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                };
+                // Where one is started, another has ended, or will within the quiet.
+                tessera_python::give_back();
+                patience = QUIET;
             }
         });
         let thread = thread.map_err(SimError::Thread)?;

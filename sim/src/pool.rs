@@ -1,6 +1,6 @@
 //! The zones' places, the workers that run them, and their supervision.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tessera_process::{ProcessError, SnapshotSlots};
@@ -437,10 +437,10 @@ impl ZonePool {
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
         // By zone, since when it is waited for: its order, then its preemption.
         let mut since: Vec<_> = (0..self.len()).map(|_| (began_ns, None)).collect();
-        while late != 0 {
+        let mut stuck = 0;
+        while late & !stuck != 0 {
             let now_ns = (self.clock)();
-            let mut stuck = 0;
-            for at in bits(late) {
+            for at in bits(late & !stuck) {
                 let worker = self.place_worker(at);
                 let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
                 let (since_ns, cpu_since_ns) = since[at];
@@ -451,22 +451,38 @@ impl ZonePool {
                     }
                     _ => now_ns - since_ns,
                 };
-                let too_late = now_ns - began_ns >= budget.starved_ns();
-                let far_too_late = now_ns - began_ns >= 2 * budget.starved_ns();
-                if cpu_since_ns.is_none() && (spent_ns >= budget.preempt_ns() || too_late) {
+                let waited_ns = now_ns - began_ns;
+                let is_over = match cpu_since_ns {
+                    None => spent_ns >= budget.preempt_ns() || waited_ns >= budget.starved_ns(),
+                    Some(_) => {
+                        spent_ns >= budget.grace_ns() || waited_ns >= 2 * budget.starved_ns()
+                    }
+                };
+                if is_over && cpu_since_ns.is_none() {
                     worker.leash.preempt();
                     since[at] = (now_ns, Some(cpu_ns));
-                } else if cpu_since_ns.is_some() && (spent_ns >= budget.grace_ns() || far_too_late)
-                {
+                } else if is_over && self.take_seat(at) {
                     stuck |= 1 << at;
                 }
             }
-            if stuck == late {
-                return stuck;
+            if late & !stuck != 0 {
+                late = self.rendezvous.wait(step);
             }
-            late = self.rendezvous.wait(step);
         }
-        0
+        stuck
+    }
+
+    /// Takes a zone's seat from a worker that is in its scripts. One that has the seat locked is through
+    /// with them, and about to answer.
+    fn take_seat(&self, at: usize) -> bool {
+        match self.places[at].seat.try_lock() {
+            Ok(mut seat) => {
+                seat.holder = None;
+                true
+            }
+            Err(TryLockError::Poisoned(_)) => true,
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 
     fn place_worker(&self, at: usize) -> &Worker {
@@ -486,11 +502,9 @@ impl ZonePool {
             return Err(broken(at, why));
         }
         {
-            // Nothing that a script can do happens while the seat is locked.
-            let mut seat = place
-                .seat
-                .try_lock()
-                .map_err(|_| broken(at, "it is stuck outside of its scripts".to_owned()))?;
+            // Nothing that a script can do happens while the seat is locked: at most, its holder sees
+            // that it is no more.
+            let mut seat = lock(&place.seat);
             seat.vacate();
             if next != state.tick {
                 seat.lose_mail();

@@ -79,11 +79,11 @@ impl Rendezvous {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Waits no more for these places.
+    /// Waits no more for these places, and drops what may just have been said for them.
     pub(crate) fn forget(&self, places: u64) {
         let mut state = self.lock();
         for place in bits(places) {
-            state.places[place].asked = None;
+            state.places[place] = Place::default();
         }
         state.missing &= !places;
     }

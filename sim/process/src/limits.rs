@@ -116,7 +116,10 @@ pub(crate) fn confine(memory_cap: Option<u64>) -> Result<(), String> {
         setrlimit(resource, limit).map_err(|error| format!("setrlimit({resource:?}): {error}"))
     };
     if let Some(cap) = memory_cap {
-        limit(Resource::Data, data_bytes()?.saturating_add(cap + HEADROOM_BYTES))?;
+        limit(
+            Resource::Data,
+            data_bytes()?.saturating_add(cap + HEADROOM_BYTES),
+        )?;
     }
     limit(Resource::Fsize, 0)?;
     limit(Resource::Core, 0)?;
