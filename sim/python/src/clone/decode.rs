@@ -153,7 +153,7 @@ impl<'a> Decoder<'a> {
     /// # Safety
     /// The invariant of [`Codec`].
     unsafe fn value(&mut self) -> Decoded {
-        // SAFETY: the thread is attached; slices are passed by pointer and length.
+        // SAFETY: the thread is attached.
         unsafe {
             match self.reader.byte()? {
                 wire::FLOAT => self.float(),
@@ -169,6 +169,18 @@ impl<'a> Decoder<'a> {
                 wire::NONE => new(Py_NewRef(Py_None())),
                 wire::FALSE => new(Py_NewRef(Py_False())),
                 wire::TRUE => new(Py_NewRef(Py_True())),
+                tag => self.larger(tag),
+            }
+        }
+    }
+
+    /// Reads what is more than a number or a text. Apart from [`Self::value`], which then needs few
+    /// registers.
+    #[inline(never)]
+    unsafe fn larger(&mut self, tag: u8) -> Decoded {
+        // SAFETY: the thread is attached; slices are passed by pointer and length.
+        unsafe {
+            match tag {
                 wire::VEC3 => self.vector(),
                 wire::TUPLE => {
                     let count = self.open(1)?;

@@ -7,6 +7,7 @@ use std::slice;
 
 use pyo3_ffi::*;
 
+use super::integer;
 use super::memo::Memo;
 use super::refusal::{self, Purpose, Refusal};
 use super::shapes::Shapes;
@@ -276,6 +277,10 @@ impl Encoder<'_> {
     unsafe fn int(&mut self, object: *mut PyObject) -> Encoded {
         // SAFETY: `object` is an int.
         unsafe {
+            if let Some(value) = integer::compact(object) {
+                wire::write_int(self.out, value);
+                return Ok(());
+            }
             let mut overflow: c_int = 0;
             let value = PyLong_AsLongLongAndOverflow(object, &mut overflow);
             if overflow == 0 {

@@ -22,6 +22,7 @@
 mod decode;
 mod encode;
 mod immutable;
+mod integer;
 mod memo;
 mod message;
 mod refusal;

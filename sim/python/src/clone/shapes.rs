@@ -54,7 +54,7 @@ impl Shapes {
     }
 
     /// A dict of the keys that have these bytes, with `None` each: a new reference, or null where none is
-    /// known or Python raised.
+    /// known.
     ///
     /// # Safety
     /// By the invariants.
@@ -64,7 +64,13 @@ impl Shapes {
             return null_mut();
         }
         // SAFETY: attached; our reference keeps the dict.
-        unsafe { PyDict_Copy(shape.dict) }
+        unsafe {
+            let copy = PyDict_Copy(shape.dict);
+            if copy.is_null() {
+                PyErr_Clear();
+            }
+            copy
+        }
     }
 
     /// Keeps what [`Self::copy`] didn't find, if it is the second time.
@@ -110,8 +116,12 @@ impl Shapes {
     }
 
     unsafe fn keep(&mut self, hash: u64, bytes: &[u8], dict: *mut PyObject) {
+        // SAFETY: by the caller's promise.
+        if bytes.len() > BYTES_MAX || unsafe { table::entries(dict) }.is_none() {
+            return;
+        }
         let shape = self.place(hash);
-        let again = shape.hash == hash && shape.dict.is_null() && bytes.len() <= BYTES_MAX;
+        let again = shape.hash == hash && shape.dict.is_null();
         shape.hash = hash;
         shape.bytes.clear();
         // SAFETY: attached, by the caller; the old dict is released after its place was taken.
