@@ -223,6 +223,17 @@ impl Interpreter {
 pub struct Arguments(Vec<Owned>);
 
 impl Arguments {
+    /// Appends what `marshal.loads` makes of bytes, in the interpreter that the thread is attached to.
+    ///
+    /// # Panics
+    /// If they are none of [`Sample::marshal`].
+    pub fn unmarshal(&mut self, bytes: &[u8]) {
+        let (data, len) = (bytes.as_ptr().cast(), bytes.len() as Py_ssize_t);
+        // SAFETY: the pointer and length are one slice, which CPython only reads.
+        let value = unsafe { Owned::from_new(PyMarshal_ReadObjectFromString(data, len)) };
+        self.0.push(value.expect("a copy"));
+    }
+
     /// Lets go of them.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -304,7 +315,9 @@ impl<'a> Sample<'a> {
     /// # Panics
     /// If it can't be marshalled.
     pub fn marshal_round_trip(&mut self) {
-        unmarshal(&self.marshal());
+        let bytes = self.marshal();
+        let mut copy = Arguments::default();
+        copy.unmarshal(&bytes);
     }
 
     /// What `marshal.dumps` makes of it, fit to be sent.
@@ -334,17 +347,6 @@ impl<'a> Sample<'a> {
             .run(&format!("({function})(value, {n})"))
             .expect("it runs");
     }
-}
-
-/// Has `marshal.loads` make a value of bytes, and lets go of it. The thread is attached to the
-/// interpreter that gets it.
-///
-/// # Panics
-/// If they are none of [`Sample::marshal`].
-pub fn unmarshal(bytes: &[u8]) {
-    let (data, len) = (bytes.as_ptr().cast(), bytes.len() as Py_ssize_t);
-    // SAFETY: the pointer and length are one slice, which CPython only reads.
-    unsafe { drop(Owned::from_new(PyMarshal_ReadObjectFromString(data, len)).expect("a copy")) }
 }
 
 unsafe fn run(namespace: &Owned, code: &str) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::ptr::{NonNull, null_mut};
 use pyo3_ffi::*;
 
 use super::shapes::Shapes;
-use super::strings::{self, Key, Strings};
+use super::strings::Strings;
 use super::table;
 use super::wire::{self, Reader};
 use super::{Cloned, Codec, Containers, DEPTH_MAX, INT_BYTES_MAX, Types};
@@ -63,12 +63,6 @@ fn new(object: *mut PyObject) -> Decoded {
     NonNull::new(object)
 }
 
-/// Whether a key is a short text.
-#[inline]
-fn same(key: &[u8], text: &[u8]) -> bool {
-    key.len() == text.len() && Key::new(key) == Key::new(text)
-}
-
 /// One value being read.
 struct Decoder<'a> {
     reader: Reader<'a>,
@@ -101,7 +95,7 @@ impl<'a> Decoder<'a> {
         Self {
             reader: Reader::new(bytes),
             strings: &mut codec.strings,
-            shapes: &mut codec.shapes,
+            shapes: &mut codec.received,
             types: &codec.types,
             seen: &mut codec.seen,
             buffers: buffers.iter(),
@@ -159,7 +153,7 @@ impl<'a> Decoder<'a> {
     /// # Safety
     /// The invariant of [`Codec`].
     unsafe fn value(&mut self) -> Decoded {
-        // SAFETY: the thread is attached; slices are passed by pointer and length.
+        // SAFETY: the thread is attached.
         unsafe {
             match self.reader.byte()? {
                 wire::FLOAT => self.float(),
@@ -175,6 +169,18 @@ impl<'a> Decoder<'a> {
                 wire::NONE => new(Py_NewRef(Py_None())),
                 wire::FALSE => new(Py_NewRef(Py_False())),
                 wire::TRUE => new(Py_NewRef(Py_True())),
+                tag => self.larger(tag),
+            }
+        }
+    }
+
+    /// Reads what is more than a number or a text. Apart from [`Self::value`], which then needs few
+    /// registers.
+    #[inline(never)]
+    unsafe fn larger(&mut self, tag: u8) -> Decoded {
+        // SAFETY: the thread is attached; slices are passed by pointer and length.
+        unsafe {
+            match tag {
                 wire::VEC3 => self.vector(),
                 wire::TUPLE => {
                     let count = self.open(1)?;
@@ -326,16 +332,7 @@ impl<'a> Decoder<'a> {
         // SAFETY: `dict` is held by `known`: it is that, or its proxy.
         unsafe {
             self.mutable()?;
-            let first = self.reader.peek_short_str().map(Key::new);
-            let copy = first.map_or(null_mut(), |first| self.shapes.copy(first, count));
-            let copied = !copy.is_null();
-            // Not presized: CPython can do that only for keys of any type, whose dicts are slower
-            // than those of str ever after.
-            let dict = if copied {
-                copy
-            } else {
-                new(PyDict_New())?.as_ptr()
-            };
+            let dict = self.keys(count)?.as_ptr();
             let known = match self.containers {
                 Containers::Live => NonNull::new(dict)?,
                 Containers::Frozen => {
@@ -345,85 +342,86 @@ impl<'a> Decoder<'a> {
                 }
             };
             self.seen.push(known.as_ptr());
-            let filled = if copied { self.fill(dict) } else { Some(0) };
-            let Some(pairs) = filled.and_then(|filled| {
-                (filled..count).try_for_each(|at| self.pair(dict, at))?;
-                Some(count - filled)
-            }) else {
+            if self.fill(dict).is_none() {
                 Py_DECREF(known.as_ptr());
                 return None;
-            };
-            if let (Some(first), 1..) = (first, pairs) {
-                self.shapes.learn(first, count, dict);
             }
             self.close();
             Some(known)
         }
     }
 
-    /// Reads values into a copy of [`Shapes`] for as long as the keys are the same: how many are. From
-    /// there on there is nothing in the dict.
-    unsafe fn fill(&mut self, dict: *mut PyObject) -> Option<usize> {
-        // SAFETY: while values are read nothing changes the dict, which no script knows. Each value is
-        // a new reference, and what was there is `None`.
+    /// Reads so many keys: a dict that has them, with `None` each.
+    #[inline]
+    unsafe fn keys(&mut self, count: usize) -> Decoded {
+        let len = self.reader.length()?;
+        let bytes = self.reader.take(len)?;
+        // SAFETY: by the caller's promise; a copy is a dict.
         unsafe {
-            let entries = table::entries(dict)?;
-            for (at, entry) in entries.iter().enumerate() {
-                let is_key =
-                    |text: &&[u8]| strings::ascii(entry.key).is_some_and(|key| same(key, text));
-                let Some(text) = self.reader.peek_short_str().filter(is_key) else {
-                    return self.unfill(dict, &entries[..at]);
-                };
-                self.reader.take_short_str(text);
-                let value = self.value()?;
-                Py_DECREF(entry.value.replace(value.as_ptr()));
+            let copy = self.shapes.copy(bytes);
+            if copy.is_null() {
+                return self.new_keys(bytes, count);
             }
-            Some(entries.len())
+            if PyDict_Size(copy) as usize != count {
+                Py_DECREF(copy);
+                return self.damaged("a dict has another number of keys");
+            }
+            new(copy)
         }
     }
 
-    /// Makes a dict that was filled up to `entries` the one that adding those makes: how many they are.
-    #[cold]
-    unsafe fn unfill(&mut self, dict: *mut PyObject, entries: &[table::Entry]) -> Option<usize> {
-        // SAFETY: the pairs are held while the dict is emptied.
+    /// The same where the keys weren't met before.
+    #[inline(never)]
+    unsafe fn new_keys(&mut self, bytes: &'a [u8], count: usize) -> Decoded {
+        let values = std::mem::replace(&mut self.reader, Reader::new(bytes));
+        // SAFETY: the dict is released where it doesn't come to be whole.
         unsafe {
-            let hold = |object| Owned::from_borrowed(object);
-            let pairs: Vec<_> = entries
-                .iter()
-                .map(|entry| (hold(entry.key), hold(entry.value.get())))
-                .collect();
-            PyDict_Clear(dict);
-            for (key, value) in &pairs {
-                if PyDict_SetItem(dict, key.as_ptr(), value.as_ptr()) != 0 {
+            // Not presized: CPython can do that only for keys of any type, whose dicts are slower
+            // than those of str ever after.
+            let dict = Owned::from_new(PyDict_New()).ok()?;
+            for at in 0..count {
+                let key = Owned::from_new(self.hashed()?.as_ptr()).ok()?;
+                if PyDict_SetItem(dict.as_ptr(), key.as_ptr(), Py_None()) != 0 {
+                    return None;
+                }
+                if PyDict_Size(dict.as_ptr()) as usize == at {
+                    return self.damaged("a key comes twice");
+                }
+            }
+            if self.reader.remaining() > 0 {
+                return self.damaged("a dict has another number of keys");
+            }
+            self.reader = values;
+            self.shapes.learn(bytes, dict.as_ptr());
+            new(dict.into_ptr())
+        }
+    }
+
+    /// Reads the values of a dict, which has its keys.
+    unsafe fn fill(&mut self, dict: *mut PyObject) -> Option<()> {
+        // SAFETY: while values are read nothing else changes the dict, which no script knows; a key's value
+        // may be replaced while its entries are gone through. Each value is a new reference, and what was
+        // there is `None`.
+        unsafe {
+            if PyObject_GC_IsTracked(dict) == 0 {
+                PyObject_GC_Track(dict.cast());
+            }
+            if let Some(entries) = table::entries(dict) {
+                for entry in entries {
+                    let value = self.value()?;
+                    Py_DECREF(entry.value.replace(value.as_ptr()));
+                }
+                return Some(());
+            }
+            let (mut at, mut key) = (0, null_mut());
+            while PyDict_Next(dict, &mut at, &mut key, null_mut()) != 0 {
+                let value = Owned::from_new(self.value()?.as_ptr()).ok()?;
+                if PyDict_SetItem(dict, key, value.as_ptr()) != 0 {
                     return None;
                 }
             }
-            Some(pairs.len())
         }
-    }
-
-    /// Reads a key and its value into a dict that has `count`.
-    #[inline]
-    unsafe fn pair(&mut self, dict: *mut PyObject, count: usize) -> Option<()> {
-        // SAFETY: `PyDict_SetItem` takes references of its own; ours are released.
-        unsafe {
-            let key = self.hashed()?.as_ptr();
-            let Some(value) = self.value() else {
-                Py_DECREF(key);
-                return None;
-            };
-            let result = PyDict_SetItem(dict, key, value.as_ptr());
-            Py_DECREF(key);
-            Py_DECREF(value.as_ptr());
-            if result != 0 {
-                return None;
-            }
-            // The value that was there is gone, and may be among those seen: nothing more may be read.
-            if (*dict.cast::<PyDictObject>()).ma_used as usize == count {
-                return self.damaged("a key comes twice");
-            }
-            Some(())
-        }
+        Some(())
     }
 
     /// Reads a key or an element.

@@ -7,8 +7,10 @@ use std::slice;
 
 use pyo3_ffi::*;
 
+use super::integer;
 use super::memo::Memo;
 use super::refusal::{self, Purpose, Refusal};
+use super::shapes::Shapes;
 use super::strings;
 use super::table;
 use super::wire::{self, write_length};
@@ -35,6 +37,7 @@ pub(super) unsafe fn value(
         out,
         limit: start + CLONE_BYTES_MAX,
         memo: &mut codec.memo,
+        shapes: &mut codec.sent,
         types: &codec.types,
         lending: None,
         open: Vec::new(),
@@ -66,6 +69,7 @@ pub(super) unsafe fn message(
         out: &mut codec.scratch,
         limit: CLONE_BYTES_MAX,
         memo: &mut codec.memo,
+        shapes: &mut codec.sent,
         types: &codec.types,
         lending: Some(Lending {
             exports,
@@ -115,6 +119,7 @@ struct Encoder<'a> {
     /// Length of `out` above which the value is too large.
     limit: usize,
     memo: &'a mut Memo,
+    shapes: &'a mut Shapes,
     types: &'a Types,
     /// For messages; the state holds its bytes itself.
     lending: Option<Lending<'a>>,
@@ -272,6 +277,10 @@ impl Encoder<'_> {
     unsafe fn int(&mut self, object: *mut PyObject) -> Encoded {
         // SAFETY: `object` is an int.
         unsafe {
+            if let Some(value) = integer::compact(object) {
+                wire::write_int(self.out, value);
+                return Ok(());
+            }
             let mut overflow: c_int = 0;
             let value = PyLong_AsLongLongAndOverflow(object, &mut overflow);
             if overflow == 0 {
@@ -450,34 +459,52 @@ impl Encoder<'_> {
                 return self.reference(number);
             }
             self.open(wire::DICT, PyDict_Size(mapping) as usize)?;
-            if let Some(entries) = table::entries(mapping) {
-                for entry in entries {
-                    self.pair(entry.key, entry.value.get())?;
-                }
+            let Some(entries) = table::entries(mapping) else {
+                return self.rare_dict(mapping);
+            };
+            if let Some(bytes) = self.shapes.bytes(entries) {
+                self.out.extend_from_slice(bytes);
             } else {
-                let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
-                while PyDict_Next(mapping, &mut at, &mut key, &mut value) != 0 {
-                    self.pair(key, value)?;
+                let start = self.out.len();
+                for entry in entries {
+                    self.key(entry.key)?;
                 }
+                wire::insert_length(self.out, start);
+                self.shapes
+                    .learn_bytes(entries, &self.out[start..], mapping);
+            }
+            for entry in entries {
+                self.value(entry.value.get(), false)
+                    .map_err(|refusal| refusal.under(entry.key))?;
             }
         }
         self.close();
         Ok(())
     }
 
-    #[inline]
-    unsafe fn pair(&mut self, key: *mut PyObject, value: *mut PyObject) -> Encoded {
-        // SAFETY: as for `value`.
+    /// Writes the keys and values of a dict that has other keys than `str`, or had.
+    unsafe fn rare_dict(&mut self, dict: *mut PyObject) -> Encoded {
+        // SAFETY: as in `dict`.
         unsafe {
-            let encoded = if PyUnicode_CheckExact(key) != 0 {
-                self.text(key)
-            } else {
-                self.hashed(key)
-            };
-            encoded.map_err(|refusal| refusal.within("a key"))?;
-            self.value(value, false)
-                .map_err(|refusal| refusal.under(key))
+            let start = self.out.len();
+            let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+            while PyDict_Next(dict, &mut at, &mut key, null_mut()) != 0 {
+                self.key(key)?;
+            }
+            wire::insert_length(self.out, start);
+            at = 0;
+            while PyDict_Next(dict, &mut at, &mut key, &mut value) != 0 {
+                self.value(value, false)
+                    .map_err(|refusal| refusal.under(key))?;
+            }
         }
+        self.close();
+        Ok(())
+    }
+
+    unsafe fn key(&mut self, key: *mut PyObject) -> Encoded {
+        // SAFETY: as for `value`.
+        unsafe { self.hashed(key) }.map_err(|refusal| refusal.within("a key"))
     }
 
     /// Writes a key or an element, of which nothing may change and no address be hashed.

@@ -23,6 +23,7 @@ mod check;
 mod decode;
 mod encode;
 mod immutable;
+mod integer;
 mod memo;
 mod message;
 mod refusal;
@@ -78,7 +79,10 @@ pub(crate) struct Types {
 pub(crate) struct Codec {
     types: Types,
     strings: strings::Strings,
-    shapes: shapes::Shapes,
+    /// Keys of dicts that were encoded.
+    sent: shapes::Shapes,
+    /// Keys of dicts that were decoded.
+    received: shapes::Shapes,
     memo: memo::Memo,
     /// Containers in order of appearance while decoding; kept for its memory.
     seen: Vec<*mut PyObject>,
@@ -97,7 +101,8 @@ impl Codec {
         Self {
             types,
             strings: strings::Strings::new(),
-            shapes: shapes::Shapes::new(),
+            sent: shapes::Shapes::new(),
+            received: shapes::Shapes::new(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),

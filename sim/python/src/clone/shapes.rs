@@ -1,105 +1,150 @@
-//! A cache of dicts by their keys: messages repeat them.
+//! A cache of dicts by their keys, which the dicts that scripts send and keep have in common.
 //!
 //! To copy a dict of the same keys and put values in their place takes a small part of the time that
-//! adding the keys one by one does. The copy is what adding them would have made, to the size of its
-//! table: nothing tells whether a dict was made from the cache.
+//! adding the keys one by one does; and where all keys are the very objects that they were before, so
+//! are their bytes. A copy is what adding the keys would have made, to the size of its table: nothing
+//! tells whether a dict was made from the cache.
 
 use std::ptr::null_mut;
 
 use pyo3_ffi::*;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::strings::Key;
-use super::table;
+use super::table::{self, Entry};
 
-/// Most keys of a dict that is kept.
-const KEYS_MAX: usize = 64;
-/// Places for dicts; a power of two.
+/// Most bytes of keys that are kept.
+const BYTES_MAX: usize = 1024;
+/// Places for dicts, of each of both directions; a power of two.
 const PLACES: usize = 64;
 
-/// A dict to copy.
-#[derive(Clone, Copy)]
+/// The keys of a dict.
 struct Shape {
-    /// The first key of the dict that was here last.
-    first: Key,
-    /// How many it had.
-    count: usize,
-    /// The keys of one like it, all with `None`; null until a second one came. No script and no garbage
-    /// collection ever sees it.
+    /// By which it is found.
+    hash: u64,
+    /// As [`super::wire`] has them.
+    bytes: Vec<u8>,
+    /// The keys with `None` each; null until they came twice in a row. No script and no garbage collection
+    /// ever sees it.
     dict: *mut PyObject,
 }
 
-/// Dicts of one interpreter, found by their first key and how many they have.
+/// Shapes of one interpreter.
 ///
 /// # Invariants
-/// Dicts are null or owned references, and not changed once they are here. Used and dropped while the
-/// thread is attached to the interpreter.
+/// Dicts are null or owned references that nobody else has. Used and dropped while the thread is
+/// attached to the interpreter.
 pub(super) struct Shapes {
-    places: Box<[Shape; PLACES]>,
+    places: Vec<Shape>,
 }
 
 impl Shapes {
     pub(super) fn new() -> Self {
-        let free = Shape {
-            first: Key::default(),
-            count: 0,
+        let free = || Shape {
+            hash: 0,
+            bytes: Vec::new(),
             dict: null_mut(),
         };
         Self {
-            places: Box::new([free; PLACES]),
+            places: (0..PLACES).map(|_| free()).collect(),
         }
     }
 
-    fn place(&mut self, first: Key, count: usize) -> &mut Shape {
-        &mut self.places[first.hash(PLACES) ^ count % PLACES]
+    fn place(&mut self, hash: u64) -> &mut Shape {
+        &mut self.places[(hash >> (64 - PLACES.trailing_zeros())) as usize]
     }
 
-    /// A dict that is likely to have the right keys, each with `None`: a new reference, or null where
-    /// none is known or Python raised.
+    /// A dict of the keys that have these bytes, with `None` each: a new reference, or null where none is
+    /// known.
     ///
     /// # Safety
     /// By the invariants.
-    #[inline]
-    pub(super) unsafe fn copy(&mut self, first: Key, count: usize) -> *mut PyObject {
-        let shape = self.place(first, count);
-        if shape.first != first || shape.count != count || shape.dict.is_null() {
+    pub(super) unsafe fn copy(&mut self, bytes: &[u8]) -> *mut PyObject {
+        let shape = self.place(xxh3_64(bytes));
+        if shape.dict.is_null() || shape.bytes != bytes {
             return null_mut();
         }
-        // SAFETY: attached; our reference keeps the dict. Its values will be any, so that the garbage
-        // collector has to know the copy.
+        // SAFETY: attached; our reference keeps the dict.
         unsafe {
-            let dict = PyDict_Copy(shape.dict);
-            if !dict.is_null() && PyObject_GC_IsTracked(dict) == 0 {
-                PyObject_GC_Track(dict.cast());
+            let copy = PyDict_Copy(shape.dict);
+            if copy.is_null() {
+                PyErr_Clear();
             }
-            dict
+            copy
         }
     }
 
-    /// A dict wasn't made from a copy: keeps its keys if it is the second one in a row.
+    /// Keeps what [`Self::copy`] didn't find, if it is the second time.
     ///
     /// # Safety
-    /// By the invariants; `dict` is a dict of the interpreter with `count` keys.
+    /// By the invariants; `dict` has the keys that have these bytes.
     #[cold]
-    pub(super) unsafe fn learn(&mut self, first: Key, count: usize, dict: *mut PyObject) {
-        if count > KEYS_MAX {
+    pub(super) unsafe fn learn(&mut self, bytes: &[u8], dict: *mut PyObject) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.keep(xxh3_64(bytes), bytes, dict) }
+    }
+
+    /// The bytes of the keys of these entries.
+    ///
+    /// # Safety
+    /// By the invariants; the entries are of a dict of the interpreter.
+    pub(super) unsafe fn bytes(&mut self, entries: &[Entry]) -> Option<&[u8]> {
+        let shape = self.place(hash_of(entries));
+        if shape.dict.is_null() {
+            return None;
+        }
+        // SAFETY: attached; the dict isn't changed. Since it holds its keys, what has the address of one
+        // is the same `str`.
+        let known = unsafe { table::entries(shape.dict) }?;
+        let same =
+            known.len() == entries.len() && known.iter().zip(entries).all(|(a, b)| a.key == b.key);
+        same.then_some(&shape.bytes)
+    }
+
+    /// Keeps what [`Self::bytes`] didn't find, if it is the second time.
+    ///
+    /// # Safety
+    /// By the invariants; the entries are of `dict`, and their keys have these bytes.
+    #[cold]
+    pub(super) unsafe fn learn_bytes(
+        &mut self,
+        entries: &[Entry],
+        bytes: &[u8],
+        dict: *mut PyObject,
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.keep(hash_of(entries), bytes, dict) }
+    }
+
+    unsafe fn keep(&mut self, hash: u64, bytes: &[u8], dict: *mut PyObject) {
+        // SAFETY: by the caller's promise.
+        if bytes.len() > BYTES_MAX || unsafe { table::entries(dict) }.is_none() {
             return;
         }
-        let shape = self.place(first, count);
-        let again = shape.first == first && shape.count == count;
-        // SAFETY: attached; the old dict is released after its place was taken.
+        let shape = self.place(hash);
+        let again = shape.hash == hash && shape.dict.is_null();
+        shape.hash = hash;
+        shape.bytes.clear();
+        // SAFETY: attached, by the caller; the old dict is released after its place was taken.
         unsafe {
-            let template = if again { blank(dict) } else { null_mut() };
-            let old = std::mem::replace(
-                shape,
-                Shape {
-                    first,
-                    count,
-                    dict: template,
-                },
-            );
-            Py_XDECREF(old.dict);
+            let mut kept = null_mut();
+            if again {
+                kept = blank(dict);
+                shape.bytes.extend_from_slice(bytes);
+            }
+            Py_XDECREF(std::mem::replace(&mut shape.dict, kept));
         }
     }
+}
+
+/// Tells lists of keys apart by their addresses.
+#[inline]
+fn hash_of(entries: &[Entry]) -> u64 {
+    let ends = [entries.first(), entries.last()];
+    let mix = |hash: u64, end: Option<&Entry>| {
+        let key = end.map_or(0, |entry| entry.key as u64);
+        (hash.rotate_left(29) ^ key).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    };
+    ends.into_iter().fold(entries.len() as u64, mix)
 }
 
 /// A copy of a dict with each value `None`, or null where that can't be: a new reference.
@@ -126,7 +171,7 @@ unsafe fn blank(dict: *mut PyObject) -> *mut PyObject {
 
 impl Drop for Shapes {
     fn drop(&mut self) {
-        for shape in self.places.iter_mut() {
+        for shape in &mut self.places {
             // SAFETY: our reference, released on the interpreter's thread by the invariant.
             unsafe { Py_XDECREF(std::mem::replace(&mut shape.dict, null_mut())) }
         }

@@ -19,7 +19,7 @@ const WAYS: usize = 2;
 
 /// A text of at most [`SHORT_TEXT`] bytes, whole, in a form that is compared at once.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Key {
+struct Key {
     head: u64,
     tail: u64,
     len: usize,
@@ -28,7 +28,7 @@ pub(super) struct Key {
 impl Key {
     /// For a given length the bytes can be told from head and tail: these overlap, but miss nothing.
     #[inline]
-    pub(super) fn new(text: &[u8]) -> Self {
+    fn new(text: &[u8]) -> Self {
         let len = text.len();
         let (head, tail) = if let (Some(head), Some(tail)) =
             (text.first_chunk::<8>(), text.last_chunk::<8>())
@@ -48,12 +48,12 @@ impl Key {
         Self { head, tail, len }
     }
 
-    /// A number below a power of two: by Fibonacci hashing, in which the high bits of the product
+    /// The set that the text belongs to: by Fibonacci hashing, in which the high bits of the product
     /// depend on all bits.
     #[inline]
-    pub(super) fn hash(&self, below: usize) -> usize {
+    fn set(&self) -> usize {
         let bits = self.head ^ self.tail.rotate_left(29) ^ self.len as u64;
-        (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - below.trailing_zeros())) as usize
+        (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize
     }
 }
 
@@ -96,7 +96,7 @@ impl Strings {
             return unsafe { decode(text) };
         }
         let key = Key::new(text);
-        let set = &mut self.sets[key.hash(SETS)];
+        let set = &mut self.sets[key.set()];
         for entry in set.iter() {
             if entry.key == key && !entry.string.is_null() {
                 // SAFETY: the entry's reference keeps it alive.

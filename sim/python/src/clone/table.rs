@@ -42,6 +42,9 @@ pub(super) unsafe fn entries<'a>(dict: *mut PyObject) -> Option<&'a [Entry]> {
     // holds `str` only has `count` entries behind its indices, of which none is free if so many are used.
     unsafe {
         let dict = &*dict.cast::<PyDictObject>();
+        if dict.ma_used == 0 {
+            return Some(&[]); // of an empty dict there is less than a table
+        }
         let keys = dict.ma_keys.cast::<Keys>();
         let dense = (*keys).count == dict.ma_used;
         if !KNOWN || !dict.ma_values.is_null() || (*keys).kind != UNICODE || !dense {

@@ -30,7 +30,8 @@ pub(super) const TUPLE: u8 = 10;
 pub(super) const FROZENSET: u8 = 11;
 /// A `list`: like a tuple. Lists, dicts and sets are numbered in order of appearance.
 pub(super) const LIST: u8 = 12;
-/// A `dict`: a length and so many pairs, in the dict's order.
+/// A `dict`: a length; the size of its keys in bytes, as a length; so many keys, in the dict's order, and as
+/// many values. Dicts of the same keys have these bytes in common.
 pub(super) const DICT: u8 = 13;
 /// A `set`: like a frozenset.
 pub(super) const SET: u8 = 14;
@@ -55,6 +56,14 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
         out.push(LONG as u8);
         out.extend_from_slice(&length.to_le_bytes());
     }
+}
+
+/// Puts a length in front of what was written from `start` on.
+pub(super) fn insert_length(out: &mut Vec<u8>, start: usize) {
+    let end = out.len();
+    write_length(out, end - start);
+    let size = out.len() - end;
+    out[start..].rotate_right(size);
 }
 
 /// Writes a `str`.
@@ -150,23 +159,6 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         let long = u32::from_le_bytes(bytes) as usize;
         (long >= LONG).then_some(long)
-    }
-
-    /// A short `str` that comes next, which isn't taken.
-    #[inline]
-    pub(super) fn peek_short_str(&self) -> Option<&'a [u8]> {
-        match self.rest {
-            [STR, len, text @ ..] if usize::from(*len) <= SHORT_TEXT => {
-                text.get(..usize::from(*len))
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes a `str` that was peeked at.
-    #[inline]
-    pub(super) fn take_short_str(&mut self, text: &[u8]) {
-        self.rest = &self.rest[2 + text.len()..];
     }
 
     /// Where this reader stands, to name a part that was read: see [`Self::since`].

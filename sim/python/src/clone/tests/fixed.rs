@@ -84,6 +84,54 @@ fn values_come_back() {
     }
 }
 
+/// Both ends know keys again from the third dict on.
+#[test]
+fn dicts_of_the_same_keys_come_back() {
+    let python = &mut Interpreter::start();
+    python
+        .run("class Record: pass\nrecord = Record()\nrecord.a, record.b = 1, [2]")
+        .unwrap();
+    for code in [
+        "{'id': 17, 'tags': ('a', 'b'), 'inv': [1, 300], 'of': {'id': 18, 'tags': None}}",
+        "{'id': None, 'tags': {'id': 1, 'tags': {'id': [], 'tags': {}}}}",
+        "{'tags': 1, 'id': 2}",
+        "{'id': 1, 'x': 2}",
+        "{'id': 1, 'y': 2}",
+        "{'Grüße': 1, '世界': [2]}",
+        "{'k' * 300: 1, 'l': [2]}",
+        "{f'key {n}': n for n in range(1000)}",
+        "{1: 'a', 2: 'b'}",
+        "{'a': 1, 2: 'b'}",
+        "(lambda d: (d.pop('b'), d)[1])({'a': 1, 'b': 2, 'c': 3})",
+        "(lambda d: (d.pop('a'), d)[1])({'a': 1})",
+        "vars(record)",
+    ] {
+        for _ in 0..4 {
+            check(python, code);
+        }
+    }
+    // A dict is as large as if it had been made of its keys, whether they were known or not.
+    let value = python.eval("{'p': [1], 'q': (2,), 'r': None}").unwrap();
+    let bytes = python.encode(&value).unwrap();
+    for _ in 0..4 {
+        let copy = python.decode(&bytes, Containers::Live).unwrap();
+        python.name("copy", &copy);
+        let size = "copy.__sizeof__() - {'p': 1, 'q': 2, 'r': 3}.__sizeof__()";
+        assert_eq!(python.show(size).as_deref(), Ok("0"));
+        // What is done to a clone is no matter for the next.
+        python
+            .run("copy['p'].append(copy); copy['s'] = copy.pop('q')")
+            .unwrap();
+    }
+    assert_eq!(bytes[..3], [13, 3, 9], "three keys of three bytes each");
+    for count in [2, 4] {
+        let mut bytes = bytes.clone();
+        bytes[1] = count;
+        let error = python.decode(&bytes, Containers::Live).unwrap_err();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}
+
 #[test]
 fn sharing_and_cycles_are_kept() {
     let python = &mut Interpreter::start();
@@ -105,11 +153,14 @@ fn sharing_and_cycles_are_kept() {
         ),
     ] {
         python.run(build).unwrap();
-        let value = python.eval("v").unwrap();
-        let bytes = python.encode(&value).unwrap();
-        let copy = python.decode(&bytes, Containers::Live).unwrap();
-        python.name("v", &copy);
-        assert_eq!(python.show(holds).as_deref(), Ok("True"), "{build}");
+        // The keys of dicts are new to both ends, then known.
+        for _ in 0..3 {
+            let value = python.eval("v").unwrap();
+            let bytes = python.encode(&value).unwrap();
+            let copy = python.decode(&bytes, Containers::Live).unwrap();
+            python.name("v", &copy);
+            assert_eq!(python.show(holds).as_deref(), Ok("True"), "{build}");
+        }
     }
     // However many references CPython counts: the tuple around a list can be met again.
     for (build, args, holds) in [
@@ -429,7 +480,10 @@ fn neither_clones_nor_their_ruins_leak() {
              v = Vec3(1, 2, 3)\n\
              l = [v]\n\
              sample = {v: [v, (v, {v, 1}), frozenset((v, 2))], 'd': {'l': l, (v, 3): l}}\n\
-             sample['me'] = sample\n",
+             sample['me'] = sample\n\
+             record = {'v': v, 'l': [v]}\n\
+             record['me'] = record\n\
+             sample['record'] = record\n",
         )
         .unwrap();
     let value = python.eval("sample").unwrap();
