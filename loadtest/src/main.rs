@@ -7,13 +7,17 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use loadtest::args::Args;
 use loadtest::report::targets;
-use loadtest::server::{HIDDEN_COMMAND, become_server};
+use loadtest::server::{HIDDEN_COMMAND, ZONE_HOST_COMMAND, become_server};
 use loadtest::summary::{Style, summary};
 
 fn main() -> ExitCode {
     let mut given = std::env::args_os().skip(1).peekable();
     if given.peek().is_some_and(|first| first == HIDDEN_COMMAND) {
         return become_server(given.skip(1));
+    }
+    // The server that this program becomes has this program run its zones too.
+    if given.peek().is_some_and(|first| first == ZONE_HOST_COMMAND) {
+        return tessera_server::cli::run(["tessera", ZONE_HOST_COMMAND]);
     }
     let args = Args::parse();
     if let Err(why) = args.check() {

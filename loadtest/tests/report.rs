@@ -18,7 +18,7 @@ tick.run tick.missed tick.duration_us{P} tick.start_jitter_us{P}
 tick.stages_us.commands{P} tick.stages_us.zones{P} tick.stages_us.barrier{P} tick.stages_us.snapshot{P}
 tick.stages_us.network{P}
 zones[].zone zones[].entities_max zones[].script_us{P} zones[].gather_us{P} zones[].exchange_us{P} zones[].gc_us{P}
-zones[].handoffs_in zones[].handoffs_out
+zones[].handoffs_in zones[].handoffs_out zones[].memory_bytes zones[].memory_peak_bytes zones[].restarts
 zones[].channels[].to zones[].channels[].messages zones[].channels[].bytes zones[].channels[].depth_max
 zones[].channels[].refused
 clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}

@@ -353,7 +353,7 @@ impl KindTable {
     /// Where there is no such row.
     pub fn write_delta(&self, row: usize, mask: u64, out: &mut Vec<u8>) {
         let mask = mask & self.all_fields();
-        out.extend(mask.to_le_bytes());
+        out.extend_from_slice(&mask.to_le_bytes());
         for field in bits(mask) {
             self.columns[field].write(row, out);
         }
@@ -408,6 +408,14 @@ impl KindTable {
             FIELDS_MAX.. => u64::MAX,
             n => (1 << n) - 1,
         }
+    }
+
+    /// Whether `row` is a row of this table's kind.
+    ///
+    /// # Errors
+    /// Where the bytes are not exactly a row.
+    pub fn check_row(&self, row: &[u8]) -> Result<(), RowError> {
+        self.check_fields(u64::MAX, row)
     }
 
     /// Whether `bytes` are exactly the fields in `mask`.

@@ -13,7 +13,7 @@ use tessera_python::OptionValue;
 use tracing_subscriber::EnvFilter;
 
 use crate::assets::Assets;
-use crate::config::{self, Config, HALO_M, PLAYERS, TICK_HZ, WORKER_THREADS};
+use crate::config::{self, Config, HALO_M, Isolation, PLAYERS, TICK_HZ, WORKER_THREADS};
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::ops::reload::Told;
@@ -53,6 +53,9 @@ enum Command {
     Trace(TraceArgs),
     /// Have a running server change to the code that is in its mode's folder now
     Reload(RemoteArgs),
+    /// Be the process of a zone: for the server itself, which says what to do on standard input
+    #[command(hide = true)]
+    ZoneHost,
     /// Make a connect token, which lets one player into one match once, or the key that signs them
     Token(TokenArgs),
 }
@@ -96,6 +99,9 @@ struct MatchArgs {
     /// How far scripts may look around an entity, metres
     #[arg(long, value_name = "METRES", value_parser = within(HALO_M))]
     halo: Option<f64>,
+    /// Whether each zone is a thread of this process or a process of its own
+    #[arg(long, value_name = "thread|process", value_parser = isolation)]
+    isolation: Option<Isolation>,
     /// What to log, such as debug or info,tessera_python=trace [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -233,6 +239,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
     };
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let done = match command {
+        Command::ZoneHost => return tessera_process::run_zone_host(),
         Command::Serve(args) => args.run(),
         Command::Simulate(args) => args.run(),
         Command::Check(args) => args.run(),
@@ -271,6 +278,7 @@ impl MatchArgs {
         config.players = self.players.unwrap_or(config.players);
         config.halo_m = self.halo.unwrap_or(config.halo_m);
         config.options.extend(self.options.iter().cloned());
+        config.isolation = self.isolation.unwrap_or(config.isolation);
         if let Some(layout) = self.zones.as_ref().or(self.grid.as_ref()) {
             config.layout = layout.clone();
         }
@@ -412,6 +420,10 @@ where
         let value = text.parse().ok().filter(|value| range.contains(value));
         value.ok_or_else(|| format!("it can be {} to {}", range.start(), range.end()))
     }
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    Isolation::named(text).ok_or_else(|| "it is thread or process".to_owned())
 }
 
 fn count(text: &str) -> Result<Layout, String> {

@@ -86,6 +86,27 @@ pub enum OnExhausted {
     Drain,
 }
 
+/// What separates zones from each other and from the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each has an interpreter on a thread of the server's process.
+    #[default]
+    Thread,
+    /// Each has a process of its own, which can do nothing but compute and read files.
+    Process,
+}
+
+impl Isolation {
+    /// By its name in the configuration.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "thread" => Some(Self::Thread),
+            "process" => Some(Self::Process),
+            _ => None,
+        }
+    }
+}
+
 /// How zones are watched over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watch {
@@ -144,6 +165,10 @@ pub struct Config {
     pub layout: Layout,
     /// Metres that a zone sees beyond its border, within [`HALO_M`].
     pub halo_m: f64,
+    /// What separates zones from each other and from the server.
+    pub isolation: Isolation,
+    /// Folders of packages that scripts may import; with [`Isolation::Process`] only.
+    pub packages: Vec<PathBuf>,
     /// How zones are watched over; `None` for not at all.
     pub watch: Option<Watch>,
     /// Whether the mode's files are watched, and loaded anew when they change: for development.
@@ -199,6 +224,8 @@ impl Default for Config {
             reconnect_grace: Duration::from_secs(20),
             spectators: 8,
             spectator_delay: Duration::from_secs(2),
+            isolation: Isolation::Thread,
+            packages: Vec::new(),
             address_validation: AddressValidation::UnderLoad,
             drain_timeout: Duration::from_secs(2),
             ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),

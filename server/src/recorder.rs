@@ -201,6 +201,9 @@ impl Recorder {
             gc_us: durations.gc.percentiles_us(),
             handoffs_in: since(|zone| zone.handoffs_in),
             handoffs_out: since(|zone| zone.handoffs_out),
+            memory_bytes: now.memory.used,
+            memory_peak_bytes: now.memory.peak,
+            restarts: since(|zone| zone.restarts.iter().sum()),
             channels: channels.collect(),
         }
     }

@@ -125,6 +125,12 @@ pub struct Zone {
     pub handoffs_in: u64,
     /// Entities that went.
     pub handoffs_out: u64,
+    /// Bytes that its interpreter has now.
+    pub memory_bytes: u64,
+    /// The most that this interpreter had.
+    pub memory_peak_bytes: u64,
+    /// Interpreters that it lost.
+    pub restarts: u64,
     /// To each other zone.
     pub channels: Vec<Channel>,
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
-use tessera_sim::{Budget, QuarantineRule, RestartLimit, SimConfig, Supervision, ThreadState};
+use tessera_process::{Map, ProcessConfig};
+use tessera_sim::{
+    Budget, Isolation, QuarantineRule, RestartLimit, SimConfig, SimError, Supervision,
+};
 use tessera_world::World;
 
 use crate::assets::Assets;
 use crate::clock;
-use crate::config::{Config, Watch};
+use crate::config::{self, Config, Watch};
 use crate::error::Error;
 
 /// Loads the map and finds the mode.
@@ -20,6 +23,18 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
     let mode = assets.mode(&config.mode)?;
     let world = World::load(assets.map(&config.map)?)?;
     let grid = config.layout.grid(world.size())?;
+    let isolation = match config.isolation {
+        config::Isolation::Thread => Isolation::Thread,
+        config::Isolation::Process => {
+            let map = Map::File(assets.map(&config.map)?);
+            let process = ProcessConfig::this_program(map, &world)
+                .map_err(|error| SimError::from(error.into_script_error()))?;
+            Isolation::Process(ProcessConfig {
+                packages: config.packages.clone(),
+                ..process
+            })
+        }
+    };
     Ok(SimConfig {
         world: Arc::new(world),
         mode,
@@ -36,6 +51,7 @@ pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> 
             .map_or_else(Supervision::default, |watch| {
                 supervision(watch, config.tick_hz)
             }),
+        isolation,
     })
 }
 
@@ -58,19 +74,17 @@ fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
             rest_ticks: ticks(watch.quarantine_rest_ms.into()),
         },
         memory_cap: Some(u64::from(watch.memory_mib) << 20),
-        look_at_thread,
+        is_runnable,
     }
 }
 
-/// What a thread of this process is at, as `/proc` tells it; `None` on systems without.
-fn look_at_thread(thread: i32) -> Option<ThreadState> {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
+/// Whether a thread of this process or of a zone's runs or would, if it had a core, as `/proc` tells it;
+/// `None` on systems without.
+fn is_runnable(thread: i32) -> Option<bool> {
+    let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
     // The name before the state may hold anything, parentheses too.
     let (_, state) = stat.rsplit_once(") ")?;
-    Some(ThreadState {
-        runnable: state.starts_with('R'),
-        cpu_ns: tessera_python::thread_cpu_ns(thread)?,
-    })
+    Some(state.starts_with('R'))
 }
 
 /// Nanoseconds of processor time that the calling thread has used.

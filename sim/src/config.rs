@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tessera_process::ProcessConfig;
 use tessera_python::OptionValue;
 use tessera_world::World;
 
@@ -37,4 +38,16 @@ pub struct SimConfig {
     pub cpu_clock: fn() -> u64,
     /// How zones are watched over.
     pub supervision: Supervision,
+    /// What separates the zones from each other and from the server. It does not change the match.
+    pub isolation: Isolation,
+}
+
+/// What separates zones from each other and from the server.
+#[derive(Clone, Debug, Default)]
+pub enum Isolation {
+    /// Each has an interpreter on a thread of the server's process.
+    #[default]
+    Thread,
+    /// Each has a process of its own.
+    Process(ProcessConfig),
 }

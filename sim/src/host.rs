@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tessera_process::{Cost, ProcessZone};
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
@@ -55,6 +56,10 @@ pub(crate) trait Host {
     fn collect_garbage(&mut self, tick: Tick);
     fn stats(&self) -> &HookStats;
     fn memory(&self) -> MemoryUse;
+    /// What the last tick cost the process that runs the scripts, where that is not this one.
+    fn cost(&self) -> Option<Cost> {
+        None
+    }
     /// Whether to note when each hook runs, by this clock.
     fn trace(&mut self, clock: Option<fn() -> u64>);
     /// Moves what was noted to `spans`.
@@ -140,6 +145,94 @@ impl Host for ScriptZone {
         ScriptZone::take_spans(self, &mut hooks);
         spans.extend(hooks.into_iter().map(|span| ZoneSpan {
             name: self.hook_name(span.hook).to_owned().into(),
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            entity: Some(span.entity),
+        }));
+    }
+}
+
+impl Host for ProcessZone {
+    fn assign(&mut self, zone: ZoneId) {
+        ProcessZone::assign(self, zone);
+    }
+    fn field_table(&self) -> &Arc<FieldTable> {
+        ProcessZone::field_table(self)
+    }
+    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.default_of(kind, field));
+    }
+    fn hears(&self, kind: KindId, message: &str) -> bool {
+        ProcessZone::hears(self, kind, message)
+    }
+    fn tables(&self) -> &[KindTable] {
+        ProcessZone::tables(self)
+    }
+    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        ProcessZone::insert(self, kind, id, row)
+    }
+    fn demote(&mut self, id: EntityId) {
+        ProcessZone::demote(self, id);
+    }
+    fn remove(&mut self, id: EntityId) {
+        ProcessZone::remove(self, id);
+    }
+    fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+        ProcessZone::ghost_row(self, kind, id, row)
+    }
+    fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError> {
+        ProcessZone::ghost_delta(self, id, delta);
+        Ok(())
+    }
+    fn ghost_remove(&mut self, id: EntityId) {
+        ProcessZone::ghost_remove(self, id);
+    }
+    fn run_start(&mut self) -> Result<(), ScriptError> {
+        ProcessZone::run_start(self)
+    }
+    fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, _: Arc<HitboxHistory>) {
+        // The process has capsules of its own, from the same snapshots.
+        ProcessZone::begin_tick(self, tick, &snapshot);
+    }
+    fn run_hooks(
+        &mut self,
+        inbox: &Inbox,
+        commands: &[(EntityId, Command)],
+        resting: &[EntityId],
+    ) -> Result<(), Gone> {
+        let ran = ProcessZone::run_hooks(self, inbox, commands, resting);
+        ran.map_err(|gone| Gone(gone.0))
+    }
+    fn gather(&mut self) -> Result<(), Gone> {
+        ProcessZone::gather(self).map_err(|gone| Gone(gone.0))
+    }
+    fn changed(&self) -> &[(EntityId, KindId, u64)] {
+        ProcessZone::changed(self)
+    }
+    fn failed(&self) -> &[(EntityId, FailureKind)] {
+        ProcessZone::failed(self)
+    }
+    fn outbox(&mut self) -> &mut Outbox {
+        ProcessZone::outbox(self)
+    }
+    fn collect_garbage(&mut self, tick: Tick) {
+        ProcessZone::collect_garbage(self, tick);
+    }
+    fn stats(&self) -> &HookStats {
+        ProcessZone::stats(self)
+    }
+    fn memory(&self) -> MemoryUse {
+        ProcessZone::memory(self)
+    }
+    fn cost(&self) -> Option<Cost> {
+        Some(ProcessZone::cost(self))
+    }
+    fn trace(&mut self, clock: Option<fn() -> u64>) {
+        ProcessZone::trace(self, clock);
+    }
+    fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>) {
+        spans.extend(self.spans().iter().map(|span| ZoneSpan {
+            name: span.hook.clone().into(),
             start_ns: span.start_ns,
             end_ns: span.end_ns,
             entity: Some(span.entity),

@@ -17,11 +17,6 @@ impl Laps {
         self.last_ns = (self.clock)();
     }
 
-    /// The clock at the end of the last part, nanoseconds.
-    pub(crate) fn last_ns(&self) -> u64 {
-        self.last_ns
-    }
-
     /// Ends a part and begins the next; nanoseconds of the one that ended.
     pub(crate) fn lap(&mut self) -> u64 {
         let now_ns = (self.clock)();

@@ -41,7 +41,7 @@ mod supervision;
 mod tracked;
 mod worker;
 
-pub use config::SimConfig;
+pub use config::{Isolation, SimConfig};
 pub use error::SimError;
 pub use partition::{Grid, GridError, ZONES_MAX};
 pub use quarantine::QuarantineRule;
@@ -49,6 +49,4 @@ pub use reload::{Incompatible, ReloadError, Reloaded};
 pub use report::{Audit, ChannelReport, SimReport, TickTimings, ZoneReport, ZoneSpan, ZoneTimings};
 pub use seal::SNAPSHOTS_KEPT;
 pub use simulation::{Simulation, TickInputs, TickOutput};
-pub use supervision::{
-    Budget, Incident, IncidentKind, RestartLimit, RestartReason, Supervision, ThreadState,
-};
+pub use supervision::{Budget, Incident, IncidentKind, RestartLimit, RestartReason, Supervision};

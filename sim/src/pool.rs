@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
+use tessera_process::{ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -11,7 +12,7 @@ use tessera_python::{ModeSource, ScriptConfig, ScriptError};
 
 use crate::barrier::Ran;
 use crate::channel;
-use crate::config::SimConfig;
+use crate::config::{Isolation, SimConfig};
 use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
@@ -23,7 +24,7 @@ use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
-use crate::worker::{Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
+use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
 const LOOKS: u64 = 8;
@@ -115,6 +116,13 @@ impl ZonePool {
                 world: config.world.clone(),
                 memory_cap: config.supervision.memory_cap,
             },
+            cage: match &config.isolation {
+                Isolation::Thread => Cage::Thread,
+                Isolation::Process(process) => {
+                    let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
+                    Cage::Process(Arc::new(process.clone()), slots)
+                }
+            },
             cpu_clock: config.cpu_clock,
             clock: config.clock,
             rendezvous: rendezvous.clone(),
@@ -162,6 +170,13 @@ impl ZonePool {
         }
         pool.keep_spares();
         Ok(pool)
+    }
+
+    /// Shows a snapshot to the zones that run in processes, also to those that start later.
+    pub(crate) fn publish(&self, snapshot: &Snapshot) {
+        if let Cage::Process(_, slots) = &self.setup.cage {
+            slots.publish(snapshot);
+        }
     }
 
     /// How many zones there are.
@@ -416,30 +431,35 @@ impl ZonePool {
             self.rendezvous.wait(Duration::from_nanos(left_ns))
         };
         for at in bits(until(budget.soft_ns)) {
-            self.place_worker(at).interrupter.look();
+            self.place_worker(at).leash.look();
         }
         let mut late = until(budget.preempt_ns());
-        let mut preempted = 0;
-        let mut since_ns = vec![0; self.len()];
-        let mut granted_ns = vec![budget.preempt_ns(); self.len()];
         let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
+        // By zone, since when it is waited for: its order, then its preemption.
+        let mut since: Vec<_> = (0..self.len()).map(|_| (began_ns, None)).collect();
         let mut stuck = 0;
         while late & !stuck != 0 {
-            let elapsed_ns = (self.clock)() - began_ns;
+            let now_ns = (self.clock)();
             for at in bits(late & !stuck) {
-                let state = self.used(at);
-                let starved = |(runnable, used_ns)| runnable && used_ns < granted_ns[at];
-                if elapsed_ns < budget.starved_ns() && state.is_some_and(starved) {
-                    continue;
-                }
-                let grace_ns = budget.hard_ns - budget.preempt_ns();
-                if preempted & 1 << at == 0 {
-                    preempted |= 1 << at;
-                    since_ns[at] = elapsed_ns;
-                    // It takes a core to hear of it, too.
-                    granted_ns[at] = state.map_or(0, |(_, used_ns)| used_ns) + grace_ns;
-                    self.place_worker(at).interrupter.preempt();
-                } else if elapsed_ns - since_ns[at] >= grace_ns && self.take_seat(at) {
+                let worker = self.place_worker(at);
+                let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
+                let (since_ns, cpu_since_ns) = since[at];
+                let spent_ns = match (self.supervision.is_runnable)(worker.thread) {
+                    // It may run and has no core: that is not its fault.
+                    Some(true) => {
+                        cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns()))
+                    }
+                    _ => now_ns - since_ns,
+                };
+                let too_late = now_ns - began_ns >= budget.starved_ns();
+                let far_too_late = now_ns - began_ns >= 2 * budget.starved_ns();
+                if cpu_since_ns.is_none() && (spent_ns >= budget.preempt_ns() || too_late) {
+                    worker.leash.preempt();
+                    since[at] = (now_ns, Some(cpu_ns));
+                } else if cpu_since_ns.is_some()
+                    && (spent_ns >= budget.grace_ns() || far_too_late)
+                    && self.take_seat(at)
+                {
                     stuck |= 1 << at;
                 }
             }
@@ -461,15 +481,6 @@ impl ZonePool {
             Err(TryLockError::Poisoned(_)) => true,
             Err(TryLockError::WouldBlock) => false,
         }
-    }
-
-    /// Whether a zone's thread would run if it had a core, and the processor time that it has used since
-    /// its order, ns: one that got no core is late, but not by itself.
-    fn used(&self, at: usize) -> Option<(bool, u64)> {
-        let worker = self.place_worker(at);
-        let state = (self.supervision.look_at_thread)(worker.thread)?;
-        let used_ns = state.cpu_ns.saturating_sub(worker.cpu_began_ns());
-        Some((state.runnable, used_ns))
     }
 
     fn place_worker(&self, at: usize) -> &Worker {

@@ -314,6 +314,7 @@ impl Simulation {
         let table = self.field_table.clone();
         self.ring
             .seal(&table, tick, self.seed, self.next_entity, &exchanged);
+        self.zones.publish(self.ring.newest());
         self.match_entity = exchanged.iter().filter_map(|zone| zone.match_entity).min();
         self.collect_owners(&exchanged);
         timings.barrier_ns = settled - began;

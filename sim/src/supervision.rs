@@ -20,9 +20,9 @@ pub struct Supervision {
     pub quarantine: QuarantineRule,
     /// Bytes that the scripts of one zone may use.
     pub memory_cap: Option<u64>,
-    /// Tells what a thread of this process is at, by its number in the system. Without it, a zone
-    /// that waits for a core is taken for one that is stuck.
-    pub look_at_thread: fn(thread: i32) -> Option<ThreadState>,
+    /// Tells whether a thread of this process runs, or would if it had a core, by its number in the
+    /// system. Without it, a zone that waits for a core is taken for one that is stuck.
+    pub is_runnable: fn(thread: i32) -> Option<bool>,
 }
 
 impl Default for Supervision {
@@ -33,40 +33,38 @@ impl Default for Supervision {
             restarts: RestartLimit::default(),
             quarantine: QuarantineRule::default(),
             memory_cap: None,
-            look_at_thread: |_| None,
+            is_runnable: |_| None,
         }
     }
 }
 
-/// Time that a zone's hooks may take in a tick, in nanoseconds since its order.
+/// Time that a zone's hooks may take in a tick, in nanoseconds since its order. Where
+/// [`Supervision::is_runnable`] tells that a zone would run and has no core, the processor time that it
+/// had counts instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Beyond it the hook that runs is noted, with its line.
     pub soft_ns: u64,
-    /// Beyond it the other zones go on: three quarters into it the hook that runs is preempted, at
-    /// its end a zone that still doesn't answer is replaced.
+    /// Beyond it the other zones go on: two thirds into it the hook that runs is preempted, at its end
+    /// a zone that still doesn't answer is replaced.
     pub hard_ns: u64,
 }
 
 impl Budget {
     /// When the hook is preempted.
     pub(crate) fn preempt_ns(&self) -> u64 {
-        self.hard_ns / 4 * 3
+        self.hard_ns / 3 * 2
+    }
+
+    /// How long a preempted zone has to answer.
+    pub(crate) fn grace_ns(&self) -> u64 {
+        self.hard_ns - self.preempt_ns()
     }
 
     /// A zone that got no core is waited for, but not for longer than this.
     pub(crate) fn starved_ns(&self) -> u64 {
         self.hard_ns * 8
     }
-}
-
-/// What a thread is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThreadState {
-    /// Whether it runs or would, if it had a core; else it waits for something.
-    pub runnable: bool,
-    /// Processor time that it has used since it began, nanoseconds.
-    pub cpu_ns: u64,
 }
 
 /// At most `intensity` restarts of a zone in any `period_ticks`. A zone that needs more coasts for

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel as mpsc;
+use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone};
+use tessera_python::{
+    HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone, ThreadCpu,
+};
 
 use crate::barrier::Ran;
 use crate::directory::Directory;
@@ -84,10 +87,11 @@ pub(crate) struct Worker {
     pub(crate) field_table: Arc<FieldTable>,
     /// [`ModeSource::hash`](tessera_python::ModeSource) of the code that it has loaded.
     pub(crate) mode_hash: u64,
-    pub(crate) interrupter: Interrupter,
-    /// Of the thread, as the system numbers it.
+    pub(crate) leash: Leash,
+    /// The one that runs the scripts, as the system numbers it.
     pub(crate) thread: i32,
-    /// Processor time of the thread when it got its last order, nanoseconds.
+    pub(crate) cpu: ThreadCpu,
+    /// What it read when the worker got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
     /// An `Option`, since the thread ends when it is dropped.
     orders: Option<mpsc::Sender<Order>>,
@@ -97,10 +101,68 @@ pub(crate) struct Worker {
     abandoned: bool,
 }
 
+/// Power over the scripts of a worker, from other threads.
+pub(crate) enum Leash {
+    Thread(Interrupter),
+    Process(ProcessHandle),
+}
+
+impl Leash {
+    /// Notes where the script is that now runs.
+    pub(crate) fn look(&self) {
+        match self {
+            Self::Thread(interrupter) => interrupter.look(),
+            Self::Process(process) => process.look(),
+        }
+    }
+
+    /// Breaks the script off that now runs.
+    pub(crate) fn preempt(&self) {
+        match self {
+            Self::Thread(interrupter) => interrupter.preempt(),
+            Self::Process(process) => process.preempt(),
+        }
+    }
+}
+
+/// What the scripts run in.
+#[derive(Clone)]
+pub(crate) enum Cage {
+    Thread,
+    Process(Arc<ProcessConfig>, SnapshotSlots),
+}
+
+impl Cage {
+    /// Starts scripts; returns the host, power over it, and who runs the scripts: its thread, and the
+    /// processor time of that.
+    fn start(
+        &self,
+        scripts: &ScriptConfig,
+    ) -> Result<(Box<dyn Host>, Leash, i32, ThreadCpu), ScriptError> {
+        match self {
+            Self::Thread => {
+                let zone = ScriptZone::start(scripts)?;
+                let leash = Leash::Thread(zone.interrupter());
+                let thread = rustix::thread::gettid().as_raw_nonzero().get();
+                let cpu = ThreadCpu::of_this_thread();
+                Ok((Box::new(zone), leash, thread, cpu))
+            }
+            Self::Process(config, slots) => {
+                let zone = ProcessZone::start(scripts, config, slots)
+                    .map_err(ProcessError::into_script_error)?;
+                let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
+                let cpu = ThreadCpu::of_process(thread);
+                Ok((Box::new(zone), leash, thread, cpu))
+            }
+        }
+    }
+}
+
 /// What a worker is made from; crosses to its thread.
 #[derive(Clone)]
 pub(crate) struct WorkerSetup {
     pub(crate) scripts: ScriptConfig,
+    pub(crate) cage: Cage,
     /// As [`SimConfig::cpu_clock`](crate::SimConfig).
     pub(crate) cpu_clock: fn() -> u64,
     /// As [`SimConfig::clock`](crate::SimConfig).
@@ -122,17 +184,18 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _end = end;
-            let scripts = match ScriptZone::start(&setup.scripts) {
-                Ok(scripts) => scripts,
+            let (host, leash, thread, cpu) = match setup.cage.start(&setup.scripts) {
+                Ok(started) => started,
                 Err(error) => return drop(started.send((id, Err(error)))),
             };
             let cpu_began_ns = Arc::new(AtomicU64::new(0));
             let worker = Worker {
                 id,
-                field_table: scripts.field_table().clone(),
+                field_table: host.field_table().clone(),
                 mode_hash: setup.scripts.mode.hash(),
-                interrupter: scripts.interrupter(),
-                thread: rustix::thread::gettid().as_raw_nonzero().get(),
+                leash,
+                thread,
+                cpu,
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),
                 ended,
@@ -143,8 +206,9 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
             drop(started);
             let mut desk = Desk {
                 id,
-                host: Box::new(scripts),
+                host,
                 laps: Laps::new(setup.cpu_clock),
+                cpu,
                 cpu_began_ns,
                 seat: None,
                 resting: Vec::new(),
@@ -181,9 +245,12 @@ impl Worker {
     }
 
     /// Leaves it to itself, since it is stuck: should it come back, it finds that it has no zone any
-    /// more, and ends. Until then it gets what processor time nobody else wants.
+    /// more, and ends. Until then it gets what processor time nobody else wants. A process is ended.
     pub(crate) fn abandon(mut self) {
         self.abandoned = true;
+        if let Leash::Process(process) = &self.leash {
+            return process.kill();
+        }
         if let Some(thread) = rustix::process::Pid::from_raw(self.thread) {
             // On Linux a priority is a thread's. Should it fail, the thread is only dearer.
             let _ = rustix::process::setpriority_process(Some(thread), 19);
@@ -199,7 +266,10 @@ impl Drop for Worker {
         }
         for _ in 0..END_TRIES {
             match self.ended.recv_timeout(END_PATIENCE) {
-                Err(mpsc::RecvTimeoutError::Timeout) => self.interrupter.preempt(),
+                Err(mpsc::RecvTimeoutError::Timeout) => match &self.leash {
+                    Leash::Thread(interrupter) => interrupter.preempt(),
+                    Leash::Process(process) => process.kill(),
+                },
                 _ => return,
             }
         }
@@ -215,6 +285,7 @@ struct Desk {
     id: WorkerId,
     host: Box<dyn Host>,
     laps: Laps,
+    cpu: ThreadCpu,
     cpu_began_ns: Arc<AtomicU64>,
     seat: Option<Arc<Mutex<Seat>>>,
     /// Entities that rest in this tick.
@@ -279,7 +350,8 @@ impl Desk {
 
     fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
         self.laps.restart();
-        self.cpu_began_ns.store(self.laps.last_ns(), Relaxed);
+        let began_ns = self.cpu.read_ns().unwrap_or(0);
+        self.cpu_began_ns.store(began_ns, Relaxed);
         self.tick = run.tick;
         let clock = self.trace.turn(run.trace);
         self.host.trace(clock);
@@ -307,13 +379,21 @@ impl Desk {
         }
         let gather_ns = self.laps.lap();
         self.trace.part("gather");
-        let timings = ZoneTimings {
+        let mut timings = ZoneTimings {
             script_ns,
             gather_ns,
             exchange_ns,
             snapshot_ns: 0,
             gc_ns: self.gc_ns,
         };
+        if let Some(cost) = self.host.cost() {
+            // Each stage with what it takes to cross the border: this thread's part, which sends the orders
+            // and waits, then reads the answer, and the process's.
+            timings.exchange_ns += cost.take_in_ns;
+            timings.script_ns += cost.prepare_ns + cost.script_ns;
+            timings.gather_ns += cost.gather_ns + cost.answer_ns;
+            timings.gc_ns += cost.gc_ns;
+        }
         self.ran(inbox, timings).map(Reply::Ran)
     }
 

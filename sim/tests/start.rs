@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tessera_sim::{Grid, SimConfig, SimError, Simulation, Supervision};
+use tessera_sim::{Grid, Isolation, SimConfig, SimError, Simulation, Supervision};
 use tessera_world::World;
 
 fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation, SimError> {
@@ -22,6 +22,7 @@ fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation
         clock: || 0,
         cpu_clock: || 0,
         supervision: Supervision::default(),
+        isolation: Isolation::Thread,
     };
     change(&mut config);
     Simulation::start(config)

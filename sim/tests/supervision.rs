@@ -93,6 +93,13 @@ fn restarts(report: &SimReport, reason: RestartReason) -> u64 {
     zones.map(|zone| zone.restarts[reason as usize]).sum()
 }
 
+/// Whether all walkers have heard of their birth, once.
+fn all_heard_of_their_birth(simulation: &Simulation, output: &TickOutput) -> bool {
+    let births = field(simulation, "Walker", "births");
+    let rows = rows(simulation, &output.snapshot, "Walker");
+    rows.iter().all(|row| row.field(births) == ValueRef::U16(1))
+}
+
 /// How many walkers missed the tick between the two outputs.
 fn coasted(before: &[u32], after: &[u32]) -> usize {
     let ticks = before
@@ -158,6 +165,10 @@ fn a_zone_that_is_stuck_in_c_code_is_given_to_a_spare_and_loses_one_tick() {
         .filter(|row| row.field(heard) == ValueRef::U16(1))
         .count();
     assert!(heard > 0, "who was in the zone hears of the restart");
+    assert!(
+        all_heard_of_their_birth(&simulation, &output),
+        "and not of its birth again"
+    );
     assert_eq!(restarts(&simulation.report(), RestartReason::Stuck), 1);
 }
 

@@ -153,6 +153,15 @@ pub struct ZoneReport {
     pub handoffs_in: u64,
     /// Entities that left to a neighbour.
     pub handoffs_out: u64,
+    /// What its interpreter had at the end, bytes.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// The most that this interpreter had, bytes.
+    #[serde(default)]
+    pub memory_peak_bytes: u64,
+    /// Interpreters that it lost during the window.
+    #[serde(default)]
+    pub restarts: u64,
     /// Channels from this zone, ascending by target.
     pub channels: Vec<ChannelReport>,
 }

@@ -19,6 +19,9 @@ use serde::Deserialize;
 /// First argument that makes this program a server. What follows is the server's command line.
 pub const HIDDEN_COMMAND: &str = "__server";
 
+/// What a server is started with that is to be the process of a zone.
+pub const ZONE_HOST_COMMAND: &str = "zone-host";
+
 /// Starting loads Python and a mode in every zone; a machine under load takes its time.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A server says goodbye to its clients before it ends.

@@ -211,6 +211,9 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
         gather_us: noise.percentiles(24.0),
         exchange_us: noise.percentiles(90.0),
         gc_us: noise.percentiles(45.0),
+        memory_bytes: 6 << 20,
+        memory_peak_bytes: 7 << 20,
+        restarts: 0,
         handoffs_in: 310,
         handoffs_out: 305,
         channels: (0..zones)

@@ -8,6 +8,24 @@ use crate::fields::{
 };
 use crate::generated::fields as fb;
 
+impl FieldTable {
+    /// The table as in the handshake, alone: what [`FieldTable::from_bytes`] reads.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut builder = FlatBufferBuilder::new();
+        let table = write_table(&mut builder, self);
+        builder.finish_minimal(table);
+        builder.finished_data().to_vec()
+    }
+
+    /// Reads what [`FieldTable::to_bytes`] wrote; `None` where the bytes are anything else, or no mode
+    /// could have declared the table.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let table = flatbuffers::root::<fb::FieldTable<'_>>(bytes).ok()?;
+        let table = read_table(table)?;
+        table.check().is_ok().then_some(table)
+    }
+}
+
 /// Writes a table.
 pub(super) fn write_table<'b>(
     builder: &mut FlatBufferBuilder<'b>,

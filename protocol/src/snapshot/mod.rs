@@ -5,9 +5,13 @@
 //! buffer and notes where everything lies, so that reading a field is arithmetic on offsets.
 
 mod index;
+mod layout;
 mod patch;
 mod read;
 mod write;
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::ids::{EntityId, KindId, Tick};
 use index::Index;
@@ -32,8 +36,8 @@ pub struct SnapshotHeader {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The finished buffer is from `start` on, since the builder fills its memory from the end. What is
-    /// before that is zero.
-    buffer: Vec<u8>,
+    /// before that is zero. Borrowed where it is a mapping of shared memory.
+    buffer: Cow<'static, [u8]>,
     start: usize,
     header: SnapshotHeader,
     index: Index,
@@ -47,17 +51,18 @@ impl Snapshot {
     /// Where a batch has not been written, or there are more than two a zone.
     pub fn seal(header: SnapshotHeader, batches: &[&ZoneBatch], recycled: Option<Self>) -> Self {
         let Self {
-            mut buffer,
+            buffer,
             start,
             mut index,
             ..
         } = recycled.unwrap_or_default();
+        let mut buffer = buffer.into_owned();
         assert!(batches.len() <= write::BATCHES_MAX, "two batches a zone");
         // What the builder leaves out between values must not tell of an older state.
         buffer[start..].fill(0);
         let (buffer, start) = write::seal(buffer, &mut index, header, batches);
         let sealed = Self {
-            buffer,
+            buffer: buffer.into(),
             start,
             header,
             index,
@@ -72,11 +77,13 @@ impl Snapshot {
         index.read(self.bytes()) == Ok(self.header) && index == self.index
     }
 
-    /// Takes a buffer from outside, after checking all of it.
+    /// Takes a buffer from outside, after checking all of it: a `Vec`, or bytes that stay for good, such
+    /// as a mapping of shared memory, which are not copied.
     ///
     /// # Errors
     /// Where it is not a whole snapshot.
-    pub fn from_bytes(buffer: Vec<u8>) -> Result<Self, SnapshotError> {
+    pub fn from_bytes(buffer: impl Into<Cow<'static, [u8]>>) -> Result<Self, SnapshotError> {
+        let buffer = buffer.into();
         let mut index = Index::default();
         let header = index.read(&buffer)?;
         index.check_values(&buffer)?;
@@ -86,6 +93,19 @@ impl Snapshot {
             header,
             index,
         })
+    }
+
+    /// This snapshot in memory of its own: itself, or a copy where its buffer is only borrowed.
+    pub fn owned(self: &Arc<Self>) -> Arc<Self> {
+        match &self.buffer {
+            Cow::Owned(_) => self.clone(),
+            Cow::Borrowed(bytes) => Arc::new(Self {
+                buffer: Cow::Owned(bytes.to_vec()),
+                start: self.start,
+                header: self.header,
+                index: self.index.clone(),
+            }),
+        }
     }
 
     /// The header.

@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::{
     Access, AddressValidation, BUDGET_PERCENT, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M,
-    IDLE_TIMEOUT_S, OnExhausted, PLAYERS, QUARANTINE_FAILURES, QUARANTINE_REST_MS,
+    IDLE_TIMEOUT_S, Isolation, OnExhausted, PLAYERS, QUARANTINE_FAILURES, QUARANTINE_REST_MS,
     RECONNECT_GRACE_S, RESTART_INTENSITY, RESTART_PERIOD_S, SPARES, SPECTATOR_DELAY_S, SPECTATORS,
     TICK_HZ, WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
 };
@@ -80,6 +80,8 @@ struct Zones {
     cuts_x: Value<Vec<f64>>,
     cuts_z: Value<Vec<f64>>,
     halo_m: Value<f64>,
+    isolation: Value<String>,
+    packages: Value<Vec<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -239,6 +241,20 @@ impl Zones {
                 return Err(source.out_of_range("zones.halo_m", &halo, &HALO_M));
             }
             config.halo_m = halo.into_inner();
+        }
+        if let Some(isolation) = self.isolation {
+            config.isolation = Isolation::named(isolation.as_ref()).ok_or_else(|| {
+                let choices = "\"thread\" or \"process\"";
+                source.no_choice("zones.isolation", &isolation, choices)
+            })?;
+        }
+        if let Some(packages) = self.packages {
+            if config.isolation == Isolation::Thread {
+                let message = "zones.packages does nothing without zones.isolation = \"process\": packages \
+                               such as numpy work in no other interpreter than a process's main one";
+                return Err(source.wrong(packages.span(), message));
+            }
+            config.packages = packages.into_inner();
         }
         Ok(())
     }
@@ -571,6 +587,16 @@ mod tests {
         refused("[zones]\ncuts_x = [5.0, 5.0]", 2, &["cuts_x", "ascending"]);
         refused("[zones]\nhalo_m = nan", 2, &["zones.halo_m", "10 to 500"]);
         refused(
+            "[zones]\nisolation = \"jail\"",
+            2,
+            &["zones.isolation = \"jail\"", "\"process\""],
+        );
+        refused(
+            "[zones]\npackages = [\"venv\"]",
+            2,
+            &["zones.packages", "zones.isolation = \"process\""],
+        );
+        refused(
             "[supervision]\nmemory_mib = 1",
             2,
             &["supervision.memory_mib = 1", "32 to 65536"],
@@ -683,7 +709,7 @@ mod tests {
         ));
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(Config::parse(path, &text).unwrap(), Config::default());
-        let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m enabled \
+        let keys = "mode map seed tick_hz players count grid cuts_x cuts_z halo_m isolation packages enabled \
                     soft_budget_percent hard_budget_percent memory_mib spares restart_intensity \
                     restart_period_s on_exhausted quarantine_failures quarantine_rest_ms listen \
                     worker_threads tokens token_key_file match_id reconnect_grace_s spectators \

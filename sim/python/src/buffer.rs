@@ -88,23 +88,51 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Bytes that a message shares. A clone of it is another holder.
 #[derive(Clone)]
 pub(crate) struct SharedBytes {
-    loan: Arc<Loan>,
+    whole: Whole,
     start: usize,
     len: usize,
 }
 
+/// What shared bytes are a part of.
+#[derive(Clone)]
+enum Whole {
+    /// An object of an interpreter of this process.
+    Lent(Arc<Loan>),
+    /// A copy of what came from another process.
+    Copied(Arc<[u8]>),
+}
+
+impl Whole {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            // SAFETY: the contents of a loan stay for as long as it is held.
+            Self::Lent(loan) => unsafe { std::slice::from_raw_parts(loan.data, loan.len) },
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
 impl SharedBytes {
+    /// Bytes that are no object's.
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
+        Self {
+            whole: Whole::Copied(bytes.into()),
+            start: 0,
+            len: bytes.len(),
+        }
+    }
+
     /// The bytes.
     pub(crate) fn as_slice(&self) -> &[u8] {
-        // SAFETY: `start + len` is within the loan, whose contents stay for as long as it is held.
-        unsafe { std::slice::from_raw_parts(self.loan.data.add(self.start), self.len) }
+        &self.whole.as_slice()[self.start..self.start + self.len]
     }
 
     /// The part of it that begins at `data`, if that lies within.
     pub(crate) fn part(&self, data: *const u8, len: usize) -> Option<Self> {
-        let start = (data as usize).checked_sub(self.loan.data as usize)?;
-        (start.checked_add(len)? <= self.loan.len).then(|| Self {
-            loan: self.loan.clone(),
+        let whole = self.whole.as_slice();
+        let start = data.addr().checked_sub(whole.as_ptr().addr())?;
+        (start.checked_add(len)? <= whole.len()).then(|| Self {
+            whole: self.whole.clone(),
             start,
             len,
         })
@@ -162,7 +190,7 @@ impl Exports {
         SharedBytes {
             start: 0,
             len: loan.len,
-            loan: Arc::new(loan),
+            whole: Whole::Lent(Arc::new(loan)),
         }
     }
 

@@ -1,44 +1,55 @@
-//! Processor time of other threads.
+//! The processor time of a thread, as another thread sees it.
 
-use std::ffi::{c_int, c_long};
+/// Reads the processor time of the thread that made it. Exact, where the figures in `/proc` are up to a
+/// scheduler's tick old.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadCpu(Option<libc::clockid_t>);
 
-/// Nanoseconds of processor time that a thread of this process has used, by its number in the system; to
-/// the moment, also while it runs. (What `/proc` tells of a running thread is up to a timer tick old,
-/// which can be more than a zone's grace.) `None` where there is no such thread, and on other systems
-/// than Linux.
-pub fn thread_cpu_ns(thread: i32) -> Option<u64> {
-    #[repr(C)]
-    struct Time {
-        seconds: c_long,
-        nanoseconds: c_long,
+impl ThreadCpu {
+    /// Of the calling thread.
+    pub fn of_this_thread() -> Self {
+        let mut clock = 0;
+        // SAFETY: the thread lives; `clock` receives the id.
+        let found = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        Self((found == 0).then_some(clock))
     }
-    unsafe extern "C" {
-        fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
+
+    /// Of all threads of another process.
+    pub fn of_process(process: i32) -> Self {
+        let mut clock = 0;
+        // SAFETY: `clock` receives the id; there may be no such process.
+        let found = unsafe { libc::clock_getcpuclockid(process, &mut clock) };
+        Self((found == 0).then_some(clock))
     }
-    /// The clock of a thread's time on processors, as the kernel numbers them beside the thread.
-    const OF_A_THREAD: c_int = 6;
-    if !cfg!(target_os = "linux") {
-        return None;
+
+    /// Nanoseconds since the thread began; `None` when it has ended, or where the system does not tell.
+    pub fn read_ns(self) -> Option<u64> {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` receives the time; an id whose thread has ended is an error.
+        let read = unsafe { libc::clock_gettime(self.0?, &mut time) };
+        (read == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
-    let mut time = Time {
-        seconds: 0,
-        nanoseconds: 0,
-    };
-    // SAFETY: `time` is what the function fills in: a `timespec`.
-    let got = unsafe { clock_gettime((!thread << 3) | OF_A_THREAD, &raw mut time) };
-    (got == 0).then(|| time.seconds as u64 * 1_000_000_000 + time.nanoseconds as u64)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_has_used_time_and_one_that_is_not_there_none() {
-        let own = rustix::thread::gettid().as_raw_nonzero().get();
-        let before = thread_cpu_ns(own).expect("this thread is there");
-        let sum: u64 = (0..100_000).map(std::hint::black_box).sum();
-        assert!(sum > 0 && thread_cpu_ns(own).expect("still") > before);
-        assert_eq!(thread_cpu_ns(i32::MAX >> 3), None);
+    fn another_thread_reads_what_a_thread_has_used_until_it_ends() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _ = tell.send(ThreadCpu::of_this_thread());
+            let _ = ended.recv();
+        });
+        let cpu = told.recv().expect("it tells");
+        assert!(cpu.read_ns().is_some_and(|ns| ns > 0));
+        drop(end);
+        thread.join().expect("it ends");
+        assert_eq!(cpu.read_ns(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! One isolated interpreter: its own GIL, its own objects, its own memory.
 
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,8 @@ static LIFECYCLE: Mutex<()> = Mutex::new(());
 /// released before it is dropped.
 pub(crate) struct Interpreter {
     state: *mut PyThreadState,
+    /// Whether it is the main one of the process, which never ends.
+    is_main: bool,
     watch: Arc<Watch>,
     account: Arc<Account>,
     /// Dropped after the interpreter has ended, by order of declaration after `drop`.
@@ -63,11 +66,38 @@ impl Interpreter {
             watch.bind(PyThreadState_GetInterpreter(state));
             Ok(Self {
                 state,
+                is_main: false,
                 watch,
                 account,
                 arenas,
             })
         }
+    }
+
+    /// Starts CPython with this thread in its main interpreter, which may import what no other can, such
+    /// as numpy, also from the folders `packages`. Otherwise as [`create`](Self::create).
+    ///
+    /// # Errors
+    /// Where CPython has been started in this process already, or can't.
+    pub(crate) fn main(
+        packages: &[PathBuf],
+        watch: Arc<Watch>,
+        account: Arc<Account>,
+    ) -> Result<Self, ScriptError> {
+        let arenas = Box::new(Arenas::new(account.clone()));
+        arenas.enter();
+        let state = runtime::start_main(packages).inspect_err(|_| arenas.abandon())?;
+        arenas.created();
+        // SAFETY: the state is this thread's. `drop` unbinds the watch, and the interpreter makes no
+        // calls after that, since it runs nothing any more.
+        unsafe { watch.bind(PyThreadState_GetInterpreter(state)) };
+        Ok(Self {
+            state,
+            is_main: true,
+            watch,
+            account,
+            arenas,
+        })
     }
 
     /// Attaches this thread, from whichever interpreter it was attached to.
@@ -95,6 +125,10 @@ impl Drop for Interpreter {
         self.account.reserved(|| unsafe { run_last_scripts() });
         drop(run);
         self.watch.unbind();
+        if self.is_main {
+            self.arenas.abandon();
+            return;
+        }
         let _one = LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: attached with the interpreter's only thread state, no frame of it is running.
         unsafe { Py_EndInterpreter(self.state) };

@@ -52,8 +52,9 @@ mod vec3;
 mod view;
 mod zone;
 
+pub use clone::is_clone;
 pub use config::{OptionValue, ScriptConfig};
-pub use cpu::thread_cpu_ns;
+pub use cpu::ThreadCpu;
 pub use error::ScriptError;
 pub use interrupt::Interrupter;
 pub use kinds::HookId;

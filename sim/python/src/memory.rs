@@ -185,6 +185,12 @@ impl Arenas {
         CURRENT.set(self);
     }
 
+    /// Leaves what is mapped to an interpreter that never ends.
+    pub(crate) fn abandon(&self) {
+        self.mapped.take();
+        self.tables.take();
+    }
+
     /// The interpreter has been made.
     pub(crate) fn created(&self) {
         self.creating.set(false);

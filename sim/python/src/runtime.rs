@@ -2,12 +2,14 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use pyo3_ffi::*;
 
 use crate::error::ScriptError;
+use crate::py::Owned;
 use crate::{memory, native, view};
 
 /// Where the Python that this was built with has its files.
@@ -24,31 +26,82 @@ compile_error!(
     "a CPython with a GIL is needed (not the free-threaded build): each zone has its own"
 );
 
+/// How the start of the runtime went, once somebody has tried.
+static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+
 /// Starts the runtime, isolated from the user's environment, if nobody has yet. On return this thread
 /// is attached to no interpreter that it wasn't attached to before.
 ///
 /// # Errors
 /// Where the installation that this was built with can't start. Every later call says the same.
 pub(crate) fn ensure() -> Result<(), ScriptError> {
-    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
         // On a thread of its own: the starter becomes CPython's main thread, which should not be a
         // zone's. The runtime doesn't need it to stay.
         let starter = std::thread::Builder::new().name("python-start".into());
         // SAFETY: `OnceLock` lets one caller in.
-        let starter = starter.spawn(|| unsafe { start() });
+        let starter = starter.spawn(|| unsafe { start().map(|_| PyEval_SaveThread()).map(drop) });
         starter
             .map_err(|error| error.to_string())?
             .join()
             .map_err(|_| "it panicked".to_owned())?
     });
-    started.clone().map_err(|reason| {
-        ScriptError::host(format!(
-            "CPython {} can't start: {reason}. This program was built with the one in {HOME}; build it \
-             again with the one to use (scripts/python3 finds it, or set PYO3_PYTHON)",
-            version()
-        ))
-    })
+    started.clone().map_err(|reason| no_start(&reason))
+}
+
+/// Starts the runtime on this thread, which is then attached to the main interpreter and should stay.
+/// Modules are looked for in the folders `packages` too, after the standard library.
+///
+/// # Errors
+/// Where somebody has started it before, and as [`ensure`].
+pub(crate) fn start_main(packages: &[PathBuf]) -> Result<*mut PyThreadState, ScriptError> {
+    let mut state = null_mut();
+    let mut first = false;
+    let started = STARTED.get_or_init(|| {
+        first = true;
+        // SAFETY: `OnceLock` lets one caller in; the interpreter has just been started.
+        unsafe {
+            start()?;
+            state = PyThreadState_Get();
+            look_in(packages)
+        }
+    });
+    started.clone().map_err(|reason| no_start(&reason))?;
+    match first {
+        true => Ok(state),
+        false => Err(ScriptError::host(
+            "CPython runs in this process already: its main interpreter is taken",
+        )),
+    }
+}
+
+fn no_start(reason: &str) -> ScriptError {
+    ScriptError::host(format!(
+        "CPython {} can't start: {reason}. This program was built with the one in {HOME}; build it \
+         again with the one to use (scripts/python3 finds it, or set PYO3_PYTHON)",
+        version()
+    ))
+}
+
+/// Adds folders to `sys.path`.
+///
+/// # Safety
+/// Attached.
+unsafe fn look_in(packages: &[PathBuf]) -> Result<(), String> {
+    for folder in packages {
+        let text = folder.to_string_lossy();
+        // SAFETY: attached, by the caller; `sys.path` is a list that we borrow.
+        unsafe {
+            let length = text.len() as Py_ssize_t;
+            let text = PyUnicode_FromStringAndSize(text.as_ptr().cast(), length);
+            let text = Owned::from_new(text).map_err(|_| "out of memory".to_owned())?;
+            let path = PySys_GetObject(c"path".as_ptr());
+            if path.is_null() || PyList_Append(path, text.as_ptr()) != 0 {
+                return Err("its sys.path can't be changed".into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The version of the library that was loaded, such as `3.13.5`.
@@ -58,6 +111,10 @@ pub fn version() -> String {
     version.split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// Starts the runtime; this thread is attached to its main interpreter then.
+///
+/// # Safety
+/// Once in a process.
 unsafe fn start() -> Result<(), String> {
     // CPython's own words for this are about codecs.
     if !Path::new(STDLIB).join("encodings/__init__.py").exists() {
@@ -80,7 +137,6 @@ unsafe fn start() -> Result<(), String> {
         initialized?;
         keep_static_types()?;
         view::guard_slots();
-        PyEval_SaveThread();
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //! files meanwhile.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -49,19 +51,53 @@ impl ModeSource {
         let name = name.to_string_lossy().into_owned();
         let mut modules = BTreeMap::new();
         read_package(folder, &name, 0, &mut modules)?;
+        Ok(Self::new(folder.to_owned(), name, modules))
+    }
+
+    fn new(folder: PathBuf, name: String, modules: BTreeMap<String, Source>) -> Self {
         let mut everything = Vec::new();
         for (name, module) in &modules {
-            for part in [name, &module.text] {
-                everything.extend_from_slice(&(part.len() as u64).to_le_bytes());
-                everything.extend_from_slice(part.as_bytes());
-            }
+            put(&mut everything, name.as_bytes());
+            put(&mut everything, module.text.as_bytes());
         }
-        Ok(Self {
-            folder: folder.to_owned(),
+        Self {
+            folder,
             name,
             modules,
             hash: xxh3_64(&everything),
-        })
+        }
+    }
+
+    /// Appends what [`ModeSource::from_bytes`] reads.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.folder.as_os_str().as_bytes());
+        put(out, self.name.as_bytes());
+        out.extend_from_slice(&(self.modules.len() as u64).to_le_bytes());
+        for (name, module) in &self.modules {
+            put(out, name.as_bytes());
+            out.push(module.is_package.into());
+            put(out, module.path.as_os_str().as_bytes());
+            put(out, module.text.as_bytes());
+        }
+    }
+
+    /// Splits off `bytes` what [`ModeSource::write`] wrote; `None` where they are anything else.
+    pub fn from_bytes(bytes: &mut &[u8]) -> Option<Self> {
+        let path = |part: &[u8]| PathBuf::from(OsStr::from_bytes(part));
+        let text = |part: &[u8]| str::from_utf8(part).ok().map(str::to_owned);
+        let (folder, name) = (path(part(bytes)?), text(part(bytes)?)?);
+        let mut modules = BTreeMap::new();
+        for _ in 0..number(bytes)? {
+            let name = text(part(bytes)?)?;
+            let is_package = *bytes.split_off_first()? != 0;
+            let source = Source {
+                is_package,
+                path: path(part(bytes)?),
+                text: text(part(bytes)?)?,
+            };
+            modules.insert(name, source);
+        }
+        Some(Self::new(folder, name, modules))
     }
 
     /// The folder that it was read from.
@@ -78,6 +114,23 @@ impl ModeSource {
     pub fn hash(&self) -> u64 {
         self.hash
     }
+}
+
+/// Appends a length and so many bytes.
+fn put(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    out.extend_from_slice(part);
+}
+
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*number))
+}
+
+fn part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(number(bytes)?).ok()?;
+    bytes.split_off(..length)
 }
 
 fn read_package(

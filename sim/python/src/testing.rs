@@ -12,6 +12,7 @@ use crate::buffer::{self, Exports};
 use crate::clone::{Cloned, Codec, Containers, Types};
 use crate::interpreter;
 use crate::memory::Account;
+use crate::messages::{Message, Payload};
 use crate::py::{Owned, Raised};
 use crate::vec3;
 
@@ -20,7 +21,7 @@ pub struct Interpreter {
     // In order of their end.
     codec: Codec,
     namespace: Owned,
-    _isolated: interpreter::Interpreter,
+    isolated: interpreter::Interpreter,
     exports: Ending,
 }
 
@@ -34,8 +35,15 @@ impl Drop for Ending {
     }
 }
 
+impl Drop for Interpreter {
+    /// The fields release objects of this interpreter.
+    fn drop(&mut self) {
+        self.attach();
+    }
+}
+
 impl Interpreter {
-    /// Starts one.
+    /// Starts one, and attaches the thread to it.
     ///
     /// # Panics
     /// Where Python can't start.
@@ -70,10 +78,15 @@ impl Interpreter {
                     entity,
                 }),
                 namespace,
-                _isolated: isolated,
+                isolated,
                 exports: Ending(Exports::new()),
             }
         }
+    }
+
+    /// Attaches the thread to this one of several, before anything else is done with it.
+    pub fn attach(&self) {
+        self.isolated.attach();
     }
 
     /// Runs statements.
@@ -183,6 +196,19 @@ impl Interpreter {
         Ok(())
     }
 
+    /// Appends a message's arguments, as a hook gets them.
+    ///
+    /// # Panics
+    /// If they can't be.
+    pub fn hear(&mut self, message: &Message, args: &mut Arguments) {
+        // SAFETY: as for `run`.
+        unsafe {
+            assert_eq!(message.payload.name(), "hit");
+            let decoded = self.codec.decode_args(&message.payload, &mut args.0);
+            decoded.expect("they were encoded");
+        }
+    }
+
     /// Takes back what receivers have released; how many loans are left.
     pub fn drain(&mut self) -> usize {
         let exports = &mut self.exports.0;
@@ -192,11 +218,30 @@ impl Interpreter {
     }
 }
 
+/// Arguments of hooks. Dropped and cleared while the thread is attached to their interpreter.
+#[derive(Default)]
+pub struct Arguments(Vec<Owned>);
+
+impl Arguments {
+    /// Lets go of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// A value of an interpreter, to clone and to marshal over and over.
 pub struct Sample<'a> {
     interpreter: &'a mut Interpreter,
     value: Owned,
+    name: Owned,
     bytes: Vec<u8>,
+}
+
+impl Drop for Sample<'_> {
+    /// The fields release objects of the value's interpreter.
+    fn drop(&mut self) {
+        self.attach();
+    }
 }
 
 impl<'a> Sample<'a> {
@@ -205,12 +250,32 @@ impl<'a> Sample<'a> {
     /// # Panics
     /// If it raises.
     pub fn new(interpreter: &'a mut Interpreter, code: &str) -> Self {
+        interpreter.attach();
         let value = interpreter.eval(code).expect("the sample is valid");
+        let name = interpreter.eval("'hit'").expect("a str");
         Self {
             interpreter,
             value,
+            name,
             bytes: Vec::new(),
         }
+    }
+
+    /// Attaches the thread to the value's interpreter, before anything else is done with it.
+    pub fn attach(&self) {
+        self.interpreter.attach();
+    }
+
+    /// The payload of `self.send(target, "hit", value)`.
+    ///
+    /// # Panics
+    /// If it can't be sent.
+    pub fn payload(&mut self) -> Payload {
+        let Interpreter { codec, exports, .. } = &mut *self.interpreter;
+        let args = [self.value.as_ptr()];
+        // SAFETY: the thread is attached while the interpreter lives.
+        let cloned = unsafe { codec.encode_message(self.name.as_ptr(), &args, &mut exports.0) };
+        cloned.expect("cloneable")
     }
 
     /// Clones it, and lets go of the clone.
@@ -239,13 +304,22 @@ impl<'a> Sample<'a> {
     /// # Panics
     /// If it can't be marshalled.
     pub fn marshal_round_trip(&mut self) {
-        // SAFETY: the thread is attached while the interpreter lives; the bytes live as long as `bytes`.
+        unmarshal(&self.marshal());
+    }
+
+    /// What `marshal.dumps` makes of it, fit to be sent.
+    ///
+    /// # Panics
+    /// If it can't be marshalled.
+    pub fn marshal(&mut self) -> Box<[u8]> {
+        // SAFETY: the thread is attached while the interpreter lives; the bytes are copied before their
+        // object is released.
         unsafe {
             let bytes = PyMarshal_WriteObjectToString(self.value.as_ptr(), Py_MARSHAL_VERSION);
             let bytes = Owned::from_new(bytes).expect("marshallable");
-            let data = PyBytes_AS_STRING(bytes.as_ptr());
-            let len = PyBytes_Size(bytes.as_ptr());
-            drop(Owned::from_new(PyMarshal_ReadObjectFromString(data, len)).expect("a copy"));
+            let data = PyBytes_AS_STRING(bytes.as_ptr()).cast();
+            let len = PyBytes_Size(bytes.as_ptr()) as usize;
+            std::slice::from_raw_parts(data, len).into()
         }
     }
 
@@ -260,6 +334,17 @@ impl<'a> Sample<'a> {
             .run(&format!("({function})(value, {n})"))
             .expect("it runs");
     }
+}
+
+/// Has `marshal.loads` make a value of bytes, and lets go of it. The thread is attached to the
+/// interpreter that gets it.
+///
+/// # Panics
+/// If they are none of [`Sample::marshal`].
+pub fn unmarshal(bytes: &[u8]) {
+    let (data, len) = (bytes.as_ptr().cast(), bytes.len() as Py_ssize_t);
+    // SAFETY: the pointer and length are one slice, which CPython only reads.
+    unsafe { drop(Owned::from_new(PyMarshal_ReadObjectFromString(data, len)).expect("a copy")) }
 }
 
 unsafe fn run(namespace: &Owned, code: &str) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! A zone's scripts, as the simulation drives them.
 
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::interpreter::Interpreter;
 use crate::interrupt::{Interrupter, Watch};
 use crate::kinds::{HookId, Kinds};
 use crate::load::{self, Loaded};
+use crate::memory::Account;
 use crate::native::start;
 use crate::population::{self, Population};
 use crate::py::{Owned, PyResult, Raised};
@@ -129,6 +131,30 @@ impl ScriptZone {
         config: &ScriptConfig,
         interrupter: &Interrupter,
     ) -> Result<Self, ScriptError> {
+        Self::start_in(config, interrupter, Interpreter::create)
+    }
+
+    /// Starts as [`start_with`](Self::start_with) does, in the main interpreter of this process, of which
+    /// there is one and which never ends. It can import what no other can, such as numpy, also from the
+    /// folders `packages`, which come after the standard library.
+    ///
+    /// # Errors
+    /// As there, and where this process has started an interpreter before.
+    pub fn start_main(
+        config: &ScriptConfig,
+        interrupter: &Interrupter,
+        packages: &[PathBuf],
+    ) -> Result<Self, ScriptError> {
+        Self::start_in(config, interrupter, |watch, account| {
+            Interpreter::main(packages, watch, account)
+        })
+    }
+
+    fn start_in(
+        config: &ScriptConfig,
+        interrupter: &Interrupter,
+        create: impl FnOnce(Arc<Watch>, Arc<Account>) -> Result<Interpreter, ScriptError>,
+    ) -> Result<Self, ScriptError> {
         if config.tick_hz == 0 || !(config.halo_m >= 0.0 && config.halo_m.is_finite()) {
             return Err(ScriptError::host(
                 "tick_hz must be above 0, and halo_m finite and at least 0",
@@ -153,7 +179,7 @@ impl ScriptZone {
             watch: watch.clone(),
             table: Arc::default(),
             dt: 1.0 / f64::from(config.tick_hz),
-            interpreter: Interpreter::create(watch.clone(), context.memory.clone())?,
+            interpreter: create(watch.clone(), context.memory.clone())?,
             _members: Members::default(),
             context,
         };
@@ -193,6 +219,20 @@ impl ScriptZone {
     /// What the mode declared.
     pub fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
+    }
+
+    /// The messages that entities of a kind have a method for: each `x` of its methods `on_x`.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn handlers(&self, kind: KindId) -> impl Iterator<Item = &str> {
+        let kinds = self.context.kinds.get();
+        let kinds = kinds.expect("a started zone has its kinds");
+        kinds
+            .info(kind)
+            .handlers
+            .iter()
+            .map(|handler| &*handler.name)
     }
 
     /// Rows of the zone's own entities, one table a kind: `S_t` until [`gather`](Self::gather), then

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::Mode;
 use tessera_python::{ModeSource, ScriptError, ScriptZone};
 

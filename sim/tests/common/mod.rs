@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tessera_protocol::snapshot::{RowRef, Snapshot};
-use tessera_sim::{Grid, SimConfig, Simulation, Supervision};
+use tessera_sim::{Grid, Isolation, SimConfig, Simulation, Supervision};
 use tessera_world::World;
 
 /// A match on a flat kilometre, cut into `columns` × `rows` zones, that measures nothing.
@@ -29,6 +29,7 @@ pub(crate) fn configuration(mode: &str, seed: u64, columns: usize, rows: usize) 
         clock: || 0,
         cpu_clock: || 0,
         supervision: Supervision::default(),
+        isolation: Isolation::Thread,
     }
 }
 

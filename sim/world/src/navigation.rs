@@ -94,6 +94,48 @@ impl Navigation {
         navigation
     }
 
+    /// The grid as bytes, for another process: what [`Navigation::from_bytes`] reads.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let ground = self.ground.iter().map(|ground| match ground {
+            Ground::Steep => 0,
+            Ground::Blocked => 1,
+            Ground::Open => 2,
+            Ground::Tight(anchor) => 3 + anchor,
+        });
+        let regions = self.regions.iter().flat_map(|region| region.to_le_bytes());
+        ground
+            .chain(self.edges.iter().copied())
+            .chain(regions)
+            .collect()
+    }
+
+    /// The grid that [`Navigation::to_bytes`] wrote; `None` where the bytes are none for this map.
+    pub(crate) fn from_bytes(geometry: &Geometry, bytes: &[u8]) -> Option<Navigation> {
+        let cells = (geometry.terrain().size() / CELL_M) as usize;
+        let count = cells * cells;
+        if bytes.len() != 4 * count {
+            return None;
+        }
+        let (ground, rest) = bytes.split_at(count);
+        let (edges, regions) = rest.split_at(count);
+        let ground = ground.iter().map(|ground| match *ground {
+            0 => Some(Ground::Steep),
+            1 => Some(Ground::Blocked),
+            2 => Some(Ground::Open),
+            tight => {
+                let anchor = tight - 3;
+                (usize::from(anchor) < ANCHORS.len()).then_some(Ground::Tight(anchor))
+            }
+        });
+        let (regions, _) = regions.as_chunks();
+        Some(Navigation {
+            cells,
+            ground: ground.collect::<Option<_>>()?,
+            edges: edges.to_vec(),
+            regions: regions.iter().copied().map(u16::from_le_bytes).collect(),
+        })
+    }
+
     /// The points to walk to from `start` (itself not included). The last is the goal on its floor,
     /// or the nearest place to it where one can stand.
     pub(crate) fn path(

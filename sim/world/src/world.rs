@@ -35,6 +35,25 @@ impl World {
         Map::load(path.as_ref()).map(World::new)
     }
 
+    /// Loads a map as [`World::load`] does, in a fraction of the time: what is worked out from it is in
+    /// `prepared`, from [`World::prepared`] of the same map in another process. Bytes of another map are
+    /// of no use, and then it takes as long as ever.
+    ///
+    /// # Errors
+    /// As [`World::load`].
+    pub fn load_prepared(path: impl AsRef<Path>, prepared: &[u8]) -> Result<World, MapError> {
+        Map::load(path.as_ref()).map(|map| {
+            let navigation = Navigation::from_bytes(&map.geometry, prepared)
+                .unwrap_or_else(|| Navigation::new(&map.geometry));
+            World::with(map, navigation)
+        })
+    }
+
+    /// What is worked out from the map when it is loaded, for [`World::load_prepared`].
+    pub fn prepared(&self) -> Vec<u8> {
+        self.navigation.to_bytes()
+    }
+
     /// A map from the text of its file and the content of its file of heights, for tools and tests
     /// that have none on disk.
     ///
@@ -72,8 +91,12 @@ impl World {
     }
 
     fn new(map: Map) -> World {
-        let hash = content_hash(&map);
         let navigation = Navigation::new(&map.geometry);
+        World::with(map, navigation)
+    }
+
+    fn with(map: Map, navigation: Navigation) -> World {
+        let hash = content_hash(&map);
         let Map {
             name,
             geometry,

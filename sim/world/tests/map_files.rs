@@ -211,3 +211,20 @@ fn the_hash_is_of_the_content() {
     raised[50] ^= 1;
     assert_ne!(known, hash(&text, &raised));
 }
+
+#[test]
+fn a_prepared_map_is_the_map() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/maps/island.toml");
+    let world = World::load(path).expect("the island");
+    let prepared = world.prepared();
+    for bytes in [&prepared[..], &prepared[1..], &[]] {
+        let again = World::load_prepared(path, bytes).expect("the island");
+        assert_eq!(again.hash(), world.hash());
+        assert_eq!(again.prepared(), prepared);
+        let ends = world.loot_points();
+        for pair in ends.windows(2).step_by(16) {
+            let way = again.path(pair[0], pair[1], 20_000);
+            assert_eq!(way, world.path(pair[0], pair[1], 20_000));
+        }
+    }
+}

@@ -143,8 +143,13 @@ tick has."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
+_LIBRARIES = set(sys.stdlib_module_names)
+"""Top-level names of library modules."""
+
+
 def install() -> None:
     """Sets the guard up. Called once in an interpreter, before its mode is loaded."""
+    _LIBRARIES.update(_packages())
     for name, replace in _REPLACED.items():
         if name in sys.modules:
             replace(sys.modules[name])
@@ -158,9 +163,19 @@ def _refuse(what: str, why: str) -> Never:
     raise DeterminismError(f"{what} {why}")
 
 
+def _packages() -> set[str]:
+    """What is in the folders that the server adds to the path of a zone in a process."""
+    own = os.path.dirname(os.__file__)
+    folders = [path for path in sys.path if path != own and os.path.isdir(path)]
+    added = [path for path in folders if os.path.basename(path) != "lib-dynload"]
+    return {name.partition(".")[0] for path in added for name in os.listdir(path)}
+
+
 def _is_library(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__")
-    return isinstance(name, str) and name.partition(".")[0] in sys.stdlib_module_names
+    if name == __name__:
+        return True  # between two library modules, of which one calls the other
+    return isinstance(name, str) and name.partition(".")[0] in _LIBRARIES
 
 
 def _is_importing(caller: FrameType) -> bool:
@@ -278,6 +293,14 @@ def _replace_random(module: ModuleType) -> None:
     )
 
 
+def _replace_numpy(module: ModuleType) -> None:
+    """Its functions share one generator, whose seed is entropy; its classes want a seed
+    from `secrets` where they are given none."""
+    names: list[str] = vars(module)["__all__"]
+    shared = [name for name in names if name.islower() and name != "default_rng"]
+    _replace(module, tuple(shared), _CHANCE)
+
+
 class _LikeOriginal(type):
     """A class that stands for the one it derives from, also for objects made before."""
 
@@ -333,6 +356,7 @@ _REPLACED: dict[str, Callable[[ModuleType], None]] = {
     "atexit": lambda module: _replace(module, ("register",), _LASTING, _is_library),
     "builtins": _replace_builtins,
     "gc": lambda module: _replace(module, ("get_count", "get_stats"), _MACHINE),
+    "numpy.random": _replace_numpy,
     "os": _replace_os,
     "posix": _replace_os,
     "random": _replace_random,

@@ -4,7 +4,9 @@ use std::ptr::{NonNull, null_mut};
 
 use pyo3_ffi::*;
 
-use super::strings::Strings;
+use super::shapes::Shapes;
+use super::strings::{self, Key, Strings};
+use super::table;
 use super::wire::{self, Reader};
 use super::{Cloned, Codec, Containers, DEPTH_MAX, INT_BYTES_MAX, Types};
 use crate::buffer::{self, SharedBytes};
@@ -61,10 +63,17 @@ fn new(object: *mut PyObject) -> Decoded {
     NonNull::new(object)
 }
 
+/// Whether a key is a short text.
+#[inline]
+fn same(key: &[u8], text: &[u8]) -> bool {
+    key.len() == text.len() && Key::new(key) == Key::new(text)
+}
+
 /// One value being read.
 struct Decoder<'a> {
     reader: Reader<'a>,
     strings: &'a mut Strings,
+    shapes: &'a mut Shapes,
     types: &'a Types,
     /// Lists, dicts and sets by number, borrowed from where they are; null for what can't be referred
     /// to yet.
@@ -92,6 +101,7 @@ impl<'a> Decoder<'a> {
         Self {
             reader: Reader::new(bytes),
             strings: &mut codec.strings,
+            shapes: &mut codec.shapes,
             types: &codec.types,
             seen: &mut codec.seen,
             buffers: buffers.iter(),
@@ -316,9 +326,16 @@ impl<'a> Decoder<'a> {
         // SAFETY: `dict` is held by `known`: it is that, or its proxy.
         unsafe {
             self.mutable()?;
+            let first = self.reader.peek_short_str().map(Key::new);
+            let copy = first.map_or(null_mut(), |first| self.shapes.copy(first, count));
+            let copied = !copy.is_null();
             // Not presized: CPython can do that only for keys of any type, whose dicts are slower
             // than those of str ever after.
-            let dict = new(PyDict_New())?.as_ptr();
+            let dict = if copied {
+                copy
+            } else {
+                new(PyDict_New())?.as_ptr()
+            };
             let known = match self.containers {
                 Containers::Live => NonNull::new(dict)?,
                 Containers::Frozen => {
@@ -328,14 +345,60 @@ impl<'a> Decoder<'a> {
                 }
             };
             self.seen.push(known.as_ptr());
-            for at in 0..count {
-                if self.pair(dict, at).is_none() {
-                    Py_DECREF(known.as_ptr());
-                    return None;
-                }
+            let filled = if copied { self.fill(dict) } else { Some(0) };
+            let Some(pairs) = filled.and_then(|filled| {
+                (filled..count).try_for_each(|at| self.pair(dict, at))?;
+                Some(count - filled)
+            }) else {
+                Py_DECREF(known.as_ptr());
+                return None;
+            };
+            if let (Some(first), 1..) = (first, pairs) {
+                self.shapes.learn(first, count, dict);
             }
             self.close();
             Some(known)
+        }
+    }
+
+    /// Reads values into a copy of [`Shapes`] for as long as the keys are the same: how many are. From
+    /// there on there is nothing in the dict.
+    unsafe fn fill(&mut self, dict: *mut PyObject) -> Option<usize> {
+        // SAFETY: while values are read nothing changes the dict, which no script knows. Each value is
+        // a new reference, and what was there is `None`.
+        unsafe {
+            let entries = table::entries(dict)?;
+            for (at, entry) in entries.iter().enumerate() {
+                let is_key =
+                    |text: &&[u8]| strings::ascii(entry.key).is_some_and(|key| same(key, text));
+                let Some(text) = self.reader.peek_short_str().filter(is_key) else {
+                    return self.unfill(dict, &entries[..at]);
+                };
+                self.reader.take_short_str(text);
+                let value = self.value()?;
+                Py_DECREF(entry.value.replace(value.as_ptr()));
+            }
+            Some(entries.len())
+        }
+    }
+
+    /// Makes a dict that was filled up to `entries` the one that adding those makes: how many they are.
+    #[cold]
+    unsafe fn unfill(&mut self, dict: *mut PyObject, entries: &[table::Entry]) -> Option<usize> {
+        // SAFETY: the pairs are held while the dict is emptied.
+        unsafe {
+            let hold = |object| Owned::from_borrowed(object);
+            let pairs: Vec<_> = entries
+                .iter()
+                .map(|entry| (hold(entry.key), hold(entry.value.get())))
+                .collect();
+            PyDict_Clear(dict);
+            for (key, value) in &pairs {
+                if PyDict_SetItem(dict, key.as_ptr(), value.as_ptr()) != 0 {
+                    return None;
+                }
+            }
+            Some(pairs.len())
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::ffi::c_int;
 use std::mem::{replace, take};
+use std::ptr::null_mut;
 use std::slice;
 
 use pyo3_ffi::*;
 
 use super::memo::Memo;
 use super::refusal::{self, Purpose, Refusal};
+use super::strings;
+use super::table;
 use super::wire::{self, write_length};
 use super::{BUFFERS_MAX, CLONE_BYTES_MAX, Cloned, Codec, DEPTH_MAX, INT_BYTES_MAX, Types};
 use crate::buffer::{self, Exports, SHARED_BYTES_MIN, SharedBytes};
@@ -96,7 +99,8 @@ pub(super) unsafe fn message(
         .check_room(0)
         .map_err(|refusal| refusal.raise("args"))?;
     let buffers = take(&mut encoder.lending).map_or_else(Vec::new, |lending| lending.buffers);
-    Ok(Cloned::from_parts(&codec.scratch, buffers))
+    let bytes = codec.blocks.keep(&codec.scratch);
+    Ok(Cloned::from_parts(bytes, buffers))
 }
 
 /// Where large bytes of a message go.
@@ -255,17 +259,9 @@ impl Encoder<'_> {
     unsafe fn text(&mut self, object: *mut PyObject) -> Encoded {
         // SAFETY: `object` is a str; its UTF-8 lives as long as it.
         unsafe {
-            let text = if PyUnicode_IS_COMPACT_ASCII(object) != 0 {
-                let len = PyUnicode_GET_LENGTH(object) as usize;
-                slice::from_raw_parts(PyUnicode_DATA(object).cast::<u8>(), len)
-            } else {
-                let mut len = 0;
-                let utf8 = PyUnicode_AsUTF8AndSize(object, &mut len);
-                if utf8.is_null() {
-                    PyErr_Clear();
-                    return Err(refusal::surrogates());
-                }
-                slice::from_raw_parts(utf8.cast::<u8>(), len as usize)
+            let text = match strings::ascii(object) {
+                Some(text) => text,
+                None => utf8(object)?,
             };
             self.check_room(text.len())?;
             wire::write_str(self.out, text);
@@ -444,8 +440,8 @@ impl Encoder<'_> {
         mapping: *mut PyObject,
         root: bool,
     ) -> Encoded {
-        // SAFETY: `mapping` is a dict, and no script runs that could change it; `PyDict_Next` lends its
-        // keys and values.
+        // SAFETY: `mapping` is a dict, and no script runs that could change it, so that its keys and values
+        // are lent for as long as they are needed.
         unsafe {
             if self.hashed {
                 return Err(self.refused(object));
@@ -454,16 +450,34 @@ impl Encoder<'_> {
                 return self.reference(number);
             }
             self.open(wire::DICT, PyDict_Size(mapping) as usize)?;
-            let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-            while PyDict_Next(mapping, &mut at, &mut key, &mut value) != 0 {
-                self.hashed(key)
-                    .map_err(|refusal| refusal.within("a key"))?;
-                self.value(value, false)
-                    .map_err(|refusal| refusal.under(key))?;
+            if let Some(entries) = table::entries(mapping) {
+                for entry in entries {
+                    self.pair(entry.key, entry.value.get())?;
+                }
+            } else {
+                let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+                while PyDict_Next(mapping, &mut at, &mut key, &mut value) != 0 {
+                    self.pair(key, value)?;
+                }
             }
         }
         self.close();
         Ok(())
+    }
+
+    #[inline]
+    unsafe fn pair(&mut self, key: *mut PyObject, value: *mut PyObject) -> Encoded {
+        // SAFETY: as for `value`.
+        unsafe {
+            let encoded = if PyUnicode_CheckExact(key) != 0 {
+                self.text(key)
+            } else {
+                self.hashed(key)
+            };
+            encoded.map_err(|refusal| refusal.within("a key"))?;
+            self.value(value, false)
+                .map_err(|refusal| refusal.under(key))
+        }
     }
 
     /// Writes a key or an element, of which nothing may change and no address be hashed.
@@ -545,6 +559,20 @@ impl Encoder<'_> {
             return Err(refusal::size(self.purpose()));
         }
         Ok(())
+    }
+}
+
+/// The UTF-8 of a `str`, which CPython keeps with it.
+unsafe fn utf8<'a>(object: *mut PyObject) -> Result<&'a [u8], Box<Refusal>> {
+    let mut len = 0;
+    // SAFETY: `object` is a str by the caller's promise, which outlives its bytes.
+    unsafe {
+        let utf8 = PyUnicode_AsUTF8AndSize(object, &mut len);
+        if utf8.is_null() {
+            PyErr_Clear();
+            return Err(refusal::surrogates());
+        }
+        Ok(slice::from_raw_parts(utf8.cast(), len as usize))
     }
 }
 

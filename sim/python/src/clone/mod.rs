@@ -19,13 +19,16 @@
 //! Encoding runs no script: types are compared exactly, and no method of a value is called. Decoding
 //! damaged bytes is a `ValueError`, bounded in memory by a small multiple of their length.
 
+mod check;
 mod decode;
 mod encode;
 mod immutable;
 mod memo;
 mod message;
 mod refusal;
+mod shapes;
 mod strings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -35,6 +38,7 @@ use pyo3_ffi::{PyObject, PyTypeObject};
 use crate::buffer::Exports;
 use crate::py::{Owned, PyResult};
 
+pub use check::is_clone;
 pub(crate) use immutable::is_immutable;
 pub use message::Cloned;
 
@@ -74,11 +78,13 @@ pub(crate) struct Types {
 pub(crate) struct Codec {
     types: Types,
     strings: strings::Strings,
+    shapes: shapes::Shapes,
     memo: memo::Memo,
     /// Containers in order of appearance while decoding; kept for its memory.
     seen: Vec<*mut PyObject>,
     /// Bytes of a message while encoding; kept for its memory.
     scratch: Vec<u8>,
+    blocks: message::Blocks,
 }
 
 impl Codec {
@@ -91,9 +97,11 @@ impl Codec {
         Self {
             types,
             strings: strings::Strings::new(),
+            shapes: shapes::Shapes::new(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),
+            blocks: message::Blocks::default(),
         }
     }
 

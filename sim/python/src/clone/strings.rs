@@ -1,19 +1,25 @@
 //! A cache of short strings: the names that messages and dicts repeat.
 
 use std::ptr::null_mut;
+use std::slice;
 
 use pyo3_ffi::*;
 
-/// Longest text that is kept, bytes: what a [`Key`] holds all of.
-const TEXT_BYTES_MAX: usize = 16;
+use super::wire::SHORT_TEXT;
+
+const _: () = assert!(
+    SHORT_TEXT == 2 * size_of::<u64>(),
+    "a key holds a text whole"
+);
+
 /// Sets of entries; a power of two.
 const SETS: usize = 256;
 /// Entries of a set, which are searched one after another: a set fills a cache line.
 const WAYS: usize = 2;
 
-/// A text of at most [`TEXT_BYTES_MAX`] bytes, whole, in a form that is compared at once.
+/// A text of at most [`SHORT_TEXT`] bytes, whole, in a form that is compared at once.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-struct Key {
+pub(super) struct Key {
     head: u64,
     tail: u64,
     len: usize,
@@ -22,7 +28,7 @@ struct Key {
 impl Key {
     /// For a given length the bytes can be told from head and tail: these overlap, but miss nothing.
     #[inline]
-    fn new(text: &[u8]) -> Self {
+    pub(super) fn new(text: &[u8]) -> Self {
         let len = text.len();
         let (head, tail) = if let (Some(head), Some(tail)) =
             (text.first_chunk::<8>(), text.last_chunk::<8>())
@@ -42,12 +48,12 @@ impl Key {
         Self { head, tail, len }
     }
 
-    /// The set that the text belongs to: by Fibonacci hashing, in which the high bits of the product
+    /// A number below a power of two: by Fibonacci hashing, in which the high bits of the product
     /// depend on all bits.
     #[inline]
-    fn set(&self) -> usize {
+    pub(super) fn hash(&self, below: usize) -> usize {
         let bits = self.head ^ self.tail.rotate_left(29) ^ self.len as u64;
-        (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize
+        (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - below.trailing_zeros())) as usize
     }
 }
 
@@ -85,12 +91,12 @@ impl Strings {
     /// This thread is attached to the cache's interpreter.
     #[inline]
     pub(super) unsafe fn get(&mut self, text: &[u8]) -> *mut PyObject {
-        if text.len() > TEXT_BYTES_MAX {
+        if text.len() > SHORT_TEXT {
             // SAFETY: attached, by the caller's promise.
             return unsafe { decode(text) };
         }
         let key = Key::new(text);
-        let set = &mut self.sets[key.set()];
+        let set = &mut self.sets[key.hash(SETS)];
         for entry in set.iter() {
             if entry.key == key && !entry.string.is_null() {
                 // SAFETY: the entry's reference keeps it alive.
@@ -99,6 +105,21 @@ impl Strings {
         }
         // SAFETY: attached, by the caller's promise.
         unsafe { replace(set, key, text) }
+    }
+}
+
+/// The bytes of a `str` that is ASCII; others may be in another form.
+///
+/// # Safety
+/// `string` is a `str` of the attached interpreter, and outlives the use of its bytes.
+#[inline]
+pub(super) unsafe fn ascii<'a>(string: *mut PyObject) -> Option<&'a [u8]> {
+    // SAFETY: a compact ASCII string's characters, a byte each, come right after its head.
+    unsafe {
+        (PyUnicode_IS_COMPACT_ASCII(string) != 0).then(|| {
+            let len = PyUnicode_GET_LENGTH(string) as usize;
+            slice::from_raw_parts(string.cast::<PyASCIIObject>().add(1).cast(), len)
+        })
     }
 }
 

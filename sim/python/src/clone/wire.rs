@@ -39,8 +39,8 @@ pub(super) const REFERENCE: u8 = 15;
 /// The next of the buffers beside the bytes; only in messages.
 pub(super) const BUFFER: u8 = 16;
 
-/// Texts up to here are written without calls.
-const SHORT_TEXT: usize = 16;
+/// Texts up to here are written without calls, and kept by those that read them.
+pub(super) const SHORT_TEXT: usize = 16;
 
 /// Lengths from here on take five bytes.
 const LONG: usize = 255;
@@ -150,6 +150,23 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         let long = u32::from_le_bytes(bytes) as usize;
         (long >= LONG).then_some(long)
+    }
+
+    /// A short `str` that comes next, which isn't taken.
+    #[inline]
+    pub(super) fn peek_short_str(&self) -> Option<&'a [u8]> {
+        match self.rest {
+            [STR, len, text @ ..] if usize::from(*len) <= SHORT_TEXT => {
+                text.get(..usize::from(*len))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a `str` that was peeked at.
+    #[inline]
+    pub(super) fn take_short_str(&mut self, text: &[u8]) {
+        self.rest = &self.rest[2 + text.len()..];
     }
 
     /// Where this reader stands, to name a part that was read: see [`Self::since`].

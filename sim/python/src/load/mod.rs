@@ -71,6 +71,7 @@ unsafe fn load_all(
         Owned::from_new(PyImport_ImportModule(c"tessera".as_ptr()))?;
         let guard = Owned::from_new(PyImport_ImportModule(c"tessera._guard".as_ptr()))?;
         call(&get(&guard, c"install")?, &[])?;
+        call(&get(&bootstrap, c"warm_up")?, &[])?;
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");

@@ -204,6 +204,8 @@ unsafe extern "C" fn snapshot(_module: *mut PyObject, _none: *mut PyObject) -> *
                 let Some(snapshot) = context.snapshot.borrow().clone() else {
                     return Ok(Owned::from_borrowed(Py_None()));
                 };
+                // A script may keep it; shared memory is written again in half a second.
+                let snapshot = snapshot.owned();
                 let class = context.types.get()[TypeId::SnapshotBuffer as usize];
                 let object = Owned::from_new(PyType_GenericAlloc(class, 0))?;
                 (*object.as_ptr().cast::<SnapshotBuffer>()).snapshot = Arc::into_raw(snapshot);

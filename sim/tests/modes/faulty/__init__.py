@@ -18,6 +18,10 @@ class Walker(Entity):
     age: u32 = field(0)
     greetings: u32 = field(0)
     restarts: u16 = field(0)
+    births: u16 = field(0)
+
+    def on_spawn(self) -> None:
+        self.births += 1
 
     def tick(self, dt: float) -> None:
         self.age += 1

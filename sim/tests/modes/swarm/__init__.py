@@ -46,6 +46,12 @@ class Agent(Entity):
     friends: object = field(None)
     steered: bool = field(False)
 
+    def on_spawn(self) -> None:
+        self.label = f"{self.label} since {tick()}"[:24]
+
+    def on_despawn(self) -> None:
+        self.broadcast("gone", self.id)
+
     def command(self, cmd) -> None:
         self.steered = True
         self.yaw = cmd.yaw

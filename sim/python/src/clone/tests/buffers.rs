@@ -146,3 +146,29 @@ fn what_arrived_can_be_sent_on() {
     drop(inbox);
     assert_eq!(first.drain(), 0);
 }
+
+#[test]
+fn large_bytes_are_copied_to_another_process() {
+    let python = &mut Interpreter::start();
+    python.run("data = bytes(range(256)) * 32").unwrap();
+    let message = python.send("(data, [data, b'small'])").unwrap();
+    let mut bytes = Vec::new();
+    message.write(&mut bytes);
+    let copy = Cloned::read(&mut bytes.as_slice()).expect("what was written");
+    assert_eq!(
+        copy.digest(),
+        message.digest(),
+        "the state hash is the same"
+    );
+    drop(message);
+    assert_eq!(python.drain(), 0, "the copy is no loan");
+    python.receive(&copy).unwrap();
+    let equal = "type(args[0]) is memoryview and bytes(args[0]) == data == bytes(args[1][0])";
+    assert_eq!(python.show(equal).as_deref(), Ok("True"));
+    for length in 0..bytes.len() {
+        assert!(
+            Cloned::read(&mut &bytes[..length]).is_none(),
+            "{length} bytes"
+        );
+    }
+}

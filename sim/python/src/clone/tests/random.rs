@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
-use crate::clone::Containers;
+use crate::clone::{Cloned, Containers, is_clone};
 use crate::testing::Interpreter;
 
 /// What the generated programs use, and the comparison of a value with its clone: lists, dicts and sets
@@ -214,6 +214,11 @@ fn messages_come_back() {
         match python.send("(v, 1, v)") {
             Ok(message) => {
                 prop_assert_eq!(message.name(), "hit");
+                let mut bytes = Vec::new();
+                message.write(&mut bytes);
+                let read = &mut bytes.as_slice();
+                let message = Cloned::read(read).expect("what was written");
+                prop_assert!(read.is_empty());
                 python.receive(&message).map_err(TestCaseError::fail)?;
                 let same = python.show("same([v, 1, v], args, False)");
                 prop_assert_eq!(same.as_deref(), Ok("True"));
@@ -226,9 +231,11 @@ fn messages_come_back() {
 
 /// Bytes are damaged, or they are the bytes of the value that they give.
 fn check_bytes(python: &mut Interpreter, bytes: &[u8]) -> TestCaseResult {
+    let mut decodes = true;
     for containers in [Containers::Live, Containers::Frozen] {
         match python.decode(bytes, containers) {
             Err(error) => {
+                decodes = false;
                 let damaged = error.starts_with("ValueError: a clone is damaged: ");
                 prop_assert!(damaged, "{}", error);
             }
@@ -239,6 +246,7 @@ fn check_bytes(python: &mut Interpreter, bytes: &[u8]) -> TestCaseResult {
             Ok(_) => {}
         }
     }
+    prop_assert_eq!(is_clone(bytes), decodes, "without an interpreter");
     Ok(())
 }
 

@@ -1,0 +1,130 @@
+//! The real binary: what scripts do to it, and new code for a running match.
+
+mod common;
+
+use common::client::Client;
+use common::folder::Folder;
+use common::server::{Server, tessera};
+
+/// A mode whose clients' players do harm: it does what the button of its client says.
+const HARM: &str = r#"
+import re
+from tessera import Command, Entity, Match, field, u32
+
+class Player(Entity):
+    ticks: u32 = field(0)
+    def command(self, cmd: Command) -> None:
+        if cmd.buttons == 1:
+            while True:
+                try:
+                    while True:
+                        pass
+                except BaseException:
+                    pass
+        if cmd.buttons == 2:
+            re.match(r"(a+)+$", "a" * 27 + "b")
+    def tick(self, dt: float) -> None:
+        self.ticks += 1
+
+class Game(Match):
+    def on_join(self, sender: int, client: int, name: str) -> None:
+        self.spawn(Player, owner=client)
+
+def start(world) -> None:
+    world.spawn(Game)
+"#;
+
+/// A server of a mode of one file, which is in the folder.
+fn serve(name: &str, code: &str, more: &[&str]) -> (Server, Folder) {
+    let folder = Folder::new(name);
+    folder.write(FILE, code);
+    let mode = folder.path("harm");
+    let args = [&["--mode", &mode, "--zones", "2"], more].concat();
+    (Server::start(&args), folder)
+}
+
+const FILE: &str = "harm/__init__.py";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_loop_and_a_regex_end_neither_the_match_nor_another_client() {
+    let (server, _folder) = serve("harm", HARM, &[]);
+    let mut ada = Client::join(server.listen, "Ada").await;
+    let mut eve = Client::join(server.listen, "Eve").await;
+    ada.until_obeyed().await;
+    eve.until_obeyed().await;
+    eve.wish.buttons = 1;
+    let supervised = |what: &str| server.report()["supervision"][what].clone();
+    eve.until("a preempted hook", |_| supervised("preemptions") != 0)
+        .await;
+    ada.until_obeyed().await;
+    // Her player rests for a second, and obeys again.
+    eve.wish.buttons = 2;
+    let stuck = |_: &Client| supervised("restarts")["stuck"] != 0;
+    eve.until("a zone that is replaced", stuck).await;
+    eve.wish.buttons = 0;
+    ada.until_obeyed().await;
+    eve.until_obeyed().await;
+    assert_eq!(
+        (supervised("lost"), supervised("doubled")),
+        (0.into(), 0.into())
+    );
+    let (_, page) = server.ask("GET", "/metrics");
+    assert!(page.contains(r#"tessera_zone_restarts_total{zone="0",reason="stuck"}"#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn new_code_runs_when_it_fits_and_a_mistake_leaves_the_match_alone() {
+    let (server, folder) = serve("fits", HARM, &[]);
+    let mut ada = Client::join(server.listen, "Ada").await;
+    ada.until_obeyed().await;
+    let url = format!("http://{}", server.ops);
+    let reload = || tessera(&["reload", "--server", &url]);
+
+    folder.write(FILE, &HARM.replace("ticks += 1", "ticks +="));
+    let refused = reload();
+    let says = refused.stderr;
+    assert!(!refused.success, "{says}");
+    assert!(
+        says.contains("harm/__init__.py") && says.contains("SyntaxError"),
+        "{says}"
+    );
+
+    folder.write(FILE, &HARM.replace("ticks: u32", "other: u32"));
+    let says = reload().stderr;
+    assert!(
+        says.contains("Player.ticks is not declared any more"),
+        "{says}"
+    );
+    ada.until_obeyed().await;
+
+    let more = "    ticks: u32 = field(0)\n    secret: u32 = field(5, to=NOBODY)\n";
+    let code = HARM
+        .replace("    ticks: u32 = field(0)\n", more)
+        .replace("import Command", "import NOBODY, Command");
+    folder.write(FILE, &code);
+    let told = reload();
+    assert!(told.success, "{}", told.stderr);
+    assert!(
+        told.stdout.contains("Player.secret is new"),
+        "{}",
+        told.stdout
+    );
+    ada.until_obeyed().await;
+    let told = server.report();
+    assert_eq!(
+        told["supervision"]["restarts"]["reload"], 2,
+        "each zone once: {told}"
+    );
+    assert_eq!(told["counters"]["hook_errors"], 0, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn while_developing_changed_files_are_loaded_by_themselves() {
+    let (server, folder) = serve("watched", HARM, &["--reload"]);
+    let mut ada = Client::join(server.listen, "Ada").await;
+    ada.until_obeyed().await;
+    folder.write(FILE, &HARM.replace("ticks += 1", "ticks += 2"));
+    let reloaded = |_: &Client| server.report()["supervision"]["restarts"]["reload"] == 2;
+    ada.until("the new code", reloaded).await;
+    ada.until_obeyed().await;
+}
