@@ -63,7 +63,7 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
         dropped,
         lost: supervision.lost,
         doubled: supervision.doubled,
-        restart_ticks: supervision.restart_ticks,
+        restart_ticks: whole(supervision.restart_ticks),
         others_late_ticks_max: late.iter().copied().fold(0.0, f64::max),
         rss_growth: growth(before.rss_mib, told.server.rss_mib_end),
     };
@@ -79,6 +79,18 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
         rss_mib_before: before.rss_mib,
     };
     (report, detail)
+}
+
+/// Ticks are whole: what the server's buckets add to them goes.
+fn whole(ticks: Percentiles) -> Percentiles {
+    Percentiles {
+        p50: ticks.p50.round(),
+        p90: ticks.p90.round(),
+        p99: ticks.p99.round(),
+        p999: ticks.p999.round(),
+        max: ticks.max.round(),
+        mean: ticks.mean,
+    }
 }
 
 /// What was planned, by the kinds that can be told apart afterwards.
