@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
     pub zones: u8,
     /// Where zones run; in processes, `--chaos` has faults that end one
-    #[arg(long, value_enum, default_value_t, hide = true, value_name = "WHERE")]
+    #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
     pub isolation: Isolation,
     /// Ticks a second of the started server
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128), value_name = "HZ")]

@@ -207,7 +207,7 @@ async fn the_ops_endpoint_tells_health_and_the_report() {
     assert_eq!(zones.len(), 4);
     assert_eq!(
         keys(&zones[0]),
-        "channels entities_max exchange_us gather_us gc_us handoffs_in handoffs_out script_us zone"
+        "channels entities_max exchange_us gather_us gc_us handoffs_in handoffs_out memory_bytes memory_peak_bytes restarts script_us zone"
     );
     assert_eq!(
         keys(&zones[0]["channels"][0]),

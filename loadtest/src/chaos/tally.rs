@@ -8,7 +8,7 @@ use crate::report::detail::ChaosDetail;
 use crate::report::schema::{ChaosReport, Percentiles};
 use crate::server::OpsReport;
 
-use super::plan::{IN_SCRIPTS, Plan};
+use super::plan::{IN_PROCESSES, IN_SCRIPTS, Plan};
 
 /// The fault that leaves no line behind, since its interpreter is given up: it is counted by restarts.
 const STUCK: &str = "huge_regex";
@@ -63,12 +63,12 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
         dropped,
         lost: supervision.lost,
         doubled: supervision.doubled,
-        restart_ticks: supervision.restart_ticks,
+        restart_ticks: whole(supervision.restart_ticks),
         others_late_ticks_max: late.iter().copied().fold(0.0, f64::max),
         rss_growth: growth(before.rss_mib, told.server.rss_mib_end),
     };
     let detail = ChaosDetail {
-        planned: before.plan.by_kind(),
+        planned: planned(&before.plan),
         restarts: supervision.restarts.clone(),
         exhausted: supervision.exhausted,
         preemptions: supervision.preemptions,
@@ -79,6 +79,33 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
         rss_mib_before: before.rss_mib,
     };
     (report, detail)
+}
+
+/// Ticks are whole: what the server's buckets add to them goes.
+fn whole(ticks: Percentiles) -> Percentiles {
+    Percentiles {
+        p50: ticks.p50.round(),
+        p90: ticks.p90.round(),
+        p99: ticks.p99.round(),
+        p999: ticks.p999.round(),
+        max: ticks.max.round(),
+        mean: ticks.mean,
+    }
+}
+
+/// What was planned, by the kinds that can be told apart afterwards.
+fn planned(plan: &Plan) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (kind, n) in plan.by_kind() {
+        let told_apart = !IN_PROCESSES.contains(&kind.as_str());
+        let kind = if told_apart {
+            kind
+        } else {
+            PROCESS_ENDED.into()
+        };
+        *counts.entry(kind).or_insert(0) += n;
+    }
+    counts
 }
 
 /// By how large a share something grew; nothing where it wasn't known before.
@@ -200,6 +227,14 @@ TABLE = 3
         assert_eq!((report.dropped, report.others_late_ticks_max), (1, 1.5));
         assert!((report.rss_growth - 0.02).abs() < 1e-12);
         assert_eq!(detail.late_ticks, 2);
+    }
+
+    #[test]
+    fn ends_of_processes_are_counted_together() {
+        let plan = Plan::draw(1, true, 64, 3.0, 20.0);
+        let all = planned(&plan);
+        assert_eq!(all.values().sum::<u64>(), plan.faults.len() as u64);
+        assert!(all[PROCESS_ENDED] > 0 && !all.contains_key("sigkill"));
     }
 
     #[test]

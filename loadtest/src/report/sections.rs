@@ -187,7 +187,6 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
         let share = n as f64 / json.tick.run.max(1) as f64;
         format!("{} ({})", format::count(n as u64), format::share(share))
     };
-    let mib = |mib: f64| format!("{mib:.0} MiB");
     Some(ChaosSection {
         total: total(&chaos.faults),
         planned: total(&detail.planned),
@@ -195,14 +194,10 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
         answers,
         costs: vec![
             (
-                "restart in ticks, p50 / p99 / max".into(),
-                format!(
-                    "{} / {} / {}",
-                    ticks(restart.p50),
-                    ticks(restart.p99),
-                    ticks(restart.max)
-                ),
+                "ticks of a restart, p50 / p99".into(),
+                format!("{} / {}", ticks(restart.p50), ticks(restart.p99)),
             ),
+            ("the longest of them".into(), ticks(restart.max)),
             ("ticks that ended late".into(), of_ticks(detail.late_ticks)),
             (
                 "the latest of them, in ticks".into(),
@@ -216,9 +211,8 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
             (
                 "memory before / after".into(),
                 format!(
-                    "{} / {}",
-                    mib(detail.rss_mib_before),
-                    mib(json.server.rss_mib_end)
+                    "{:.0} / {:.0} MiB",
+                    detail.rss_mib_before, json.server.rss_mib_end
                 ),
             ),
         ],

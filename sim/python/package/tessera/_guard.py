@@ -16,6 +16,7 @@ What it leaves alone: the ``repr`` of an object that doesn't define one shows it
 address, and sets of such objects are ordered by it.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -135,6 +136,10 @@ _AUDITED = frozenset({"os.system", "socket.__new__", "subprocess.Popen"})
 _DEVICES = ("/dev/", "/proc/", "/sys/")
 """Folders of files that are no files."""
 
+_FOR_FAILURES = ("ast", "traceback")
+"""What renders the first failure of a hook. Importing it then would take longer than the
+tick has."""
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
@@ -150,6 +155,8 @@ def install() -> None:
             replace(sys.modules[name])
     sys.meta_path.insert(0, _Finder())
     sys.addaudithook(_audit)
+    for name in _FOR_FAILURES:
+        importlib.import_module(name)
 
 
 def _refuse(what: str, why: str) -> Never:
