@@ -21,7 +21,7 @@ const PLACES: usize = 64;
 struct Shape {
     /// By which it is found.
     hash: u64,
-    /// As [`super::wire`] has them.
+    /// As [`super::wire`] has them: of encoded ones with their size in front, as they are written.
     bytes: Vec<u8>,
     /// The keys with `None` each; null until they came twice in a row. No script and no garbage collection
     /// ever sees it.
