@@ -49,9 +49,11 @@ impl Checker<'_> {
             wire::DICT => {
                 self.seen.push(true);
                 let count = self.open(2)?;
-                let mut keys = Vec::new();
+                let size = self.reader.length()?;
+                let before = self.reader.remaining();
+                let keys = (0..count).map(|_| self.key()).collect::<Option<_>>()?;
+                (before - self.reader.remaining() == size).then_some(())?;
                 for _ in 0..count {
-                    keys.push(self.key()?);
                     self.value()?;
                 }
                 self.depth -= 1;
