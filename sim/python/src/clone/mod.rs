@@ -101,8 +101,8 @@ impl Codec {
         Self {
             types,
             strings: strings::Strings::new(),
-            sent: shapes::Shapes::new(),
-            received: shapes::Shapes::new(),
+            sent: shapes::Shapes::default(),
+            received: shapes::Shapes::default(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
             scratch: Vec::new(),

@@ -33,24 +33,16 @@ struct Shape {
 /// # Invariants
 /// Dicts are null or owned references that nobody else has. Used and dropped while the thread is
 /// attached to the interpreter.
+#[derive(Default)]
 pub(super) struct Shapes {
+    /// None until there is something to keep.
     places: Vec<Shape>,
 }
 
 impl Shapes {
-    pub(super) fn new() -> Self {
-        let free = || Shape {
-            hash: 0,
-            bytes: Vec::new(),
-            dict: null_mut(),
-        };
-        Self {
-            places: (0..PLACES).map(|_| free()).collect(),
-        }
-    }
-
-    fn place(&mut self, hash: u64) -> &mut Shape {
-        &mut self.places[(hash >> (64 - PLACES.trailing_zeros())) as usize]
+    fn place(&mut self, hash: u64) -> Option<&mut Shape> {
+        let at = hash >> (64 - PLACES.trailing_zeros());
+        self.places.get_mut(at as usize)
     }
 
     /// A dict of the keys that have these bytes, with `None` each: a new reference, or null where none is
@@ -59,7 +51,9 @@ impl Shapes {
     /// # Safety
     /// By the invariants.
     pub(super) unsafe fn copy(&mut self, bytes: &[u8]) -> *mut PyObject {
-        let shape = self.place(xxh3_64(bytes));
+        let Some(shape) = self.place(xxh3_64(bytes)) else {
+            return null_mut();
+        };
         if shape.dict.is_null() || shape.bytes != bytes {
             return null_mut();
         }
@@ -88,7 +82,7 @@ impl Shapes {
     /// # Safety
     /// By the invariants; the entries are of a dict of the interpreter.
     pub(super) unsafe fn bytes(&mut self, entries: &[Entry]) -> Option<&[u8]> {
-        let shape = self.place(hash_of(entries));
+        let shape = self.place(hash_of(entries))?;
         if shape.dict.is_null() {
             return None;
         }
@@ -120,7 +114,14 @@ impl Shapes {
         if bytes.len() > BYTES_MAX || unsafe { table::entries(dict) }.is_none() {
             return;
         }
-        let shape = self.place(hash);
+        self.places.resize_with(PLACES, || Shape {
+            hash: 0,
+            bytes: Vec::new(),
+            dict: null_mut(),
+        });
+        let Some(shape) = self.place(hash) else {
+            return;
+        };
         let again = shape.hash == hash && shape.dict.is_null();
         shape.hash = hash;
         shape.bytes.clear();
