@@ -21,7 +21,7 @@ use crate::py::raise;
 unsafe extern "C" {
     /// Queues a call that a thread of the interpreter makes soon; 0 where it was queued. Exported by
     /// 3.13 and 3.14, though no part of the stable API. Any thread may call it.
-    fn _PyEval_AddPendingCall(
+    pub(crate) fn _PyEval_AddPendingCall(
         interpreter: *mut PyInterpreterState,
         function: unsafe extern "C" fn(*mut c_void) -> c_int,
         argument: *mut c_void,

@@ -13,17 +13,23 @@
 //! lent out) are never in an arena: see [`crate::buffer`].
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use pyo3_ffi::*;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use crate::interrupt;
+
 /// What scripts may take beyond the cap where they run on the host's behalf: rendering an exception,
 /// finalizers. Bytes.
 const RESERVE_BYTES: u64 = 4 << 20;
+/// Blocks up to here are granted beyond the limit, as far as the margin goes; CPython's arenas are such.
+const SMALL_BYTES: usize = 1 << 20;
+/// The margin: what C code may still allocate until the script comes to where it can raise.
+const MARGIN_BYTES: u64 = 16 << 20;
 /// Zeroed blocks of this size and above that are made with an interpreter, and not freed with it, are
 /// tables of its arenas. Bytes.
 const TABLE_BYTES_MIN: usize = 64 << 10;
@@ -91,6 +97,8 @@ pub(crate) struct Account {
     cap: u64,
     /// What `used` may not exceed now.
     limit: AtomicU64,
+    /// A small block was granted beyond the limit, and the script has not heard of it yet.
+    overdrawn: AtomicBool,
 }
 
 impl Account {
@@ -102,6 +110,7 @@ impl Account {
             denied: AtomicU64::new(0),
             cap: cap.unwrap_or(NO_LIMIT),
             limit: AtomicU64::new(NO_LIMIT),
+            overdrawn: AtomicBool::new(false),
         }
     }
 
@@ -134,14 +143,44 @@ impl Account {
         body()
     }
 
-    /// Whether so many bytes more are permitted; counts a refusal.
+    /// Whether so many bytes more are permitted. A large block beyond the limit is refused, where it was
+    /// asked for. A small one is granted, and the script raises `MemoryError` at the next point where it
+    /// safely can: CPython does not come through the refusal of just any small block.
     fn permits(&self, bytes: usize) -> bool {
-        let used = self.used.load(Relaxed);
-        let permitted = used.saturating_add(bytes as u64) <= self.limit.load(Relaxed);
-        if !permitted {
-            self.denied.store(self.denied.load(Relaxed) + 1, Relaxed);
+        let limit = self.limit.load(Relaxed);
+        let wanted = self.used.load(Relaxed).saturating_add(bytes as u64);
+        if wanted <= limit {
+            return true;
         }
-        permitted
+        let bearable = bytes <= SMALL_BYTES && wanted <= limit.saturating_add(MARGIN_BYTES);
+        if bearable && (self.overdrawn.load(Relaxed) || self.raise_soon()) {
+            return true;
+        }
+        self.count_refusal();
+        false
+    }
+
+    /// Has the script that runs raise; false where it can't be asked to.
+    #[cold]
+    fn raise_soon(&self) -> bool {
+        // SAFETY: returns null on threads that aren't attached; else the interpreter is this thread's, and
+        // ends before the account does.
+        let queued = unsafe {
+            let state = PyThreadState_GetUnchecked();
+            !state.is_null()
+                && interrupt::_PyEval_AddPendingCall(
+                    PyThreadState_GetInterpreter(state),
+                    settle,
+                    std::ptr::from_ref(self).cast_mut().cast(),
+                    0,
+                ) == 0
+        };
+        self.overdrawn.store(queued, Relaxed);
+        queued
+    }
+
+    fn count_refusal(&self) {
+        self.denied.store(self.denied.load(Relaxed) + 1, Relaxed);
     }
 
     /// A block of `old` bytes (0: none) has become one of `new`.
@@ -153,6 +192,20 @@ impl Account {
             self.peak.store(used, Relaxed);
         }
     }
+}
+
+/// Raises if the memory that was granted beyond the limit is still in use.
+unsafe extern "C" fn settle(account: *mut c_void) -> c_int {
+    // SAFETY: `raise_soon` passes an account that outlives the interpreter's calls.
+    let account = unsafe { &*account.cast::<Account>() };
+    account.overdrawn.store(false, Relaxed);
+    if account.used.load(Relaxed) <= account.limit.load(Relaxed) {
+        return 0;
+    }
+    account.count_refusal();
+    // SAFETY: called by CPython, attached, with no exception set.
+    account.lifted(|| unsafe { PyErr_NoMemory() });
+    -1
 }
 
 /// The arenas of one interpreter, and its account.
