@@ -36,15 +36,16 @@ pub(crate) fn wake_this_thread_on_time() {
 }
 
 /// Lets the calling thread run whenever it wants to, before every thread of an ordinary policy
-/// (`SCHED_FIFO`). Only for the tick thread, which never runs a script: one that ran away in a thread of
-/// this policy would lock the machine up. Threads that it starts from now on would inherit it.
+/// (`SCHED_FIFO`). Only for the tick thread and the one that sends the state to all: their work is bounded,
+/// and they never run a script; one that ran away in a thread of this policy would lock the machine up.
+/// Threads that it starts from now on would inherit it.
 pub(crate) fn put_this_thread_first() {
     let policy = ThreadSchedulePolicy::Realtime(Fifo);
     match set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
-        Ok(()) => tracing::debug!("the tick thread is scheduled in real time"),
+        Ok(()) => tracing::debug!("a thread is scheduled in real time"),
         Err(error) => tracing::debug!(
             ?error,
-            "ticks may start late where cores are busy: real-time scheduling needs CAP_SYS_NICE or `ulimit -r 1`"
+            "ticks may start and states leave late where cores are busy: real-time scheduling needs CAP_SYS_NICE or `ulimit -r 1`"
         ),
     }
 }

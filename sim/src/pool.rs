@@ -270,6 +270,7 @@ impl ZonePool {
     ///
     /// # Errors
     /// A zone that a fault of the engine has broken.
+    #[expect(clippy::vec_box, reason = "each goes to its zone and back every tick")]
     pub(crate) fn exchange(
         &mut self,
         directory: &Arc<Directory>,

@@ -19,6 +19,7 @@ use super::spectate::Gallery;
 use crate::clock;
 use crate::error::Error;
 use crate::handover::{Handover, Publication};
+use crate::priority;
 use crate::report::Wire;
 use crate::series::Recent;
 use crate::stats::Durations;
@@ -212,6 +213,7 @@ pub(crate) fn spawn(
     };
     let thread = std::thread::Builder::new().name("send".into());
     Ok(thread.spawn(move || {
+        priority::put_this_thread_first();
         while let Some(publication) = handover.take() {
             sender.send(publication);
         }

@@ -51,7 +51,7 @@ class Saboteur(Entity):
                     try:
                         while True:
                             pass
-                    except BaseException:
+                    except BaseException:  # noqa: BLE001, S110 (that is the harm)
                         pass
             case 3:
                 re.match(r"(a+)+$", "a" * 28 + "b")
