@@ -184,6 +184,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _end = end;
+            let rank = Rank::step_back();
             let (host, leash, thread, cpu) = match setup.cage.start(&setup.scripts) {
                 Ok(started) => started,
                 Err(error) => return drop(started.send((id, Err(error)))),
@@ -210,6 +211,8 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 laps: Laps::new(setup.cpu_clock),
                 cpu,
                 cpu_began_ns,
+                rank,
+                scripts_thread: thread,
                 seat: None,
                 resting: Vec::new(),
                 gc_ns: 0,
@@ -287,6 +290,9 @@ struct Desk {
     laps: Laps,
     cpu: ThreadCpu,
     cpu_began_ns: Arc<AtomicU64>,
+    rank: Option<Rank>,
+    /// Who runs the scripts, as the system numbers it.
+    scripts_thread: i32,
     seat: Option<Arc<Mutex<Seat>>>,
     /// Entities that rest in this tick.
     resting: Vec<EntityId>,
@@ -319,6 +325,9 @@ impl Desk {
     fn carry_out(&mut self, order: Order) -> Result<Reply, Abandoned> {
         match order {
             Order::Take { seat, refill } => {
+                if let Some(rank) = self.rank.take() {
+                    rank.step_forward(self.scripts_thread);
+                }
                 self.seat = Some(seat.clone());
                 let mut seat = hold(&seat, self.id)?;
                 self.host.assign(seat.id);
@@ -464,6 +473,38 @@ impl Trace {
                 end_ns: now_ns,
                 entity: None,
             });
+        }
+    }
+}
+
+/// The niceness while there is no zone to run: whoever runs one comes first.
+const SPARE_NICENESS: i32 = 5;
+
+/// The priority that a worker steps back from while it loads the mode and waits.
+struct Rank {
+    niceness: i32,
+}
+
+impl Rank {
+    /// Lowers the calling thread's priority, and that of a process that it starts, where it could be
+    /// raised again: only who may raise it has one below 0.
+    fn step_back() -> Option<Rank> {
+        let thread = rustix::thread::gettid();
+        let niceness = rustix::process::getpriority_process(Some(thread)).ok()?;
+        let raised = niceness < 0;
+        (raised && rustix::process::setpriority_process(Some(thread), SPARE_NICENESS).is_ok())
+            .then_some(Rank { niceness })
+    }
+
+    /// Takes it back, for the calling thread and for the one that runs the scripts.
+    fn step_forward(self, scripts: i32) {
+        let threads = [
+            Some(rustix::thread::gettid()),
+            rustix::process::Pid::from_raw(scripts),
+        ];
+        for thread in threads.into_iter().flatten() {
+            // Should it fail, the zone is only slower.
+            let _ = rustix::process::setpriority_process(Some(thread), self.niceness);
         }
     }
 }
