@@ -66,42 +66,70 @@ pub(crate) trait Host {
     fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>);
 }
 
+/// What the scripts of a zone do under the same name, in this process and in another.
+macro_rules! forwarded {
+    ($zone:ty) => {
+        fn assign(&mut self, zone: ZoneId) {
+            <$zone>::assign(self, zone);
+        }
+        fn field_table(&self) -> &Arc<FieldTable> {
+            <$zone>::field_table(self)
+        }
+        fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
+            out.extend_from_slice(self.default_of(kind, field));
+        }
+        fn hears(&self, kind: KindId, message: &str) -> bool {
+            <$zone>::hears(self, kind, message)
+        }
+        fn tables(&self) -> &[KindTable] {
+            <$zone>::tables(self)
+        }
+        fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+            <$zone>::insert(self, kind, id, row)
+        }
+        fn demote(&mut self, id: EntityId) {
+            <$zone>::demote(self, id);
+        }
+        fn remove(&mut self, id: EntityId) {
+            <$zone>::remove(self, id);
+        }
+        fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
+            <$zone>::ghost_row(self, kind, id, row)
+        }
+        fn ghost_remove(&mut self, id: EntityId) {
+            <$zone>::ghost_remove(self, id);
+        }
+        fn run_start(&mut self) -> Result<(), ScriptError> {
+            <$zone>::run_start(self)
+        }
+        fn changed(&self) -> &[(EntityId, KindId, u64)] {
+            <$zone>::changed(self)
+        }
+        fn failed(&self) -> &[(EntityId, FailureKind)] {
+            <$zone>::failed(self)
+        }
+        fn outbox(&mut self) -> &mut Outbox {
+            <$zone>::outbox(self)
+        }
+        fn collect_garbage(&mut self, tick: Tick) {
+            <$zone>::collect_garbage(self, tick);
+        }
+        fn stats(&self) -> &HookStats {
+            <$zone>::stats(self)
+        }
+        fn memory(&self) -> MemoryUse {
+            <$zone>::memory(self)
+        }
+        fn trace(&mut self, clock: Option<fn() -> u64>) {
+            <$zone>::trace(self, clock);
+        }
+    };
+}
+
 impl Host for ScriptZone {
-    fn assign(&mut self, zone: ZoneId) {
-        ScriptZone::assign(self, zone);
-    }
-    fn field_table(&self) -> &Arc<FieldTable> {
-        ScriptZone::field_table(self)
-    }
-    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.default_of(kind, field));
-    }
-    fn hears(&self, kind: KindId, message: &str) -> bool {
-        ScriptZone::hears(self, kind, message)
-    }
-    fn tables(&self) -> &[KindTable] {
-        ScriptZone::tables(self)
-    }
-    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        ScriptZone::insert(self, kind, id, row)
-    }
-    fn demote(&mut self, id: EntityId) {
-        ScriptZone::demote(self, id);
-    }
-    fn remove(&mut self, id: EntityId) {
-        ScriptZone::remove(self, id);
-    }
-    fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        ScriptZone::ghost_row(self, kind, id, row)
-    }
+    forwarded!(ScriptZone);
     fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError> {
         ScriptZone::ghost_delta(self, id, delta)
-    }
-    fn ghost_remove(&mut self, id: EntityId) {
-        ScriptZone::ghost_remove(self, id);
-    }
-    fn run_start(&mut self) -> Result<(), ScriptError> {
-        ScriptZone::run_start(self)
     }
     fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, hitboxes: Arc<HitboxHistory>) {
         ScriptZone::begin_tick(self, tick, snapshot, hitboxes);
@@ -119,27 +147,6 @@ impl Host for ScriptZone {
         ScriptZone::gather(self);
         Ok(())
     }
-    fn changed(&self) -> &[(EntityId, KindId, u64)] {
-        ScriptZone::changed(self)
-    }
-    fn failed(&self) -> &[(EntityId, FailureKind)] {
-        ScriptZone::failed(self)
-    }
-    fn outbox(&mut self) -> &mut Outbox {
-        ScriptZone::outbox(self)
-    }
-    fn collect_garbage(&mut self, tick: Tick) {
-        ScriptZone::collect_garbage(self, tick);
-    }
-    fn stats(&self) -> &HookStats {
-        ScriptZone::stats(self)
-    }
-    fn memory(&self) -> MemoryUse {
-        ScriptZone::memory(self)
-    }
-    fn trace(&mut self, clock: Option<fn() -> u64>) {
-        ScriptZone::trace(self, clock);
-    }
     fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>) {
         let mut hooks = Vec::new();
         ScriptZone::take_spans(self, &mut hooks);
@@ -153,42 +160,10 @@ impl Host for ScriptZone {
 }
 
 impl Host for ProcessZone {
-    fn assign(&mut self, zone: ZoneId) {
-        ProcessZone::assign(self, zone);
-    }
-    fn field_table(&self) -> &Arc<FieldTable> {
-        ProcessZone::field_table(self)
-    }
-    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.default_of(kind, field));
-    }
-    fn hears(&self, kind: KindId, message: &str) -> bool {
-        ProcessZone::hears(self, kind, message)
-    }
-    fn tables(&self) -> &[KindTable] {
-        ProcessZone::tables(self)
-    }
-    fn insert(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        ProcessZone::insert(self, kind, id, row)
-    }
-    fn demote(&mut self, id: EntityId) {
-        ProcessZone::demote(self, id);
-    }
-    fn remove(&mut self, id: EntityId) {
-        ProcessZone::remove(self, id);
-    }
-    fn ghost_row(&mut self, kind: KindId, id: EntityId, row: &[u8]) -> Result<(), RowError> {
-        ProcessZone::ghost_row(self, kind, id, row)
-    }
+    forwarded!(ProcessZone);
     fn ghost_delta(&mut self, id: EntityId, delta: &[u8]) -> Result<(), RowError> {
         ProcessZone::ghost_delta(self, id, delta);
         Ok(())
-    }
-    fn ghost_remove(&mut self, id: EntityId) {
-        ProcessZone::ghost_remove(self, id);
-    }
-    fn run_start(&mut self) -> Result<(), ScriptError> {
-        ProcessZone::run_start(self)
     }
     fn begin_tick(&mut self, tick: Tick, snapshot: Arc<Snapshot>, _: Arc<HitboxHistory>) {
         // The process has capsules of its own, from the same snapshots.
@@ -206,29 +181,8 @@ impl Host for ProcessZone {
     fn gather(&mut self) -> Result<(), Gone> {
         ProcessZone::gather(self).map_err(|gone| Gone(gone.0))
     }
-    fn changed(&self) -> &[(EntityId, KindId, u64)] {
-        ProcessZone::changed(self)
-    }
-    fn failed(&self) -> &[(EntityId, FailureKind)] {
-        ProcessZone::failed(self)
-    }
-    fn outbox(&mut self) -> &mut Outbox {
-        ProcessZone::outbox(self)
-    }
-    fn collect_garbage(&mut self, tick: Tick) {
-        ProcessZone::collect_garbage(self, tick);
-    }
-    fn stats(&self) -> &HookStats {
-        ProcessZone::stats(self)
-    }
-    fn memory(&self) -> MemoryUse {
-        ProcessZone::memory(self)
-    }
     fn cost(&self) -> Option<Cost> {
         Some(ProcessZone::cost(self))
-    }
-    fn trace(&mut self, clock: Option<fn() -> u64>) {
-        ProcessZone::trace(self, clock);
     }
     fn take_spans(&mut self, spans: &mut Vec<ZoneSpan>) {
         spans.extend(self.spans().iter().map(|span| ZoneSpan {

@@ -24,7 +24,11 @@ use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
-use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerId, WorkerSetup};
+use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerSetup};
+
+mod reloading;
+
+use reloading::Reload;
 
 /// How often a zone that is late is looked at, as a part of the hard budget.
 const LOOKS: u64 = 8;
@@ -50,15 +54,6 @@ pub(crate) struct ZonePool {
     reload: Option<Reload>,
     /// How it went.
     reloaded: Option<Result<Reloaded, ReloadError>>,
-}
-
-/// New code that is being loaded.
-struct Reload {
-    setup: WorkerSetup,
-    starting: WorkerId,
-    ready: Vec<Worker>,
-    /// Known from the first that is ready.
-    adaptation: Option<Arc<Adaptation>>,
 }
 
 /// One zone.
@@ -163,11 +158,7 @@ impl ZonePool {
             reloaded: None,
         };
         let orders = (0..zones).map(|at| Some(pool.take(at, None)));
-        pool.ask(orders.collect());
-        pool.rendezvous.wait_for_all();
-        for at in 0..zones {
-            pool.reply(at)?;
-        }
+        pool.give(orders.collect())?;
         pool.keep_spares();
         Ok(pool)
     }
@@ -401,6 +392,17 @@ impl ZonePool {
         Order::Take { seat, refill }
     }
 
+    /// Gives zones to their workers by orders of [`Self::take`], and waits until they have taken them.
+    fn give(&self, orders: Vec<Option<Order>>) -> Result<(), SimError> {
+        let given: Vec<bool> = orders.iter().map(Option::is_some).collect();
+        self.ask(orders);
+        self.rendezvous.wait_for_all();
+        for (at, _) in given.iter().enumerate().filter(|(_, given)| **given) {
+            self.reply(at)?;
+        }
+        Ok(())
+    }
+
     /// Gives orders, by zone.
     fn ask(&self, orders: Vec<Option<Order>>) {
         let asked = self.places.iter().zip(&orders).enumerate();
@@ -543,45 +545,13 @@ impl ZonePool {
         let Some(worker) = self.spares.pop() else {
             return Ok(());
         };
-        {
-            let mut seat = lock(&place.seat);
-            if let Held::Nobody(vacancy) = &place.held {
-                seat.note_stats(&**vacancy);
-            }
-            seat.vacate();
-            seat.holder = Some(worker.id);
-        }
+        place.seat_worker(worker);
         let ticks = next.wrapping_sub(place.vacant_since).unsigned_abs();
-        place.held = Held::By(worker);
         let mut orders: Vec<_> = (0..self.len()).map(|_| None).collect();
         orders[at] = Some(self.take(at, Some(state.refill(None))));
-        self.ask(orders);
-        self.rendezvous.wait_for_all();
-        self.reply(at)?;
+        self.give(orders)?;
         self.tell(at, state.tick, IncidentKind::Restarted { ticks });
         Ok(())
-    }
-
-    /// Begins to load new code beside the running one. Its end is told by [`Self::take_reload`].
-    pub(crate) fn reload(&mut self, mode: ModeSource) -> Result<(), ReloadError> {
-        if self.reload.is_some() {
-            return Err(ReloadError::Busy);
-        }
-        let mut setup = self.setup.clone();
-        setup.scripts.mode = Arc::new(mode);
-        let starting = self.nursery.request(setup.clone());
-        self.reload = Some(Reload {
-            setup,
-            starting,
-            ready: Vec::new(),
-            adaptation: None,
-        });
-        Ok(())
-    }
-
-    /// How a reload went that has ended since the last call.
-    pub(crate) fn take_reload(&mut self) -> Option<Result<Reloaded, ReloadError>> {
-        self.reloaded.take()
     }
 
     /// Takes in the workers that have become ready.
@@ -607,87 +577,6 @@ impl ZonePool {
             false => self.nursery.retire(worker),
         }
         Ok(())
-    }
-
-    /// One more interpreter has loaded the new code, or could not. They start one after the other, so
-    /// that the match has all cores but one.
-    fn go_on_with(&mut self, mut reload: Reload, started: Result<Worker, ScriptError>) {
-        let fits = started.map_err(ReloadError::from).and_then(|worker| {
-            if reload.adaptation.is_none() {
-                let adaptation = Adaptation::between(&self.field_table(), &worker.field_table);
-                match adaptation {
-                    Ok(adaptation) => reload.adaptation = Some(Arc::new(adaptation)),
-                    Err(error) => {
-                        self.nursery.retire(worker);
-                        return Err(error.into());
-                    }
-                }
-            }
-            reload.ready.push(worker);
-            Ok(())
-        });
-        match fits {
-            Ok(()) => {
-                if reload.ready.len() < self.len() + self.supervision.spares {
-                    reload.starting = self.nursery.request(reload.setup.clone());
-                }
-                self.reload = Some(reload);
-            }
-            Err(error) => {
-                for worker in reload.ready {
-                    self.nursery.retire(worker);
-                }
-                self.reloaded = Some(Err(error));
-            }
-        }
-    }
-
-    /// Swaps all interpreters, once all of the new code are ready. True where it did.
-    fn swap(&mut self, state: &State) -> Result<bool, SimError> {
-        let wanted = self.len() + self.supervision.spares;
-        let Some(reload) = self.reload.take_if(|reload| reload.ready.len() == wanted) else {
-            return Ok(false);
-        };
-        let Some(adaptation) = reload.adaptation else {
-            unreachable!("the first that was ready was compared");
-        };
-        let mut ready = reload.ready;
-        for at in 0..self.len() {
-            let worker = ready.remove(0);
-            let place = &mut self.places[at];
-            {
-                let mut seat = lock(&place.seat);
-                if let Held::Nobody(vacancy) = &place.held {
-                    seat.note_stats(&**vacancy);
-                }
-                seat.vacate();
-                seat.holder = Some(worker.id);
-            }
-            place
-                .restarts
-                .note(RestartReason::Reload, state.tick, self.supervision.restarts);
-            place.restarts.pardon();
-            if let Held::By(old) = std::mem::replace(&mut place.held, Held::By(worker)) {
-                self.nursery.retire(old);
-            }
-        }
-        for old in std::mem::replace(&mut self.spares, ready) {
-            self.nursery.retire(old);
-        }
-        self.setup = reload.setup;
-        self.spares_failed = false;
-        let added = adaptation.added.clone();
-        let orders = (0..self.len()).map(|at| {
-            let refill = state.refill(Some(adaptation.clone()));
-            Some(self.take(at, Some(refill)))
-        });
-        self.ask(orders.collect());
-        self.rendezvous.wait_for_all();
-        for at in 0..self.len() {
-            self.reply(at)?;
-        }
-        self.reloaded = Some(Ok(Reloaded { added }));
-        Ok(true)
     }
 
     /// Begins to start as many spares as are to be ready, and as many as there are vacant zones. One
@@ -725,6 +614,18 @@ impl Place {
             Held::By(worker) => Some(worker),
             Held::Nobody(_) => None,
         }
+    }
+
+    /// Makes a worker the zone's; who had it counts no more, but what it has counted stays. Returns who
+    /// that was.
+    fn seat_worker(&mut self, worker: Worker) -> Held {
+        let mut seat = lock(&self.seat);
+        if let Held::Nobody(vacancy) = &self.held {
+            seat.note_stats(&**vacancy);
+        }
+        seat.vacate();
+        seat.holder = Some(worker.id);
+        std::mem::replace(&mut self.held, Held::By(worker))
     }
 }
 

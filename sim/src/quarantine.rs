@@ -94,16 +94,15 @@ impl Quarantine {
             resting.binary_search(id).is_ok()
                 || failed.binary_search_by_key(id, |(id, _)| *id).is_ok()
         });
+        let rule = self.rule;
         let mut begun = 0;
         for (id, failure) in failed {
             let record = self.entry(*id);
             record.failures += 1;
-            if record.failures >= self.rule.failures || *failure == FailureKind::Preempted {
+            if record.failures >= rule.failures || *failure == FailureKind::Preempted {
                 // Tried again after it, it is one failure away from the next.
-                let (failures, ticks) = (self.rule.failures, self.rule.rest_ticks);
-                let record = self.entry(*id);
-                record.failures = failures.saturating_sub(1).max(1);
-                record.until = Tick(tick.0.wrapping_add(1).wrapping_add(ticks));
+                record.failures = rule.failures.saturating_sub(1).max(1);
+                record.until = Tick(tick.0.wrapping_add(1).wrapping_add(rule.rest_ticks));
                 begun += 1;
             }
         }

@@ -373,7 +373,6 @@ impl Child {
         self.zone.take_spans(&mut self.spans);
         frame::write_spans(answer, &self.zone, &self.spans);
         self.cost.answer_ns = self.lap();
-        self.cost.total_ns = self.lap;
         self.cost.write(answer);
         self.cost.take_in_ns = 0;
         self.cost.prepare_ns = 0;

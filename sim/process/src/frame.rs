@@ -888,8 +888,6 @@ pub struct Cost {
     pub answer_ns: u64,
     /// The collection of garbage in the slack before the tick.
     pub gc_ns: u64,
-    /// All that it has used since its start.
-    pub total_ns: u64,
 }
 
 impl Cost {
@@ -901,10 +899,10 @@ impl Cost {
             gather_ns,
             answer_ns,
             gc_ns,
-            total_ns,
         } = *self;
-        let parts = [take_in_ns, prepare_ns, script_ns, gather_ns, answer_ns];
-        for ns in parts.into_iter().chain([gc_ns, total_ns]) {
+        for ns in [
+            take_in_ns, prepare_ns, script_ns, gather_ns, answer_ns, gc_ns,
+        ] {
             out.u64(ns);
         }
     }
@@ -917,7 +915,6 @@ impl Cost {
             gather_ns: reader.u64()?,
             answer_ns: reader.u64()?,
             gc_ns: reader.u64()?,
-            total_ns: reader.u64()?,
         })
     }
 }
