@@ -4,7 +4,7 @@ It writes its own fields only. Players read them from afar with `get(self.game)`
 wants of a player or an item it sends.
 """
 
-from math import cos, hypot, sin, sqrt, tau
+from math import cos, sin, sqrt, tau
 from typing import Final
 
 from tessera import (
@@ -29,6 +29,7 @@ from tessera import (
 from . import bot, player, rules
 from .arsenal import LOOT_WEIGHT, draw_loot
 from .circle import LAST_PHASE_RESPAWN, PHASES, Disc, between, drawn_inside, whole_map
+from .crowd import Crowd
 from .loot import Loot
 from .rocket import Rocket
 from .rules import FIGHT, OVER, WARMUP
@@ -39,6 +40,9 @@ _PERIOD: Final = rules.ticks(1 / 8)
 #: without end, and no tick should be a spike.
 _BOTS_AT_ONCE: Final = 16
 _MESSAGES_MAX: Final = 1000
+#: Places that are weighed for who appears on foot, and more people than any has near it.
+_PLACES_WEIGHED: Final = 6
+_MANY: Final = 1 << 16
 #: Items laid out in one tick, so that a round's start is no spike.
 _LOOT_PER_TICK: Final = 4
 _ALL_LAID: Final = 0xFFFF
@@ -105,21 +109,23 @@ class Royale(Match):
         """Whether the dead come back."""
         return rules.RESPAWN and self.state != OVER or self.state == WARMUP
 
-    def ground_spawn(self, by: Entity, people: "list[player.Player]") -> Vec3:
-        """A place to appear on foot: in the circle, and of some the one farthest from anybody
-        of `people`."""
+    def ground_spawn(self, by: Entity, crowd: Crowd) -> Vec3:
+        """A place to appear on foot: in the circle, and of some the one with the fewest near
+        it. Counts as taken from now on."""
         points = spawn_points()
         if not points:
             half = map_size() / 2
             return Vec3(half, ground(half, half), half)
         disc = self.next_disc if self.state == FIGHT else whole_map()
-        others = [p.position for p in people if p.alive]
-        best, best_room = points[by.randrange(len(points))], -1.0
-        for _ in range(6):
+        best, fewest = points[by.randrange(len(points))], _MANY
+        for _ in range(_PLACES_WEIGHED):
             at = points[by.randrange(len(points))]
-            room = min((hypot(o.x - at.x, o.z - at.z) for o in others), default=0.0)
-            if room > best_room and disc.outside(at.x, at.z) <= 0.0:
-                best, best_room = at, room
+            if disc.outside(at.x, at.z) > 0.0:
+                continue
+            near = crowd.near(at)
+            if near < fewest:
+                best, fewest = at, near
+        crowd.add(best)
         return best
 
     # --- messages ---------------------------------------------------------------------
@@ -132,7 +138,7 @@ class Royale(Match):
         self.broadcast("joined", name)
         if self.respawns:
             # Nobody is asked for: a hundred may join in one tick.
-            at, gliding = self.ground_spawn(self, []), False
+            at, gliding = self.ground_spawn(self, Crowd()), False
         elif self.state == FIGHT and now - self.began <= rules.LATE_JOIN_TICKS:
             at, gliding = self._drop_point(self.next_disc), True
             self.entrants += 1
@@ -252,8 +258,9 @@ class Royale(Match):
             return
         self.state = WARMUP
         self.next_at = 0
+        crowd = Crowd()
         for p in people:
-            self.send(p.id, "enter", self.ground_spawn(self, []))
+            self.send(p.id, "enter", self.ground_spawn(self, crowd))
 
     def _begin(self, people: "list[player.Player]", now: int) -> None:
         self.state = FIGHT
@@ -352,9 +359,13 @@ class Royale(Match):
             bots.sort(key=lambda p: (p.alive, -p.id))
             for surplus in bots[: len(bots) - wanted]:
                 self.send(surplus.id, "dismiss")
-        for _ in range(min(wanted - len(bots), _BOTS_AT_ONCE)):
+        missing = min(wanted - len(bots), _BOTS_AT_ONCE)
+        if missing <= 0:
+            return
+        crowd = Crowd(p.position for p in people if p.alive)
+        for _ in range(missing):
             if self.respawns:
-                self._add_bot(self.ground_spawn(self, people), gliding=False)
+                self._add_bot(self.ground_spawn(self, crowd), gliding=False)
             else:
                 self._add_bot(self._drop_point(self.next_disc), gliding=True)
                 self.entrants += 1

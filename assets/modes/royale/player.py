@@ -37,6 +37,7 @@ from .arsenal import (
     PISTOL,
     WEAPONS,
 )
+from .crowd import Crowd
 from .loot import Loot, drop, drop_all
 
 _HEALTH = Range(0.0, 100.0, bits=8)
@@ -290,7 +291,8 @@ class Player(Entity):
         if self.respawn_at and now >= self.respawn_at:
             game = get(self.game)
             if isinstance(game, match.Royale):
-                self.appear(game.ground_spawn(self, find(Player)), gliding=False)
+                crowd = Crowd(p.position for p in find(Player) if p.alive)
+                self.appear(game.ground_spawn(self, crowd), gliding=False)
         elif self.owner:
             self._watch(now)
 

@@ -54,14 +54,35 @@ struct Known {
     from: u8,
 }
 
-/// A cell to look at. The derived order is the order in which they are taken.
+/// A cell by its place in the grid.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    z: u16,
+    x: u16,
+}
+
+/// A cell to look at, as one number, so that the heap compares fast: the cost so far plus the estimate,
+/// the estimate alone (of equal totals the one nearer to the goal goes first), and the place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    /// Cost so far plus the estimate.
-    total: u32,
-    /// The estimate alone: of equal totals the one nearer to the goal goes first.
-    estimate: u32,
-    cell: u32,
+struct Candidate(u128);
+
+impl Candidate {
+    fn new(cost: u32, estimate: u32, Place { z, x }: Place) -> Self {
+        let place = u32::from(z) << 16 | u32::from(x);
+        let low = u64::from(estimate) << 32 | u64::from(place);
+        Self(u128::from(cost + estimate) << 64 | u128::from(low))
+    }
+
+    fn cost(self) -> u32 {
+        (self.0 >> 64) as u32 - (self.0 >> 32) as u32
+    }
+
+    fn place(self) -> Place {
+        Place {
+            z: (self.0 >> 16) as u16,
+            x: self.0 as u16,
+        }
+    }
 }
 
 const UNKNOWN: Known = Known {
@@ -82,58 +103,39 @@ impl Search {
         nodes_max: usize,
     ) -> Option<&[u32]> {
         self.reset(cells);
-        let width = cells as u32;
-        let estimate = |cell: u32| {
-            let (dx, dz) = (
-                (cell % width).abs_diff(goal % width),
-                (cell / width).abs_diff(goal / width),
-            );
-            (dx.min(dz) * DIAGONAL + dx.abs_diff(dz) * STRAIGHT) * GREED.0 / GREED.1
-        };
-        self.known(cells, start).cost = 0;
-        self.open.push(Reverse(Candidate {
-            total: estimate(start),
-            estimate: estimate(start),
-            cell: start,
-        }));
+        let width = u16::try_from(cells).expect("a grid has fewer than 65,536 cells along a side");
+        let (start, goal) = (Place::of(start, width), Place::of(goal, width));
+        self.known(start).cost = 0;
+        let candidate = |cost, at| Reverse(Candidate::new(cost, estimate(at, goal), at));
+        self.open.push(candidate(0, start));
         let mut nodes = 0;
-        while let Some(Reverse(Candidate {
-            total,
-            estimate: left,
-            cell,
-        })) = self.open.pop()
-        {
-            let cost = total - left;
-            if cost > self.known(cells, cell).cost {
+        while let Some(Reverse(best)) = self.open.pop() {
+            let (cost, at) = (best.cost(), best.place());
+            if cost > self.known(at).cost {
                 continue;
             }
-            if cell == goal {
-                return Some(self.retrace(cells, start, goal));
+            if at == goal {
+                return Some(self.retrace(width, start, goal));
             }
             nodes += 1;
             if nodes > nodes_max {
                 return None;
             }
-            let ways = edges(cell);
+            let ways = edges(at.cell(width));
             for (k, &step) in NEIGHBOURS
                 .iter()
                 .enumerate()
                 .filter(|(k, _)| ways & (1 << k) != 0)
             {
-                let next = neighbour(cell, width, step);
+                let next = at.step(step);
                 let cost = cost + if k % 2 == 0 { STRAIGHT } else { DIAGONAL };
-                let known = self.known(cells, next);
+                let known = self.known(next);
                 if cost < known.cost {
                     *known = Known {
                         cost,
                         from: ((k + 4) % 8) as u8,
                     };
-                    let estimate = estimate(next);
-                    self.open.push(Reverse(Candidate {
-                        total: cost + estimate,
-                        estimate,
-                        cell: next,
-                    }));
+                    self.open.push(candidate(cost, next));
                 }
             }
         }
@@ -153,8 +155,8 @@ impl Search {
         }
     }
 
-    fn known(&mut self, cells: usize, cell: u32) -> &mut Known {
-        let (x, z) = (cell as usize % cells, cell as usize / cells);
+    fn known(&mut self, Place { z, x }: Place) -> &mut Known {
+        let (x, z) = (usize::from(x), usize::from(z));
         let slot = z / PAGE * self.pages_per_row + x / PAGE;
         if self.table[slot] == 0 {
             self.pages.push([UNKNOWN; PAGE * PAGE]);
@@ -164,18 +166,47 @@ impl Search {
         &mut self.pages[self.table[slot] as usize - 1][z % PAGE * PAGE + x % PAGE]
     }
 
-    fn retrace(&mut self, cells: usize, start: u32, goal: u32) -> &[u32] {
+    fn retrace(&mut self, width: u16, start: Place, goal: Place) -> &[u32] {
         self.trail.clear();
-        let mut cell = goal;
-        while cell != start {
-            self.trail.push(cell);
-            let from = self.known(cells, cell).from;
-            cell = neighbour(cell, cells as u32, NEIGHBOURS[usize::from(from)]);
+        let mut at = goal;
+        while at != start {
+            self.trail.push(at.cell(width));
+            let from = self.known(at).from;
+            at = at.step(NEIGHBOURS[usize::from(from)]);
         }
-        self.trail.push(start);
+        self.trail.push(start.cell(width));
         self.trail.reverse();
         &self.trail
     }
+}
+
+impl Place {
+    fn of(cell: u32, width: u16) -> Self {
+        let width = u32::from(width);
+        Self {
+            z: (cell / width) as u16,
+            x: (cell % width) as u16,
+        }
+    }
+
+    fn cell(self, width: u16) -> u32 {
+        u32::from(self.z) * u32::from(width) + u32::from(self.x)
+    }
+
+    /// The place one step on. The step must not lead out of the grid.
+    fn step(self, (dx, dz): (i32, i32)) -> Self {
+        Self {
+            z: self.z.wrapping_add_signed(dz as i16),
+            x: self.x.wrapping_add_signed(dx as i16),
+        }
+    }
+}
+
+/// What the way is thought to cost at least, and half as much more.
+fn estimate(from: Place, to: Place) -> u32 {
+    let dx = u32::from(from.x.abs_diff(to.x));
+    let dz = u32::from(from.z.abs_diff(to.z));
+    (dx.min(dz) * DIAGONAL + dx.abs_diff(dz) * STRAIGHT) * GREED.0 / GREED.1
 }
 
 /// The cell one step on. The step must not lead out of the grid.
