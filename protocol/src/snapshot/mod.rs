@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::ids::{EntityId, KindId, Tick};
 use index::Index;
 pub use index::SnapshotError;
+pub(crate) use read::Values;
 pub use read::{BatchRef, RowRef};
 pub use write::ZoneBatch;
 

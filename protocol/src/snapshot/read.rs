@@ -73,6 +73,41 @@ impl<'a> BatchRef<'a> {
         })
     }
 
+    /// A field of all entities, by its index in the kind's declaration.
+    ///
+    /// # Panics
+    /// Where the kind has no such field.
+    pub(crate) fn values(&self, field: usize) -> Values<'a> {
+        match self.column(field) {
+            ColumnIndex::Bool(at) => Values::Bool(self.column_bytes(at)),
+            ColumnIndex::U8(at) => Values::U8(self.column_bytes(at)),
+            ColumnIndex::U16(at) => Values::U16(self.column_bytes(at)),
+            ColumnIndex::U32(at) => Values::U32(self.column_bytes(at)),
+            ColumnIndex::I32(at) => Values::I32(self.column_bytes(at)),
+            ColumnIndex::F32(at) => Values::F32(self.column_bytes(at)),
+            ColumnIndex::F64(at) => Values::F64(self.column_bytes(at)),
+            ColumnIndex::Vec3(at) => Values::Vec3(self.column_bytes(at)),
+            ColumnIndex::Entity(at) => Values::Entity(self.column_bytes(at)),
+            ColumnIndex::Var { ends, .. } => Values::Var(self.column_bytes(ends)),
+        }
+    }
+
+    fn column(&self, field: usize) -> ColumnIndex {
+        let BatchIndex {
+            columns,
+            column_count,
+            ..
+        } = *self.batch;
+        assert!(field < column_count, "field {field} of {column_count}");
+        self.snapshot.index.columns[columns + field]
+    }
+
+    /// The values of a column that begins at an offset in the buffer, each `N` bytes.
+    fn column_bytes<const N: usize>(&self, at: usize) -> &'a [[u8; N]] {
+        let bytes = &self.snapshot.bytes()[at..at + N * self.batch.rows];
+        bytes.as_chunks().0
+    }
+
     fn id(&self, row: usize) -> EntityId {
         EntityId(u32::from_le_bytes(self.bytes(self.batch.ids, row)))
     }
@@ -82,6 +117,22 @@ impl<'a> BatchRef<'a> {
         let bytes = &self.snapshot.bytes()[at + N * row..];
         *bytes.first_chunk().expect("columns have a value per row")
     }
+}
+
+/// One field of many entities: little-endian values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values<'a> {
+    Bool(&'a [[u8; 1]]),
+    U8(&'a [[u8; 1]]),
+    U16(&'a [[u8; 2]]),
+    U32(&'a [[u8; 4]]),
+    I32(&'a [[u8; 4]]),
+    F32(&'a [[u8; 4]]),
+    F64(&'a [[u8; 8]]),
+    Vec3(&'a [[u8; 24]]),
+    Entity(&'a [[u8; 4]]),
+    /// Where each ends, in bytes from the first one's beginning on.
+    Var(&'a [[u8; 4]]),
 }
 
 /// One entity of a snapshot.
@@ -129,14 +180,8 @@ impl<'a> RowRef<'a> {
     /// Where the kind has no such field.
     #[inline]
     pub fn field(&self, field: usize) -> ValueRef<'a> {
-        let batch = self.batch.batch;
-        assert!(
-            field < batch.column_count,
-            "field {field} of {}",
-            batch.column_count
-        );
         let (b, row) = (&self.batch, self.row);
-        match b.snapshot.index.columns[batch.columns + field] {
+        match b.column(field) {
             ColumnIndex::Bool(at) => ValueRef::Bool(b.bytes::<1>(at, row) != [0]),
             ColumnIndex::U8(at) => ValueRef::U8(u8::from_le_bytes(b.bytes(at, row))),
             ColumnIndex::U16(at) => ValueRef::U16(u16::from_le_bytes(b.bytes(at, row))),

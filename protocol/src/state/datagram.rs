@@ -265,39 +265,44 @@ pub(super) enum Start {
 /// Where a private piece starts from: nothing, or what the datagram of an earlier tick told.
 pub(super) type Baseline = Option<Tick>;
 
-impl RecordHeader {
-    /// Bits that it takes.
-    pub(super) fn len(&self, before: EntityId, tick: Tick) -> usize {
-        let age = |baseline| golomb_len(age(tick, baseline), AGE_ORDER);
-        let start = match self.public {
-            Start::Whole(_) => KIND_BITS as usize,
-            Start::Delta(baseline) => age(baseline),
-        };
-        let private = self.private.map_or(0, |private| 1 + private.map_or(0, age));
-        golomb_len(self.id.0 - before.0 - 1, ID_ORDER) + 1 + start + 1 + private
+impl Start {
+    pub(super) fn of(kind: KindId, baseline: Baseline) -> Self {
+        baseline.map_or(Self::Whole(kind), Self::Delta)
     }
 
-    pub(super) fn write(&self, before: EntityId, tick: Tick, out: &mut BitWriter<'_>) {
-        out.write_golomb(self.id.0 - before.0 - 1, ID_ORDER);
-        match self.public {
-            Start::Whole(kind) => {
-                out.write(0, 1);
-                out.write(kind.0.into(), KIND_BITS);
-            }
-            Start::Delta(baseline) => {
+    pub(super) fn write(self, tick: Tick, out: &mut BitWriter<'_>) {
+        match self {
+            Self::Whole(kind) => out.write(u32::from(kind.0) << 1, 1 + KIND_BITS),
+            Self::Delta(baseline) => {
                 out.write(1, 1);
                 out.write_golomb(age(tick, baseline), AGE_ORDER);
             }
         }
-        out.write(self.private.is_some().into(), 1);
-        if let Some(baseline) = self.private {
-            out.write(baseline.is_some().into(), 1);
-            if let Some(baseline) = baseline {
-                out.write_golomb(age(tick, baseline), AGE_ORDER);
-            }
+    }
+}
+
+/// Writes whose record follows, after that of `before`.
+pub(super) fn write_id(id: EntityId, before: EntityId, out: &mut BitWriter<'_>) {
+    out.write_golomb(id.0 - before.0 - 1, ID_ORDER);
+}
+
+/// Bits of what [`write_id`] writes.
+pub(super) fn id_len(id: EntityId, before: EntityId) -> usize {
+    golomb_len(id.0 - before.0 - 1, ID_ORDER)
+}
+
+/// Writes whether the private piece follows the public one, and where that starts from.
+pub(super) fn write_private(private: Option<Baseline>, tick: Tick, out: &mut BitWriter<'_>) {
+    out.write(private.is_some().into(), 1);
+    if let Some(baseline) = private {
+        out.write(baseline.is_some().into(), 1);
+        if let Some(baseline) = baseline {
+            out.write_golomb(age(tick, baseline), AGE_ORDER);
         }
     }
+}
 
+impl RecordHeader {
     pub(super) fn read(
         before: EntityId,
         tick: Tick,

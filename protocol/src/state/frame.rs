@@ -1,19 +1,21 @@
 //! One quantized copy of the state per tick, shared by all clients.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::StateConfig;
 use super::bits::BitWriter;
+use super::datagram::{Start, write_private};
 use super::history::History;
 use super::interest::InterestGrid;
 use super::pack::Scratch;
-use super::plan::{KindPlan, Piece, Record};
-use super::slots::SlotSet;
+use super::plan::{KindPlan, Piece, Record, Rounded};
+use super::slots::{Ranks, SlotSet};
 use super::view::RESEND_TICKS;
 use crate::fields::{FieldTable, TableError};
 use crate::ids::{ClientId, EntityId, KindId, Tick};
-use crate::snapshot::{RowRef, Snapshot};
+use crate::snapshot::{BatchRef, RowRef, Snapshot};
 
 /// Rounds each entity once per tick; clients' datagrams are put together from its pieces.
 ///
@@ -35,21 +37,24 @@ pub struct FrameEncoder {
     pub(super) slots: Vec<Slot>,
     /// By slot.
     told: Vec<Pieces>,
-    slot_of: HashMap<EntityId, u32>,
+    slot_of: FxHashMap<EntityId, u32>,
     free: Vec<u32>,
+    pub(super) ranks: Ranks,
     /// Those that the frame before did not have.
     pub(super) born: SlotSet,
     /// What each client looks at each tick: all that has changed within the last [`RESEND_TICKS`], all
     /// that somebody owns, and slots whose entity has just died.
     pub(super) stirring: SlotSet,
     pub(super) grid: InterestGrid,
-    /// Pieces coded in this tick, each from a whole byte on.
+    /// Pieces and records coded in this tick, each from a whole byte on.
     pieces: Vec<u8>,
     /// The players, by client.
     own: Vec<EntityId>,
-    /// Scratch: the entity being rounded, and what a client expects of one.
-    record: Record,
+    /// Scratch: the entities being rounded, what a client expects of one, and a record being put together.
+    public: Rounded,
+    private: Rounded,
     expected: Record,
+    own_record: Vec<u8>,
     pub(super) scratch: Scratch,
 }
 
@@ -75,17 +80,17 @@ struct Pieces {
     public: History,
     /// What only the owner is told; empty while nobody owns it.
     private: History,
-    /// This tick's public pieces, by baseline.
+    /// This tick's shared records, by baseline.
     coded: Vec<(Option<Tick>, PieceRef)>,
 }
 
-/// A coded piece: some bits of [`FrameEncoder::pieces`].
+/// What was coded, a piece or a record: some bits of [`FrameEncoder::pieces`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PieceRef {
     start: u32,
     /// How many bits.
     pub(super) bits: u32,
-    /// The tick of the baseline that it starts from; `None` where it is whole.
+    /// The tick of the baseline that it, or the public piece, starts from; `None` where it is whole.
     pub(super) baseline: Option<Tick>,
 }
 
@@ -122,15 +127,18 @@ impl FrameEncoder {
             tick: Tick::default(),
             slots: Vec::new(),
             told: Vec::new(),
-            slot_of: HashMap::new(),
+            slot_of: FxHashMap::default(),
             free: Vec::new(),
+            ranks: Ranks::default(),
             born: SlotSet::default(),
             stirring: SlotSet::default(),
             grid: InterestGrid::new(config.forget_m),
             pieces: Vec::new(),
             own: Vec::new(),
-            record: Record::default(),
+            public: Rounded::default(),
+            private: Rounded::default(),
             expected: Record::default(),
+            own_record: Vec::new(),
             scratch: Scratch::default(),
         })
     }
@@ -155,10 +163,16 @@ impl FrameEncoder {
         for batch in snapshot.batches() {
             // A snapshot of another table would be a fault of the caller; it is not worth a crash.
             if batch.kind().index() < self.plans.len() {
-                batch.rows().for_each(|row| self.encode_row(row));
+                self.encode_batch(batch);
             }
         }
-        self.free_the_dead(snapshot);
+        let have_died = self.free_the_dead(snapshot);
+        if have_died || !self.born.is_empty() {
+            let slots = self.slots.iter().zip(0..);
+            let living = slots.filter(|(slot, _)| !slot.id.is_none());
+            self.ranks
+                .sort(living.map(|(slot, index)| (slot.id, index)));
+        }
     }
 
     /// The tick of the snapshot rounded last.
@@ -186,7 +200,19 @@ impl FrameEncoder {
         self.slot_of.get(&id).copied()
     }
 
-    fn encode_row(&mut self, row: RowRef<'_>) {
+    fn encode_batch(&mut self, batch: BatchRef<'_>) {
+        let plan = &self.plans[batch.kind().index()];
+        plan.public.quantize(batch, &mut self.public);
+        if !plan.private.is_empty() {
+            plan.private.quantize(batch, &mut self.private);
+        }
+        for (n, row) in batch.rows().enumerate() {
+            self.encode_row(n, row);
+        }
+    }
+
+    /// Notes the `n`th row of the batch that was rounded.
+    fn encode_row(&mut self, n: usize, row: RowRef<'_>) {
         let (id, kind) = (row.id(), row.kind());
         let owner = ClientId::from_owner(row.owner());
         if let Some(owner) = owner
@@ -198,15 +224,13 @@ impl FrameEncoder {
         let slot = &mut self.slots[index as usize];
         let told = &mut self.told[index as usize];
         let plan = &self.plans[kind.index()];
-        plan.public.quantize(row, &mut self.record);
-        told.public.note(self.tick, &self.record);
+        told.public.note(self.tick, self.public.record(n));
         if slot.owner != owner {
             // The next owner has heard nothing of it.
             told.private.clear();
         }
         if owner.is_some() && !plan.private.is_empty() {
-            plan.private.quantize(row, &mut self.record);
-            told.private.note(self.tick, &self.record);
+            told.private.note(self.tick, self.private.record(n));
         }
         told.coded.clear();
         *slot = Slot {
@@ -249,10 +273,10 @@ impl FrameEncoder {
         })
     }
 
-    /// Frees the slots of entities that the snapshot doesn't have.
-    fn free_the_dead(&mut self, snapshot: &Snapshot) {
+    /// Frees the slots of entities that the snapshot doesn't have. Returns whether there were any.
+    fn free_the_dead(&mut self, snapshot: &Snapshot) -> bool {
         if self.slot_of.len() == snapshot.len() {
-            return;
+            return false;
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if !slot.id.is_none() && snapshot.find(slot.id).is_none() {
@@ -265,40 +289,71 @@ impl FrameEncoder {
                 self.stirring.insert(index as u32);
             }
         }
+        true
     }
 
-    /// An entity's public piece for whoever has it as of `baseline`. Coded when the first client asks,
-    /// and shared by all that have the same.
-    pub(super) fn public_piece(&mut self, index: u32, baseline: Option<Tick>) -> PieceRef {
+    /// An entity's record for whoever has it as of `baseline` and is not its owner, from its
+    /// [`Start`] on. Coded when the first client asks, and shared by all that have the same.
+    pub(super) fn shared_record(&mut self, index: u32, baseline: Option<Tick>) -> PieceRef {
         let told = &mut self.told[index as usize];
         if let Some((_, piece)) = told.coded.iter().find(|(known, _)| *known == baseline) {
             return *piece;
         }
-        let kind = self.slots[index as usize].kind;
+        let (tick, kind) = (self.tick, self.slots[index as usize].kind);
         let coder = Coder {
-            tick: self.tick,
+            tick,
             pieces: &mut self.pieces,
             expected: &mut self.expected,
         };
-        let piece = coder.code(&self.plans[kind.index()].public, &told.public, baseline);
-        told.coded.push((baseline, piece));
-        piece
+        let plan = &self.plans[kind.index()].public;
+        let record = coder.code(plan, &told.public, baseline, |baseline, out| {
+            Start::of(kind, baseline).write(tick, out);
+            write_private(None, tick, out);
+        });
+        told.coded.push((baseline, record));
+        record
     }
 
-    /// An entity's private piece for its owner, if its kind has one.
-    pub(super) fn private_piece(&mut self, index: u32, baseline: Option<Tick>) -> Option<PieceRef> {
-        let told = &self.told[index as usize];
-        told.private.newest()?;
-        let kind = self.slots[index as usize].kind;
-        let coder = Coder {
-            tick: self.tick,
-            pieces: &mut self.pieces,
-            expected: &mut self.expected,
+    /// An entity's record for its owner, who has its pieces as of these baselines; the private one is in
+    /// it if its kind has one.
+    pub(super) fn own_record(
+        &mut self,
+        index: u32,
+        public: Option<Tick>,
+        private: Option<Tick>,
+    ) -> PieceRef {
+        let (tick, kind) = (self.tick, self.slots[index as usize].kind);
+        let (told, plan) = (&self.told[index as usize], &self.plans[kind.index()]);
+        let mut code = |plan, history, baseline| {
+            let coder = Coder {
+                tick,
+                pieces: &mut self.pieces,
+                expected: &mut self.expected,
+            };
+            coder.code(plan, history, baseline, |_, _| {})
         };
-        Some(coder.code(&self.plans[kind.index()].private, &told.private, baseline))
+        let public = code(&plan.public, &told.public, public);
+        let has_private = told.private.newest().is_some();
+        let private = has_private.then(|| code(&plan.private, &told.private, private));
+        let mut record = std::mem::take(&mut self.own_record);
+        record.clear();
+        let mut out = BitWriter::new(&mut record);
+        Start::of(kind, public.baseline).write(tick, &mut out);
+        write_private(private.map(|piece| piece.baseline), tick, &mut out);
+        self.append(public, &mut out);
+        if let Some(private) = private {
+            self.append(private, &mut out);
+        }
+        let bits = out.len();
+        out.finish();
+        let whole = write(&mut self.pieces, public.baseline, |out| {
+            out.append(&record, bits)
+        });
+        self.own_record = record;
+        whole
     }
 
-    /// Appends a piece.
+    /// Appends what was coded.
     pub(super) fn append(&self, piece: PieceRef, out: &mut BitWriter<'_>) {
         out.append(&self.pieces[piece.start as usize..], piece.bits as usize);
     }
@@ -313,21 +368,31 @@ struct Coder<'a> {
 
 impl Coder<'_> {
     /// Codes the newest version as a delta, or as a whole where there is no baseline (any more) or where
-    /// that is shorter.
-    fn code(self, plan: &Piece, history: &History, baseline: Option<Tick>) -> PieceRef {
+    /// that is shorter; after a head that tells which.
+    fn code(
+        self,
+        plan: &Piece,
+        history: &History,
+        baseline: Option<Tick>,
+        head: impl Fn(Option<Tick>, &mut BitWriter<'_>),
+    ) -> PieceRef {
         let (_, newest) = history.newest().expect("an entity in a slot has a version");
         let old = baseline.and_then(|tick| Some((tick, history.at(tick)?)));
         let delta = old.map(|(from, old)| {
             let age = self.tick.wrapping_sub(from);
             let expected = &mut *self.expected;
             write(self.pieces, Some(from), |out| {
+                head(Some(from), out);
                 plan.write_delta(old, age, newest, expected, out)
             })
         });
         match delta {
             Some(delta) if delta.bits as usize <= plan.whole_len_min => delta,
             delta => {
-                let whole = write(self.pieces, None, |out| plan.write_whole(newest, out));
+                let whole = write(self.pieces, None, |out| {
+                    head(None, out);
+                    plan.write_whole(newest, out);
+                });
                 delta
                     .filter(|delta| delta.bits <= whole.bits)
                     .unwrap_or(whole)

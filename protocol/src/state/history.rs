@@ -29,8 +29,12 @@ impl History {
     }
 
     /// Notes how the piece is at `tick`, which is newer than all before.
-    pub(super) fn note(&mut self, tick: Tick, record: &Record) {
-        if self.0.back().is_some_and(|newest| newest.record == *record) {
+    pub(super) fn note(&mut self, tick: Tick, values: (&[u32], &[u8])) {
+        if self
+            .0
+            .back()
+            .is_some_and(|newest| newest.record.values() == values)
+        {
             return;
         }
         let oldest = (self.0.len() == VERSIONS_MAX).then(|| self.0.pop_front());
@@ -39,7 +43,7 @@ impl History {
             record: Record::default(),
         });
         version.since = tick;
-        version.record.copy_from(record);
+        version.record.set(values);
         self.0.push_back(version);
     }
 

@@ -8,8 +8,8 @@
 //!                          its last 32 versions kept (history.rs)
 //!              interest.rs who may be in sight of whom, as sets of bits (slots.rs)
 //!  ack ──────▶ view.rs     what this client has: per entity the newest version that arrived
-//!              pack.rs     what presses most and fits its bandwidth; a piece is coded once for
-//!                          all clients that have the same baseline
+//!              pack.rs     what presses most (urgency.rs) and fits its bandwidth; a piece is coded
+//!                          once for all clients that have the same baseline
 //!  datagram ─▶ decode.rs   versions by tick (entities.rs), the baselines of what comes next
 //! ```
 //!
@@ -28,6 +28,7 @@ mod pack;
 mod plan;
 mod quantize;
 mod slots;
+mod urgency;
 mod value;
 mod view;
 

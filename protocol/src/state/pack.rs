@@ -1,13 +1,15 @@
 //! What one client gets of a frame: the most pressing records that it has bandwidth for.
 
+use super::DATAGRAM_LEN_MAX;
 use super::bits::BitWriter;
 use super::datagram::{
-    CommandAck, HEADER_LEN_MAX, RecordHeader, Start, StateHeader, lists_len_max, write_count,
-    write_gone,
+    CommandAck, HEADER_LEN_MAX, StateHeader, id_len, lists_len_max, write_count, write_gone,
+    write_id,
 };
 use super::frame::{FrameEncoder, PieceRef, Slot};
+use super::slots::SlotSet;
+use super::urgency::{Queue, Urgency};
 use super::view::{ClientView, FullReason, Known, RESEND_TICKS, SentRecord};
-use super::{DATAGRAM_LEN_MAX, STALE_TICKS_MAX};
 use crate::fields::RECORD_LEN_MAX;
 use crate::ids::{EntityId, Tick};
 
@@ -28,9 +30,9 @@ const LEAP_M: f32 = 4.0;
 const QUIC_OVERHEAD_LEN: usize = 31;
 /// Bytes that a client may save up for a moment in which much happens.
 const CREDIT_LEN_MAX: f32 = 4.0 * DATAGRAM_LEN_MAX as f32;
-/// Bits that a record's header takes about, ids being close to each other.
-const HEADER_BITS_ABOUT: u32 = 12;
-/// Bits of a record header at most.
+/// Bits that a record's id takes about, ids being close to each other.
+const ID_BITS_ABOUT: u32 = 4;
+/// Bits at most of what a record holds besides its pieces.
 const HEADER_BITS_MAX: usize = 63 + 1 + 63 + 2 + 63;
 
 // Whatever else is in a datagram, any record has room in it.
@@ -46,10 +48,13 @@ const _: () = assert!(
 pub(super) struct Scratch {
     /// Who may have come into sight.
     newcomers: Vec<u32>,
+    queue: Queue,
     /// What goes into the datagram, the most pressing first.
     chosen: Vec<Chosen>,
-    /// In which order, as id above index.
-    order: Vec<u64>,
+    /// Their ranks: the order that they are written in.
+    ranks: SlotSet,
+    /// By rank, which of those chosen that is.
+    at: Vec<u32>,
     records: Vec<u8>,
     datagram: Vec<u8>,
 }
@@ -58,8 +63,9 @@ pub(super) struct Scratch {
 #[derive(Clone, Copy, Debug)]
 struct Chosen {
     slot: u32,
-    public: PieceRef,
-    private: Option<PieceRef>,
+    record: PieceRef,
+    /// Whether the client owns the entity: then the record is for it alone.
+    mine: bool,
 }
 
 /// What was packed for a client in a tick.
@@ -88,8 +94,10 @@ impl FrameEncoder {
         }
         if view.known.len() < self.slots.len() {
             view.known.resize(self.slots.len(), Known::NOBODY);
+            view.private.resize(self.slots.len(), None);
         }
         view.candidates.clear();
+        view.untold = 0;
         let closely = self.looks_closely(view);
         self.look_at_the_known(view, closely);
         self.look_around(view, closely);
@@ -142,8 +150,7 @@ impl FrameEncoder {
         let left = DATAGRAM_LEN_MAX * 8 - taken;
         self.write(view, gone, left, &mut scratch, &mut packed);
         packed.waiting = view.candidates.len() - packed.records;
-        let told = |candidate: &u64| view.known[*candidate as u32 as usize].told;
-        view.is_waiting |= !view.candidates.iter().all(told);
+        view.is_waiting |= view.untold > 0;
         packed.bytes = scratch.datagram.len();
         view.credit -= (packed.bytes + QUIC_OVERHEAD_LEN) as f32;
         send(&scratch.datagram);
@@ -156,16 +163,18 @@ impl FrameEncoder {
     fn look_at_the_known(&self, view: &mut ClientView, closely: bool) {
         let mut sight = std::mem::take(&mut view.sight);
         let stirring = (!closely).then_some(&self.stirring);
+        let forget2 = squared(self.config.forget_m);
         sight.retain(stirring, |index| {
             let slot = &self.slots[index as usize];
             let known = &view.known[index as usize];
             let mine = slot.owner == Some(view.client);
-            let distance = view.distance(slot);
-            let stays = slot.id == known.id && (mine || distance <= self.config.forget_m);
+            let distance2 = view.distance2(slot);
+            let stays = slot.id == known.id && (mine || distance2 <= forget2);
             if stays {
-                let priority = pressing(self.tick, known, slot, index, mine, distance);
+                let urgency = pressing(self.tick, known, slot, index, mine, distance2);
                 view.candidates
-                    .extend(priority.map(|priority| candidate(priority, index)));
+                    .extend(urgency.map(|urgency| (urgency, index)));
+                view.untold += usize::from(!known.told);
             } else {
                 view.gone.push(known.id);
                 view.known[index as usize] = Known::NOBODY;
@@ -188,8 +197,8 @@ impl FrameEncoder {
         for &index in newcomers.iter() {
             let slot = &self.slots[index as usize];
             let mine = slot.owner == Some(view.client);
-            let distance = view.distance(slot);
-            if !mine && distance > self.config.sight_m {
+            let distance2 = view.distance2(slot);
+            if !mine && distance2 > squared(self.config.sight_m) {
                 continue;
             }
             view.gone.retain(|id| *id != slot.id); // it is back
@@ -199,10 +208,12 @@ impl FrameEncoder {
                 sent: self.tick.offset(-NEW_STALENESS_TICKS),
                 ..Known::NOBODY
             };
-            let priority = pressing(self.tick, &known, slot, index, mine, distance);
+            let urgency = pressing(self.tick, &known, slot, index, mine, distance2);
             view.candidates
-                .extend(priority.map(|priority| candidate(priority, index)));
+                .extend(urgency.map(|urgency| (urgency, index)));
+            view.untold += 1;
             view.known[index as usize] = known;
+            view.private[index as usize] = None;
             sight.insert(index);
         }
         view.sight = sight;
@@ -216,52 +227,41 @@ impl FrameEncoder {
         scratch: &mut Scratch,
         packed: &mut Packed,
     ) {
-        let (chosen, order) = (&mut scratch.chosen, &mut scratch.order);
+        let (queue, chosen) = (&mut scratch.queue, &mut scratch.chosen);
+        queue.clear(self.slots.len());
+        for &(urgency, slot) in &view.candidates {
+            queue.push(urgency, slot);
+        }
         chosen.clear();
-        order.clear();
-        view.candidates.sort_unstable_by(|a, b| b.cmp(a));
+        scratch.ranks.clear();
+        scratch.at.resize(self.slots.len(), 0);
         let mut used = 0;
-        for &candidate in &view.candidates {
-            let index = candidate as u32;
-            let slot = &self.slots[index as usize];
-            let (id, mine) = (slot.id, slot.owner == Some(view.client));
-            let known = view.known[index as usize];
-            let public = self.public_piece(index, known.baseline);
-            let private = match mine {
-                true => self.private_piece(index, known.private),
-                false => None,
+        while let Some(index) = queue.pop() {
+            let mine = self.slots[index as usize].owner == Some(view.client);
+            let baseline = view.known[index as usize].baseline;
+            let record = match mine {
+                true => self.own_record(index, baseline, view.private[index as usize]),
+                false => self.shared_record(index, baseline),
             };
-            let bits = public.bits + private.map_or(0, |piece| piece.bits) + HEADER_BITS_ABOUT;
-            used += bits as usize;
+            used += (record.bits + ID_BITS_ABOUT) as usize;
             if used > room_bits && !chosen.is_empty() {
                 break;
             }
-            let rewritten = known.baseline.is_some() && public.baseline.is_none();
+            let rewritten = baseline.is_some() && record.baseline.is_none();
             packed.rewritten += usize::from(rewritten);
-            order.push(place(id, chosen.len()));
+            let rank = self.ranks.of(index);
+            scratch.ranks.insert(rank);
+            scratch.at[rank as usize] = chosen.len() as u32;
             chosen.push(Chosen {
                 slot: index,
-                public,
-                private,
+                record,
+                mine,
             });
-        }
-        order.sort_unstable();
-    }
-
-    fn record_header(&self, chosen: &Chosen) -> RecordHeader {
-        let Slot { id, kind, .. } = self.slots[chosen.slot as usize];
-        RecordHeader {
-            id,
-            public: chosen
-                .public
-                .baseline
-                .map_or(Start::Whole(kind), Start::Delta),
-            private: chosen.private.map(|piece| piece.baseline),
         }
     }
 
     /// Writes the lists and the records that fit, and notes what was sent. The estimate of the records'
-    /// headers may have been too low: `room` is the bits that there really are for them.
+    /// ids may have been too low: `room` is the bits that there really are for them.
     fn write(
         &self,
         view: &mut ClientView,
@@ -276,28 +276,22 @@ impl FrameEncoder {
         scratch.records.clear();
         let mut records = BitWriter::new(&mut scratch.records);
         let mut before = EntityId::NONE;
-        for place in &scratch.order {
-            let chosen = &scratch.chosen[*place as u32 as usize];
-            let header = self.record_header(chosen);
-            let pieces = chosen.public.bits + chosen.private.map_or(0, |piece| piece.bits);
-            let left = room - records.len();
-            if pieces as usize + HEADER_BITS_MAX > left
-                && pieces as usize + header.len(before, self.tick) > left
-            {
+        for rank in scratch.ranks.iter() {
+            let chosen = &scratch.chosen[scratch.at[rank as usize] as usize];
+            let id = self.slots[chosen.slot as usize].id;
+            if chosen.record.bits as usize + id_len(id, before) > room - records.len() {
                 break;
             }
-            header.write(before, self.tick, &mut records);
-            self.append(chosen.public, &mut records);
-            if let Some(private) = chosen.private {
-                self.append(private, &mut records);
-            }
-            before = header.id;
+            write_id(id, before, &mut records);
+            self.append(chosen.record, &mut records);
+            before = id;
             let known = &mut view.known[chosen.slot as usize];
+            view.untold -= usize::from(!known.told);
             (known.sent, known.told) = (self.tick, true);
             sent.records.push(SentRecord {
                 slot: chosen.slot,
-                id: header.id,
-                private: chosen.private.is_some(),
+                id,
+                private: chosen.mine,
             });
         }
         packed.records = sent.records.len();
@@ -315,12 +309,12 @@ impl FrameEncoder {
 }
 
 impl ClientView {
-    /// Metres from the client's eyes; none to what is in everyone's sight.
-    fn distance(&self, slot: &Slot) -> f32 {
+    /// Metres from the client's eyes, squared; none to what is in everyone's sight.
+    fn distance2(&self, slot: &Slot) -> f32 {
         match self.viewpoint {
             Some(from) if !slot.anywhere => {
                 let [x, y, z] = [0, 1, 2].map(|axis| from[axis] - slot.position[axis]);
-                (x * x + y * y + z * z).sqrt()
+                x * x + y * y + z * z
             }
             Some(_) => 0.0,
             None if slot.anywhere => 0.0,
@@ -338,22 +332,11 @@ impl ClientView {
     }
 }
 
-/// Something that presses, so that the greater number presses more: positive floats order like their
-/// bits.
-fn candidate(priority: f32, slot: u32) -> u64 {
-    u64::from(priority.to_bits()) << 32 | u64::from(slot)
+const fn squared(metres: f32) -> f32 {
+    metres * metres
 }
 
-/// Where one of those chosen comes in the datagram: they ascend by id.
-fn place(id: EntityId, chosen: usize) -> u64 {
-    u64::from(id.0) << 32 | chosen as u64
-}
-
-/// How much an entity presses to be told, if at all: ticks since the last record, over the ticks that
-/// are bearable at its distance.
-///
-/// A priority accumulator (Fiedler, "State Synchronization", 2015) without a sum to keep: weights
-/// change slowly, so weight × ticks since the last record comes to the same.
+/// How much an entity presses to be told, if at all.
 ///
 /// An entity has its ticks, the same for all clients at about its distance: then they have the same
 /// baselines, and share its pieces.
@@ -363,11 +346,11 @@ fn pressing(
     slot: &Slot,
     index: u32,
     mine: bool,
-    distance: f32,
-) -> Option<f32> {
+    distance2: f32,
+) -> Option<Urgency> {
     if mine {
         // Each datagram tells the client where its player is, so that it can check its prediction.
-        return Some(f32::MAX);
+        return Some(Urgency::OWN);
     }
     let stale = tick.wrapping_sub(known.sent);
     let changed = slot.changed.is_newer_than(known.sent);
@@ -380,17 +363,11 @@ fn pressing(
     }
     // Its interval is 2^doublings; a branch on it would be mispredicted half of the time.
     let doublings: u32 = [EVERY_TICK_M, EVERY_SECOND_M, EVERY_FOURTH_M]
-        .map(|beyond| u32::from(distance >= beyond))
+        .map(|beyond| u32::from(distance2 >= squared(beyond)))
         .iter()
         .sum();
-    let priority = stale as f32 * [1.0, 0.5, 0.25, 0.125][doublings as usize];
+    let urgency = Urgency::of(stale, doublings);
     let its_turn = tick.0.wrapping_add(index) & ((1 << doublings) - 1) == 0;
-    if known.told & !its_turn & (priority < 2.0) {
-        None
-    } else if stale >= STALE_TICKS_MAX {
-        // Above any that is not urgent, the longest unheard first.
-        Some(1e6 + stale as f32)
-    } else {
-        Some(priority)
-    }
+    let waits = known.told & !its_turn & (urgency < Urgency::LATE);
+    (!waits).then_some(urgency)
 }

@@ -4,7 +4,7 @@ use super::bits::{BitReader, BitWriter};
 use super::quantize::{FieldCoder, Range};
 use super::value::FieldValue;
 use crate::fields::{Audience, FieldTable, Kind, base};
-use crate::snapshot::RowRef;
+use crate::snapshot::BatchRef;
 use crate::value::ValueRef;
 
 /// Fields of a piece whose change is told by a bit each; of the others one bit tells whether there is
@@ -27,6 +27,8 @@ pub(super) struct KindPlan {
 pub(super) struct Piece {
     fields: Vec<PieceField>,
     motion: Option<Motion>,
+    /// Lanes of a record.
+    lanes: usize,
     /// Bits of the shortest record, as a whole.
     pub(super) whole_len_min: usize,
 }
@@ -57,16 +59,48 @@ pub(super) struct Record {
     vars: Vec<u8>,
 }
 
+/// The records of some entities' pieces, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Rounded {
+    /// Lanes of each.
+    width: usize,
+    lanes: Vec<u32>,
+    texts: Vec<u8>,
+    /// Where the texts of each end; empty where it has none.
+    text_ends: Vec<usize>,
+}
+
+impl Rounded {
+    /// The lanes and the texts of the nth.
+    pub(super) fn record(&self, n: usize) -> (&[u32], &[u8]) {
+        let end = |n: usize| self.text_ends.get(n).copied().unwrap_or(0);
+        let texts = n.checked_sub(1).map_or(0, end)..end(n);
+        let lanes = n * self.width..(n + 1) * self.width;
+        (&self.lanes[lanes], &self.texts[texts])
+    }
+}
+
 impl Record {
     fn clear(&mut self) {
         self.lanes.clear();
         self.vars.clear();
     }
 
+    /// Takes these values, keeping the memory.
+    pub(super) fn set(&mut self, (lanes, texts): (&[u32], &[u8])) {
+        self.clear();
+        self.lanes.extend_from_slice(lanes);
+        self.vars.extend_from_slice(texts);
+    }
+
     /// Takes the values of another, keeping the memory.
     pub(super) fn copy_from(&mut self, other: &Record) {
-        self.lanes.clone_from(&other.lanes);
-        self.vars.clone_from(&other.vars);
+        self.set(other.values());
+    }
+
+    /// Its lanes and its texts.
+    pub(super) fn values(&self) -> (&[u32], &[u8]) {
+        (&self.lanes, &self.vars)
     }
 }
 
@@ -106,6 +140,7 @@ impl Piece {
         let shortest = fields.iter().map(|field| field.coder.whole_len_min());
         Self {
             motion,
+            lanes: fields.iter().map(|field| field.coder.lanes()).sum(),
             whole_len_min: shortest.sum(),
             fields,
         }
@@ -116,14 +151,34 @@ impl Piece {
         self.fields.is_empty()
     }
 
-    /// Rounds these fields of an entity.
-    pub(super) fn quantize(&self, row: RowRef<'_>, record: &mut Record) {
-        record.clear();
+    /// Rounds these fields of some entities.
+    pub(super) fn quantize(&self, batch: BatchRef<'_>, rounded: &mut Rounded) {
+        let Rounded {
+            width,
+            lanes,
+            texts,
+            text_ends,
+        } = rounded;
+        *width = self.lanes;
+        lanes.clear();
+        lanes.resize(*width * batch.len(), 0);
         for field in &self.fields {
-            let value = row.field(field.index);
-            field.coder.quantize(value, &mut record.lanes);
-            if let ValueRef::Var(bytes) = value {
-                record.vars.extend_from_slice(bytes);
+            let values = batch.values(field.index);
+            field
+                .coder
+                .quantize(values, &mut lanes[field.lane..], *width);
+        }
+        texts.clear();
+        text_ends.clear();
+        let has_text = |field: &&PieceField| field.coder.var_max().is_some();
+        if self.fields.iter().any(|field| has_text(&field)) {
+            for row in batch.rows() {
+                for field in self.fields.iter().filter(has_text) {
+                    if let ValueRef::Var(text) = row.field(field.index) {
+                        texts.extend_from_slice(text);
+                    }
+                }
+                text_ends.push(texts.len());
             }
         }
     }
@@ -242,8 +297,7 @@ impl Piece {
     /// A record of zeros.
     fn blank(&self, record: &mut Record) {
         record.clear();
-        let lanes = self.fields.iter().map(|field| field.coder.lanes()).sum();
-        record.lanes.resize(lanes, 0);
+        record.lanes.resize(self.lanes, 0);
     }
 
     /// Bit n is set where the nth field differs.

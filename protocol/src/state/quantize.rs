@@ -4,11 +4,12 @@
 //! what states are compared by, and what a delta is the difference of.
 
 use std::f64::consts::{PI, TAU};
+use std::slice::ChunksMut;
 
 use super::bits::{BitReader, BitWriter};
 use super::value::FieldValue;
 use crate::fields::{Field, FieldType, Quantization};
-use crate::value::ValueRef;
+use crate::snapshot::Values;
 
 /// Orders of the Golomb codes of differences: what values usually change by.
 const RANGE_ORDER: u32 = 3;
@@ -124,14 +125,17 @@ impl FieldCoder {
         each * self.lanes()
     }
 
-    /// Appends the lanes of a value.
-    pub(super) fn quantize(&self, value: ValueRef<'_>, lanes: &mut Vec<u32>) {
-        match (self.rounding, value) {
-            (Rounding::Exact, value) => quantize_exact(value, lanes),
-            (rounding, ValueRef::Vec3(axes)) => {
-                lanes.extend(axes.iter().map(|&axis| rounding.quantize(axis)));
+    /// Rounds a field of many entities into the lanes of records, each `width` lanes long; `lanes` begins
+    /// with the field's first lane in the first record.
+    pub(super) fn quantize(&self, values: Values<'_>, lanes: &mut [u32], width: usize) {
+        let records = lanes.chunks_mut(width);
+        // What to do is decided for each field and not for each value.
+        match self.rounding {
+            Rounding::Exact => quantize_exact(values, records),
+            Rounding::Range(range) => round(values, records, |value| range.step(value)),
+            Rounding::Angle { bits, steps } => {
+                round(values, records, |value| angle_step(value, bits, steps));
             }
-            (rounding, value) => lanes.push(rounding.quantize(number(value))),
         }
     }
 
@@ -263,24 +267,6 @@ impl FieldCoder {
 }
 
 impl Rounding {
-    fn quantize(self, value: f64) -> u32 {
-        match self {
-            Self::Exact => unreachable!("coded by type"),
-            Self::Range(range) => range.step(value),
-            Self::Angle { bits, steps } => {
-                let turns = (value + PI) / TAU;
-                let turns = if (0.0..1.0).contains(&turns) {
-                    turns
-                } else {
-                    turns.rem_euclid(1.0)
-                };
-                // The last half step is nearest to the first value; NaN becomes 0.
-                let step = (turns * steps + 0.5) as u64 & ((1 << bits) - 1);
-                step as u32
-            }
-        }
-    }
-
     fn value(self, lane: u32) -> f64 {
         match self {
             Self::Exact => unreachable!("coded by type"),
@@ -290,23 +276,76 @@ impl Rounding {
     }
 }
 
-fn quantize_exact(value: ValueRef<'_>, lanes: &mut Vec<u32>) {
-    let mut double = |value: f64| {
-        let bits = value.to_bits();
-        lanes.extend([bits as u32, (bits >> 32) as u32]);
+/// The nearest of the angles that there are; NaN becomes the first.
+fn angle_step(value: f64, bits: u32, steps: f64) -> u32 {
+    let turns = (value + PI) / TAU;
+    let turns = if (0.0..1.0).contains(&turns) {
+        turns
+    } else {
+        turns.rem_euclid(1.0)
     };
-    let lane = match value {
-        ValueRef::F64(v) => return double(v),
-        ValueRef::Vec3(v) => return v.into_iter().for_each(double),
-        ValueRef::Bool(v) => v.into(),
-        ValueRef::U8(v) => v.into(),
-        ValueRef::U16(v) => v.into(),
-        ValueRef::U32(v) | ValueRef::Entity(v) => v,
-        ValueRef::I32(v) => v.cast_unsigned(),
-        ValueRef::F32(v) => v.to_bits(),
-        ValueRef::Var(v) => v.len() as u32,
-    };
-    lanes.push(lane);
+    // The last half step is nearest to the first value.
+    let step = (turns * steps + 0.5) as u64 & ((1 << bits) - 1);
+    step as u32
+}
+
+fn round(values: Values<'_>, records: ChunksMut<'_, u32>, step: impl Fn(f64) -> u32) {
+    match values {
+        Values::U8(values) => fill(values, records, |[v]| [step(v.into())]),
+        Values::U16(values) => fill(values, records, |v| [step(u16::from_le_bytes(v).into())]),
+        Values::U32(values) => fill(values, records, |v| [step(u32::from_le_bytes(v).into())]),
+        Values::I32(values) => fill(values, records, |v| [step(i32::from_le_bytes(v).into())]),
+        Values::F32(values) => fill(values, records, |v| [step(f32::from_le_bytes(v).into())]),
+        Values::F64(values) => fill(values, records, |v| [step(f64::from_le_bytes(v))]),
+        Values::Vec3(values) => fill(values, records, |v| {
+            let axes = v.as_chunks().0;
+            [0, 1, 2].map(|axis| step(f64::from_le_bytes(axes[axis])))
+        }),
+        Values::Bool(_) | Values::Entity(_) | Values::Var(_) => {
+            unreachable!("only numbers are rounded, as the table was checked")
+        }
+    }
+}
+
+fn quantize_exact(values: Values<'_>, records: ChunksMut<'_, u32>) {
+    match values {
+        Values::Bool(values) => fill(values, records, |[v]| [u32::from(v != 0)]),
+        Values::U8(values) => fill(values, records, |[v]| [v.into()]),
+        Values::U16(values) => fill(values, records, |v| [u16::from_le_bytes(v).into()]),
+        Values::U32(values)
+        | Values::I32(values)
+        | Values::F32(values)
+        | Values::Entity(values) => {
+            fill(values, records, lanes_of::<4, 1>);
+        }
+        Values::F64(values) => fill(values, records, lanes_of::<8, 2>),
+        Values::Vec3(values) => fill(values, records, lanes_of::<24, 6>),
+        Values::Var(ends) => {
+            let mut start = 0;
+            fill(ends, records, |end| {
+                let end = u32::from_le_bytes(end);
+                [end - std::mem::replace(&mut start, end)]
+            });
+        }
+    }
+}
+
+/// Writes the lanes of each value to the front of its record.
+fn fill<const N: usize, const LANES: usize>(
+    values: &[[u8; N]],
+    records: ChunksMut<'_, u32>,
+    mut lanes: impl FnMut([u8; N]) -> [u32; LANES],
+) {
+    for (value, record) in values.iter().zip(records) {
+        let front = record.first_chunk_mut().expect("a record has its lanes");
+        *front = lanes(*value);
+    }
+}
+
+/// Lanes as they lie there.
+fn lanes_of<const N: usize, const LANES: usize>(value: [u8; N]) -> [u32; LANES] {
+    let lanes = value.as_chunks().0;
+    std::array::from_fn(|lane| u32::from_le_bytes(lanes[lane]))
 }
 
 /// A signed number, given as its two's complement, so that small ones of either sign are small.
@@ -317,19 +356,6 @@ fn zigzag(value: u32) -> u32 {
 
 fn unzigzag(value: u32) -> u32 {
     value >> 1 ^ (value & 1).wrapping_neg()
-}
-
-/// Any number as a double, exactly.
-fn number(value: ValueRef<'_>) -> f64 {
-    match value {
-        ValueRef::U8(v) => v.into(),
-        ValueRef::U16(v) => v.into(),
-        ValueRef::U32(v) => v.into(),
-        ValueRef::I32(v) => v.into(),
-        ValueRef::F32(v) => v.into(),
-        ValueRef::F64(v) => v,
-        _ => unreachable!("only numbers are rounded, as the table was checked"),
-    }
 }
 
 /// A double as a field of a number type; integers are rounded.
@@ -349,6 +375,7 @@ fn typed(ty: FieldType, number: f64) -> FieldValue {
 mod tests {
     use super::*;
     use crate::fields::Audience;
+    use crate::value::ValueRef;
     use proptest::prelude::*;
 
     /// What comes out of a field of this type and rounding when a value goes in.
@@ -360,9 +387,11 @@ mod tests {
             quantization,
             audience,
         });
-        let mut lanes = Vec::new();
-        coder.quantize(value, &mut lanes);
-        assert_eq!(lanes.len(), coder.lanes());
+        let mut bytes = Vec::new();
+        value.write(&mut bytes);
+        let mut lanes = vec![0; coder.lanes()];
+        let width = lanes.len();
+        coder.quantize(column(ty, &bytes), &mut lanes, width);
         let mut bytes = Vec::new();
         let mut bits = BitWriter::new(&mut bytes);
         coder.write_whole(&lanes, &mut bits);
@@ -381,6 +410,27 @@ mod tests {
         let mut out = FieldValue::Unknown;
         coder.value(&lanes, text, &mut out);
         out
+    }
+
+    /// A column of one value, or of one text's length.
+    fn column(ty: FieldType, bytes: &[u8]) -> Values<'_> {
+        fn one<const N: usize>(bytes: &[u8]) -> &[[u8; N]] {
+            &bytes.as_chunks().0[..1]
+        }
+        match ty {
+            FieldType::Bool => Values::Bool(one(bytes)),
+            FieldType::U8 => Values::U8(one(bytes)),
+            FieldType::U16 => Values::U16(one(bytes)),
+            FieldType::U32 => Values::U32(one(bytes)),
+            FieldType::I32 => Values::I32(one(bytes)),
+            FieldType::F32 => Values::F32(one(bytes)),
+            FieldType::F64 => Values::F64(one(bytes)),
+            FieldType::Vec3 => Values::Vec3(one(bytes)),
+            FieldType::Entity => Values::Entity(one(bytes)),
+            FieldType::Str { .. } | FieldType::Bytes { .. } | FieldType::Object => {
+                Values::Var(one(bytes))
+            }
+        }
     }
 
     fn f64_through(quantization: Quantization, value: f64) -> f64 {

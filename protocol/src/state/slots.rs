@@ -1,5 +1,7 @@
 //! Sets of slots, a bit each: a hundred clients compare what they have in sight with what there is, a word
-//! at a time.
+//! at a time. And the slots' ranks, so that a set of those is a sorted list.
+
+use crate::ids::EntityId;
 
 /// A set of slots.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +34,52 @@ impl SlotSet {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// All, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        let words = self.0.iter().zip(0..);
+        words.flat_map(|(word, n)| slots(n, *word))
+    }
+
     /// Those that are not in `others`, ascending.
     pub(super) fn without(&self, others: &Self) -> impl Iterator<Item = u32> {
         let others = others.0.iter().copied().chain(std::iter::repeat(0));
         let words = self.0.iter().zip(others).zip(0..);
         words.flat_map(|((word, other), n)| slots(n, word & !other))
+    }
+}
+
+/// The order of the slots by the ids of who has them.
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    /// By slot.
+    rank: Vec<u32>,
+    /// Scratch: slots below their ids.
+    order: Vec<u64>,
+}
+
+impl Ranks {
+    /// Ranks those that somebody has.
+    pub(super) fn sort(&mut self, slots: impl Iterator<Item = (EntityId, u32)>) {
+        self.order.clear();
+        self.order
+            .extend(slots.map(|(id, slot)| u64::from(id.0) << 32 | u64::from(slot)));
+        self.order.sort_unstable();
+        for (&place, rank) in self.order.iter().zip(0..) {
+            let slot = place as u32 as usize;
+            if slot >= self.rank.len() {
+                self.rank.resize(slot + 1, 0);
+            }
+            self.rank[slot] = rank;
+        }
+    }
+
+    /// How many of the others' ids are less.
+    pub(super) fn of(&self, slot: u32) -> u32 {
+        self.rank[slot as usize]
     }
 }
 
@@ -78,7 +121,9 @@ mod tests {
             a in prop::collection::btree_set(0..300_u32, 0..60),
             b in prop::collection::btree_set(0..300_u32, 0..60),
         ) {
-            let listed = |set: &SlotSet| set.without(&SlotSet::default()).collect::<Vec<_>>();
+            let listed = |set: &SlotSet| set.iter().collect::<Vec<_>>();
+            prop_assert!(set(&a).iter().eq(a.iter().copied()));
+            prop_assert_eq!(set(&a).is_empty(), a.is_empty());
             let without: Vec<u32> = set(&a).without(&set(&b)).collect();
             prop_assert!(without.iter().eq(a.difference(&b)));
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::datagram::StateAck;
 use super::slots::SlotSet;
+use super::urgency::Urgency;
 use crate::ids::{ClientId, EntityId, Tick};
 
 /// Datagrams of which it is remembered what was in them, until it is known whether they arrived: a
@@ -33,6 +34,8 @@ pub struct ClientView {
     pub(super) client: ClientId,
     /// By slot of the frame.
     pub(super) known: Vec<Known>,
+    /// By slot, the newest tick whose private piece has arrived.
+    pub(super) private: Vec<Option<Tick>>,
     /// What it has in sight.
     pub(super) sight: SlotSet,
     /// Entities to be told gone until that has arrived.
@@ -54,8 +57,10 @@ pub struct ClientView {
     pub(super) looked_from: Option<[f32; 3]>,
     /// Whether something pressed that had no room, or it knows nothing yet.
     pub(super) is_waiting: bool,
-    /// Scratch: what could be told, as priority above slot.
-    pub(super) candidates: Vec<u64>,
+    /// Scratch: what could be told, and how much it presses.
+    pub(super) candidates: Vec<(Urgency, u32)>,
+    /// How many of those were never told.
+    pub(super) untold: usize,
 }
 
 /// What was told of an entity.
@@ -72,8 +77,6 @@ pub(super) struct Known {
     pub(super) sent: Tick,
     /// The newest tick whose record has arrived.
     pub(super) baseline: Option<Tick>,
-    /// The same of the private piece.
-    pub(super) private: Option<Tick>,
 }
 
 impl Known {
@@ -83,7 +86,6 @@ impl Known {
         told: false,
         sent: Tick(0),
         baseline: None,
-        private: None,
     };
 }
 
@@ -109,6 +111,7 @@ impl ClientView {
         Self {
             client,
             known: Vec::new(),
+            private: Vec::new(),
             sight: SlotSet::default(),
             gone: Vec::new(),
             viewpoint: None,
@@ -121,6 +124,7 @@ impl ClientView {
             looked_from: None,
             is_waiting: true,
             candidates: Vec::new(),
+            untold: 0,
         }
     }
 
@@ -189,8 +193,9 @@ impl ClientView {
                 if !known.baseline.is_some_and(newer) {
                     known.baseline = Some(sent.tick);
                 }
-                if record.private && !known.private.is_some_and(newer) {
-                    known.private = Some(sent.tick);
+                let private = &mut self.private[record.slot as usize];
+                if record.private && !private.is_some_and(newer) {
+                    *private = Some(sent.tick);
                 }
             } else if known.sent == sent.tick {
                 known.told = known.baseline.is_some();
