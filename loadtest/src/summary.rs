@@ -134,6 +134,7 @@ fn distributions(out: &mut String, report: &Report, style: Style) {
     if let Some(wire) = &json.wire {
         row("interest", &wire.interest_us, micros);
         row("encoding", &wire.encode_us, micros);
+        row("both", &wire.state_us, micros);
         row("bits an entity", &wire.bits_per_entity, format::significant);
     }
 }

@@ -24,7 +24,7 @@ zones[].channels[].refused
 clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}
 clients.bytes_up_per_s{P} clients.commands_sent clients.commands_applied clients.correction_cm{P}
 clients.interpolation_ms{P} clients.staleness_ticks_max
-wire.interest_us{P} wire.encode_us{P} wire.bits_per_entity{P} wire.full_snapshots.{REASON}
+wire.interest_us{P} wire.encode_us{P} wire.state_us{P} wire.bits_per_entity{P} wire.full_snapshots.{REASON}
 network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops

@@ -157,6 +157,8 @@ pub struct Wire {
     pub interest_us: Percentiles,
     /// Rounding the state and putting together all clients' datagrams, a tick.
     pub encode_us: Percentiles,
+    /// Both in one, a tick.
+    pub state_us: Percentiles,
     /// Times that a client was told everything anew, by reason.
     pub full_snapshots: BTreeMap<&'static str, u64>,
     /// Records of entities that a client knew, told as a whole all the same: the version that it has is

@@ -222,6 +222,8 @@ pub struct WireReport {
     pub interest_us: Percentiles,
     /// Coding the state for all clients, per tick, in µs.
     pub encode_us: Percentiles,
+    /// Both in one, per tick, in µs.
+    pub state_us: Percentiles,
     /// States that were sent whole rather than as a difference to an acknowledged one, by reason.
     pub full_snapshots: BTreeMap<String, u64>,
     /// Bits that one entity took in a datagram.
@@ -412,9 +414,14 @@ impl ReportJson {
                 &mut z.gc_us,
             ]
         });
-        let of_wire = wire
-            .iter_mut()
-            .flat_map(|w| [&mut w.interest_us, &mut w.encode_us, &mut w.bits_per_entity]);
+        let of_wire = wire.iter_mut().flat_map(|w| {
+            [
+                &mut w.interest_us,
+                &mut w.encode_us,
+                &mut w.state_us,
+                &mut w.bits_per_entity,
+            ]
+        });
         let of_network = network.iter_mut().map(|n| &mut n.late_us);
         let rounded = ticks.into_iter().chain(of_zones).chain(of_wire);
         for percentiles in rounded.chain(of_network) {

@@ -131,6 +131,7 @@ pub(super) fn wire(json: &ReportJson) -> Option<WireSection> {
         figures: vec![
             ("interest, p50 / p99 / max".into(), us(&wire.interest_us)),
             ("encoding, p50 / p99 / max".into(), us(&wire.encode_us)),
+            ("both, p50 / p99 / max".into(), us(&wire.state_us)),
             (
                 "bits an entity, mean / p99".into(),
                 format!(

@@ -279,6 +279,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
         wire: Some(WireReport {
             interest_us: noise.percentiles(140.0),
             encode_us: noise.percentiles(420.0),
+            state_us: noise.percentiles(560.0),
             full_snapshots: counts(&[("first", 100), ("baseline_too_old", 7)]),
             bits_per_entity: noise.percentiles(38.0),
         }),

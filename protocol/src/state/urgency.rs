@@ -29,7 +29,7 @@ impl Urgency {
         let stale = stale.max(0).cast_unsigned();
         match stale.checked_sub(STALE_TICKS_MAX.cast_unsigned()) {
             Some(over) => Self(OVERDUE + over.min((Self::OWN.0 - 1 - OVERDUE).into()) as u8),
-            None => Self((stale * PARTS >> doublings) as u8),
+            None => Self(((stale * PARTS) >> doublings) as u8),
         }
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct SendRecord {
     interest: Durations,
     /// Of it, rounding the state and putting together all clients' datagrams.
     encode: Durations,
+    /// Both in one.
+    state: Durations,
     /// Mean bits of a datagram's records; a bit counts as a microsecond.
     bits_per_entity: Durations,
     /// By reason.
@@ -157,6 +159,7 @@ impl SendRecord {
             recent: Recent::new(),
             interest: Durations::new(),
             encode: Durations::new(),
+            state: Durations::new(),
             bits_per_entity: Durations::new(),
             full: [0; 4],
             rewritten: 0,
@@ -169,6 +172,7 @@ impl SendRecord {
         self.recent.push(sent.tick.0, took_us);
         self.interest.record_ns(sent.interest_ns);
         self.encode.record_ns(sent.encode_ns);
+        self.state.record_ns(sent.interest_ns + sent.encode_ns);
         for packed in packed {
             if packed.records > 0 {
                 let thousandths = packed.record_bits as u64 * 1000 / packed.records as u64;
@@ -186,6 +190,7 @@ impl SendRecord {
         Wire {
             interest_us: self.interest.percentiles_us(),
             encode_us: self.encode.percentiles_us(),
+            state_us: self.state.percentiles_us(),
             full_snapshots: full_snapshots(&self.full).into(),
             rewritten: self.rewritten,
             bits_per_entity: self.bits_per_entity.percentiles_us(),

@@ -9,6 +9,7 @@ pub fn encode_ranges(wire: &WireReport) -> String {
     let rows = [
         ("interest".to_owned(), wire.interest_us, "c2"),
         ("encoding".to_owned(), wire.encode_us, "c5"),
+        ("both".to_owned(), wire.state_us, "c1"),
     ];
     let label = "Interest and encoding per tick, all clients";
     ranges(label, 40.0, &rows, format::micros)
