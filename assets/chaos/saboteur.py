@@ -7,9 +7,22 @@ The load tester draws which of them happen (loadtest/src/chaos/plan.rs) and coun
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
-from tessera import NOBODY, TICK_HZ, Entity, Vec3, World, field, ground, map_size, tick
+from tessera import (
+    NOBODY,
+    TICK_HZ,
+    Command,
+    Entity,
+    Vec3,
+    World,
+    field,
+    find,
+    ground,
+    map_size,
+    tick,
+)
 
 SABOTEURS = 128
 """Far more than one: who had to be preempted rests for a second."""
@@ -53,6 +66,10 @@ def raise_in_message() -> None:
     raise ValueError("on purpose")
 
 
+def raise_in_command() -> None:
+    raise ValueError("on purpose")
+
+
 def raise_in_despawn() -> None:
     raise ValueError("on purpose")
 
@@ -86,8 +103,8 @@ IN_TICK: dict[str, Callable[[], None]] = {
     "segfault": segfault,
     "exit_at_once": exit_at_once,
 }
-"""What a saboteur does in its `tick`; the other faults need another hook. The last three end
-the whole process, and are for zones that have one of their own."""
+"""What a saboteur does in its `tick`; the other faults need another hook, or a client. The last
+three end the whole process, and are for zones that have one of their own."""
 
 
 DEADLY = ("huge_regex", "sigkill", "segfault", "exit_at_once")
@@ -133,11 +150,32 @@ class Martyr(Entity):
         raise_in_despawn()
 
 
+def mislead(kind: Any, ticks: Collection[int]) -> None:
+    """In each of these ticks the `command` of one client's entity fails, after it has done
+    its work: that has to be taken back."""
+    command = kind.command
+
+    def command_and_fail(self: Entity, cmd: Command) -> None:
+        command(self, cmd)
+        now = tick()
+        if now in ticks:
+            led = [other.id for other in find(kind) if other.owner]
+            if led[now % len(led)] == self.id:
+                raise_in_command()
+
+    kind.command = command_and_fail
+
+
 def beside(
     start: Callable[[World], None], faults: Sequence[tuple[int, str]]
 ) -> Callable[[World], None]:
     """A mode's `start` that also puts saboteurs all over the map, and shares out the faults
-    (ticks and names) among them in turn."""
+    (ticks and names) among them in turn; but for those that the mode's own kinds commit."""
+    ticks = {at for at, fault in faults if fault == "raise_in_command"}
+    faults = [(at, fault) for at, fault in faults if fault != "raise_in_command"]
+    for kind in Entity.__subclasses__():
+        if "command" in vars(kind):
+            mislead(kind, ticks)
 
     def start_with_saboteurs(world: World) -> None:
         start(world)

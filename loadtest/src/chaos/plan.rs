@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bot::chance::Chance;
 
 /// Faults that a script can commit wherever it runs: functions of `assets/chaos/saboteur.py`.
-pub const IN_SCRIPTS: [&str; 8] = [
+pub const IN_SCRIPTS: [&str; 9] = [
     "endless_loop",
     "loop_that_catches_everything",
     "deep_recursion",
@@ -13,6 +13,7 @@ pub const IN_SCRIPTS: [&str; 8] = [
     "huge_regex",
     "raise_in_tick",
     "raise_in_message",
+    "raise_in_command",
     "raise_in_despawn",
 ];
 /// Those that end a process, for zones that have one of their own.

@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(mirror.changed.len(), 2);
         assert_eq!(mirror.failed, [(EntityId(5), FailureKind::Raised)]);
         assert_eq!(mirror.outbox.spawns.len(), 1);
-        assert_eq!(mirror.outbox.messages[0].payload.name(), "hit");
+        assert_eq!(mirror.outbox.messages[0].payload.name(), b"hit");
         assert_eq!(mirror.stats.errors[0].line, 3);
         assert_eq!(
             mirror.tables[1].columns[5].get(0),

@@ -13,7 +13,8 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use rtrb::RingBuffer;
 use tessera_protocol::ids::EntityId;
 use tessera_python::Message;
@@ -74,31 +75,43 @@ impl<T> Lane<T> {
     }
 }
 
-/// Times `count` messages from `sender` to `receiver`, without the changes between the two and the
-/// release of what is left of the arguments.
-fn messages<T>(
-    count: u64,
-    sender: &mut Sample<'_>,
-    receiver: &mut Interpreter,
-    make: fn(&mut Sample<'_>, u32) -> T,
-    hear: fn(&mut Interpreter, T, &mut Arguments),
-) -> Duration {
-    let mut lane = Lane::new();
-    let mut arguments = Arguments::default();
-    let mut spent = Duration::ZERO;
-    let ticks = count.div_ceil(MESSAGES.into());
-    for _ in 0..ticks {
-        sender.attach();
-        let start = Instant::now();
-        lane.send(|seq| make(sender, seq));
-        spent += start.elapsed();
-        receiver.attach();
-        let start = Instant::now();
-        lane.receive(|message| hear(receiver, message, &mut arguments));
-        spent += start.elapsed();
-        arguments.clear();
+/// Where messages come from and where they go.
+struct Ends<'a> {
+    sender: Sample<'a>,
+    receiver: Interpreter,
+}
+
+impl Ends<'_> {
+    /// Times messages, without the changes from one end to the other and the release of what is left of
+    /// the arguments.
+    fn measure<T>(
+        &mut self,
+        group: &mut BenchmarkGroup<'_, WallTime>,
+        name: &str,
+        make: fn(&mut Sample<'_>, u32) -> T,
+        hear: fn(&mut Interpreter, T, &mut Arguments),
+    ) {
+        let Self { sender, receiver } = self;
+        let mut run = |count: u64| {
+            let mut lane = Lane::new();
+            let mut arguments = Arguments::default();
+            let mut spent = Duration::ZERO;
+            let ticks = count.div_ceil(MESSAGES.into());
+            for _ in 0..ticks {
+                sender.attach();
+                let start = Instant::now();
+                lane.send(|seq| make(sender, seq));
+                spent += start.elapsed();
+                receiver.attach();
+                let start = Instant::now();
+                lane.receive(|message| hear(receiver, message, &mut arguments));
+                spent += start.elapsed();
+                arguments.clear();
+            }
+            spent.mul_f64(count as f64 / (ticks * u64::from(MESSAGES)) as f64)
+        };
+        group.bench_function(name, |bencher| bencher.iter_custom(&mut run));
     }
-    spent.mul_f64(count as f64 / (ticks * u64::from(MESSAGES)) as f64)
 }
 
 fn message(sender: &mut Sample<'_>, seq: u32) -> Message {
@@ -110,61 +123,37 @@ fn message(sender: &mut Sample<'_>, seq: u32) -> Message {
     }
 }
 
-fn marshal(sender: &mut Sample<'_>, _seq: u32) -> Box<[u8]> {
-    sender.marshal()
+fn hear(receiver: &mut Interpreter, message: Message, arguments: &mut Arguments) {
+    receiver.hear(&message, arguments);
 }
 
 fn between_zones(criterion: &mut Criterion) {
-    let mut receiver = Interpreter::start();
-    let mut sender = Interpreter::start();
-    let mut sample = Sample::new(&mut sender, DICT_OF_10);
-    let mut group = criterion.benchmark_group("dict of 10 between zones");
-    group.bench_function("clone + send + receive", |bencher| {
-        bencher.iter_custom(|count| {
-            messages(
-                count,
-                &mut sample,
-                &mut receiver,
-                message,
-                |to, message, arguments| {
-                    to.hear(&message, arguments);
-                },
-            )
-        });
-    });
-    group.bench_function("marshal + send + receive", |bencher| {
-        bencher.iter_custom(|count| {
-            messages(
-                count,
-                &mut sample,
-                &mut receiver,
-                marshal,
-                |_, bytes, arguments| {
-                    arguments.unmarshal(&bytes);
-                },
-            )
-        });
-    });
-    group.bench_function("clone + send + receive + release", |bencher| {
-        bencher.iter_custom(|count| {
-            messages(
-                count,
-                &mut sample,
-                &mut receiver,
-                message,
-                |to, message, arguments| {
-                    to.hear(&message, arguments);
-                    arguments.clear();
-                },
-            )
-        });
-    });
+    let receiver = Interpreter::start();
+    let mut interpreter = Interpreter::start();
+    let sender = Sample::new(&mut interpreter, DICT_OF_10);
+    let mut ends = Ends { sender, receiver };
+    let group = &mut criterion.benchmark_group("dict of 10 between zones");
+    ends.measure(group, "clone + send + receive", message, hear);
+    ends.measure(
+        group,
+        "marshal + send + receive",
+        |sender, _seq| sender.marshal(),
+        |_receiver, bytes, arguments| arguments.unmarshal(&bytes),
+    );
+    ends.measure(
+        group,
+        "clone + send + receive + release",
+        message,
+        |receiver, message, arguments| {
+            hear(receiver, message, arguments);
+            arguments.clear();
+        },
+    );
     group.bench_function("digest of the payload", |bencher| {
-        sample.attach();
-        let payload = sample.payload();
+        ends.sender.attach();
+        let payload = ends.sender.payload();
         bencher.iter(|| payload.digest());
     });
-    group.finish();
 }
 
 fn round_trips(criterion: &mut Criterion) {

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3_ffi::*;
 
-use crate::py::{PyResult, Raised, heap_type};
+use crate::py::{self, PyResult, Raised, SEALED, heap_type, slot};
 
 /// Bytes of this size and above cross without a copy in messages.
 pub(crate) const SHARED_BYTES_MIN: usize = 4096;
@@ -256,30 +256,13 @@ struct SharedBuffer {
 pub(crate) unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
     let doc = c"Bytes of another zone, read through a memoryview.";
     let slots = [
-        PyType_Slot {
-            slot: Py_tp_doc,
-            pfunc: doc.as_ptr() as _,
-        },
-        PyType_Slot {
-            slot: Py_tp_dealloc,
-            pfunc: dealloc as _,
-        },
-        PyType_Slot {
-            slot: Py_bf_getbuffer,
-            pfunc: get_buffer as _,
-        },
+        slot(Py_tp_doc, doc.as_ptr() as _),
+        slot(Py_tp_dealloc, dealloc as _),
+        slot(Py_bf_getbuffer, get_buffer as _),
     ];
-    let flags = Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    let (name, size) = (c"tessera.SharedBuffer", size_of::<SharedBuffer>());
     // SAFETY: the slots fit `SharedBuffer`; the module is live by the caller's promise.
-    unsafe {
-        heap_type(
-            module,
-            c"tessera.SharedBuffer",
-            size_of::<SharedBuffer>(),
-            flags,
-            &slots,
-        )
-    }
+    unsafe { heap_type(module, name, size, SEALED, &slots) }
 }
 
 /// A new reference to a read-only `memoryview` of the bytes.
@@ -322,7 +305,7 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
     // holds a reference.
     unsafe {
         drop_in_place(&raw mut (*object.cast::<SharedBuffer>()).bytes);
-        crate::py::free(object);
+        py::free(object);
     }
 }
 

@@ -12,7 +12,7 @@ use tessera_protocol::base;
 use tessera_protocol::ids::EntityId;
 
 use crate::native::{TypeId, methods};
-use crate::py::{self, Owned, PyResult, Table, raise};
+use crate::py::{self, LAST_MEMBER, Owned, PyResult, Table, heap_type, member, raise, slot};
 
 /// The layout of an entity's object up to where the slots of its class begin.
 #[repr(C)]
@@ -34,69 +34,43 @@ const VIEW: u64 = 1 << base::POSITION;
 pub(crate) const BASE_NAMES: [&std::ffi::CStr; base::COUNT] =
     [c"position", c"velocity", c"yaw", c"pitch", c"owner"];
 
-const fn member(name: *const std::ffi::c_char, offset: usize, flags: c_int) -> PyMemberDef {
+const fn base_member(field: usize) -> PyMemberDef {
+    let offset = offset_of!(EntityObject, base) + field * size_of::<*mut PyObject>();
     PyMemberDef {
-        name,
-        type_code: Py_T_OBJECT_EX,
-        offset: offset as Py_ssize_t,
-        flags,
-        doc: std::ptr::null(),
+        flags: 0, // for writing too
+        ..member(BASE_NAMES[field], Py_T_OBJECT_EX, offset, c"")
     }
 }
 
-const fn base_member(field: usize) -> PyMemberDef {
-    let offset = offset_of!(EntityObject, base) + field * size_of::<*mut PyObject>();
-    member(BASE_NAMES[field].as_ptr(), offset, 0)
-}
-
 static MEMBERS: Table<[PyMemberDef; base::COUNT + 2]> = Table::new([
-    member(c"id".as_ptr(), offset_of!(EntityObject, id), Py_READONLY),
+    member(c"id", Py_T_OBJECT_EX, offset_of!(EntityObject, id), c""),
     base_member(base::POSITION),
     base_member(base::VELOCITY),
     base_member(base::YAW),
     base_member(base::PITCH),
     base_member(base::OWNER),
-    PyMemberDef {
-        name: std::ptr::null(),
-        type_code: 0,
-        offset: 0,
-        flags: 0,
-        doc: std::ptr::null(),
-    },
+    LAST_MEMBER,
 ]);
 
 /// Makes the type; see [`crate::native::CreateType`].
 pub(crate) unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
+    let doc = c"The native base of all entities.";
     let slots = [
-        slot(Py_tp_new, new as *mut c_void),
-        slot(Py_tp_dealloc, dealloc as *mut c_void),
-        slot(Py_tp_traverse, traverse as *mut c_void),
-        slot(Py_tp_clear, clear as *mut c_void),
-        slot(Py_tp_repr, repr as *mut c_void),
-        slot(Py_tp_hash, hash as *mut c_void),
-        slot(Py_tp_richcompare, richcompare as *mut c_void),
+        slot(Py_tp_new, new as _),
+        slot(Py_tp_dealloc, dealloc as _),
+        slot(Py_tp_traverse, traverse as _),
+        slot(Py_tp_clear, clear as _),
+        slot(Py_tp_repr, repr as _),
+        slot(Py_tp_hash, hash as _),
+        slot(Py_tp_richcompare, richcompare as _),
         slot(Py_tp_members, MEMBERS.first()),
         slot(Py_tp_methods, methods::ENTITY.first()),
-        slot(
-            Py_tp_doc,
-            c"The native base of all entities.".as_ptr() as *mut c_void,
-        ),
+        slot(Py_tp_doc, doc.as_ptr() as _),
     ];
+    let (name, size) = (c"_tessera.Entity", size_of::<EntityObject>());
     let flags = Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE;
     // SAFETY: the functions have the signatures of their slots, the tables are static.
-    unsafe {
-        py::heap_type(
-            module,
-            c"_tessera.Entity",
-            size_of::<EntityObject>(),
-            flags,
-            &slots,
-        )
-    }
-}
-
-fn slot(slot: c_int, pfunc: *mut c_void) -> PyType_Slot {
-    PyType_Slot { slot, pfunc }
+    unsafe { heap_type(module, name, size, flags, &slots) }
 }
 
 /// Makes an object of a kind's live or view type, with all field slots empty.

@@ -191,7 +191,8 @@ impl<'a> Runner<'a> {
         unsafe {
             for message in messages {
                 let name = message.payload.name();
-                match info.handlers.iter().find(|known| *known.name == *name) {
+                let named = |known: &&Handler| known.name.as_bytes() == name;
+                match info.handlers.iter().find(named) {
                     Some(Handler { hook, bare, .. }) if *bare => {
                         self.call(entity, hook, &[live])?;
                     }
@@ -328,8 +329,9 @@ impl<'a> Runner<'a> {
     }
 
     #[cold]
-    fn unhandled(&mut self, kind: KindId, name: &str) {
+    fn unhandled(&mut self, kind: KindId, name: &[u8]) {
         let kind = &self.kinds.declaration(kind).name;
+        let name = &*String::from_utf8_lossy(name);
         if self.stats.note_unhandled(kind, name) {
             tracing::warn!(
                 target: "tessera::script",

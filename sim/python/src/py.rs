@@ -1,9 +1,9 @@
 //! The few things about CPython's C API that everything here leans on: owned references, the mark of
-//! a raised exception, tables in static memory.
+//! a raised exception, types and their tables in static memory.
 
 use std::cell::UnsafeCell;
-use std::ffi::CString;
-use std::ptr::NonNull;
+use std::ffi::{CStr, CString, c_int, c_ulong, c_void};
+use std::ptr::{NonNull, null, null_mut};
 
 use pyo3_ffi::*;
 
@@ -89,7 +89,7 @@ pub(crate) unsafe fn raise(exception: *mut PyObject, message: &str) -> Raised {
 
 /// What a C function returns for a result: the reference, or null for an exception.
 pub(crate) fn returned(result: PyResult<Owned>) -> *mut PyObject {
-    result.map_or(std::ptr::null_mut(), Owned::into_ptr)
+    result.map_or(null_mut(), Owned::into_ptr)
 }
 
 /// A table in static memory that CPython wants by mutable pointer, though it doesn't write to it.
@@ -111,6 +111,39 @@ impl<T> Table<T> {
     }
 }
 
+/// A slot of a type: a function with the signature that it has there, or static data.
+pub(crate) fn slot(slot: c_int, pfunc: *mut c_void) -> PyType_Slot {
+    PyType_Slot { slot, pfunc }
+}
+
+/// An attribute that lies in the object itself, at `offset`, for reading.
+pub(crate) const fn member(
+    name: &'static CStr,
+    type_code: c_int,
+    offset: usize,
+    doc: &'static CStr,
+) -> PyMemberDef {
+    PyMemberDef {
+        name: name.as_ptr(),
+        type_code,
+        offset: offset as Py_ssize_t,
+        flags: Py_READONLY,
+        doc: doc.as_ptr(),
+    }
+}
+
+/// The end of a table of members.
+pub(crate) const LAST_MEMBER: PyMemberDef = PyMemberDef {
+    name: null(),
+    type_code: 0,
+    offset: 0,
+    flags: 0,
+    doc: null(),
+};
+
+/// Flags of a type that scripts neither change nor call.
+pub(crate) const SEALED: c_ulong = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+
 /// Makes a heap type from `slots` (without sentinel), owned by `module`; null with an exception set
 /// where that fails.
 ///
@@ -119,9 +152,9 @@ impl<T> Table<T> {
 /// they point to are static.
 pub(crate) unsafe fn heap_type(
     module: *mut PyObject,
-    name: &'static std::ffi::CStr,
+    name: &'static CStr,
     basicsize: usize,
-    flags: std::ffi::c_ulong,
+    flags: c_ulong,
     slots: &[PyType_Slot],
 ) -> *mut PyTypeObject {
     let mut slots = slots.to_vec();
@@ -134,10 +167,16 @@ pub(crate) unsafe fn heap_type(
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: the spec is valid by the caller's promise; CPython copies it.
-    unsafe { PyType_FromModuleAndSpec(module, &mut spec, std::ptr::null_mut()).cast() }
+    unsafe { PyType_FromModuleAndSpec(module, &mut spec, null_mut()).cast() }
 }
 
-/// Frees an object of a heap type: what the `dealloc` of each of our types ends with.
+/// The `dealloc` of a type whose objects hold nothing.
+pub(crate) unsafe extern "C" fn dealloc(object: *mut PyObject) {
+    // SAFETY: called by CPython once, with no references left.
+    unsafe { free(object) }
+}
+
+/// Frees an object of a heap type: what the `dealloc` of each type ends with.
 ///
 /// # Safety
 /// `object` has no references left and has released what it held.

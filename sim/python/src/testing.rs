@@ -203,7 +203,7 @@ impl Interpreter {
     pub fn hear(&mut self, message: &Message, args: &mut Arguments) {
         // SAFETY: as for `run`.
         unsafe {
-            assert_eq!(message.payload.name(), "hit");
+            assert_eq!(message.payload.name(), b"hit");
             let decoded = self.codec.decode_args(&message.payload, &mut args.0);
             decoded.expect("they were encoded");
         }

@@ -2,39 +2,14 @@
 
 mod common;
 
-use common::{Mode, Zone};
+use common::{Mode, Zone, probes};
 use tessera_protocol::ids::EntityId;
 
-/// A mode where entity 1 does what `body` says in tick 2, and entity 2 goes on counting.
+/// A zone where entity 1 did what `body` says in tick 2, and entity 2 goes on counting.
 fn failing(body: &str) -> Zone {
-    let body: String = common::dedent(body)
-        .lines()
-        .map(|line| format!("            {line}\n"))
-        .collect();
-    let mode = Mode::new(&format!(
-        r#"
-from enum import IntEnum, StrEnum
-class Probe(Entity):
-    count: u32 = field(0)
-    health: f32 = field(100.0)
-    brain: object = field(())
-    def tick(self, dt):
-        self.count += 1
-        self.health -= 1.5
-        if self.count == 3 and self.id == 1:
-            self.brain = [1, 2]
-            self.send(2, "hello")
-            self.spawn(Probe)
-            self.despawn()
-            self.broadcast("news", 1)
-{body}
-    def on_hello(self, sender):
-        raise AssertionError("the message of a failing hook was sent")
-def start(world):
-    world.spawn(Probe)
-    world.spawn(Probe)
-"#
-    ));
+    let asking =
+        "self.send(2, 'hello'); self.spawn(Probe); self.despawn(); self.broadcast('news', 1)";
+    let mode = probes(2, 1, 3, &format!("self.brain = [1, 2]; {asking}\n{body}"));
     let mut zone = mode.zone();
     zone.run_start();
     for _ in 0..2 {
@@ -71,7 +46,7 @@ fn an_exception_costs_one_tick_and_names_its_line() {
     };
     assert_eq!(error.hook, "Probe.tick");
     assert_eq!(error.message, "ValueError: no");
-    assert_eq!(error.line, 18);
+    assert_eq!(error.line, 14);
     assert!(error.file.ends_with("probe/__init__.py"), "{}", error.file);
     assert_eq!(error.count, 2);
 }

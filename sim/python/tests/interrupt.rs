@@ -9,35 +9,14 @@ use std::cell::RefCell;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Mode, Zone, with_log};
+use common::{Mode, Zone, probes, with_log};
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_python::{FailureKind, Interrupter, ScriptZone};
 
 /// A mode where entity 2 does what `body` says in tick 2, and entities 1 and 3 go on counting.
 fn mode(body: &str) -> Mode {
-    let body: String = common::dedent(body)
-        .lines()
-        .map(|line| format!("            {line}\n"))
-        .collect();
-    Mode::new(&format!(
-        r#"
-import itertools, re
-class Probe(Entity):
-    count: u32 = field(0)
-    brain: object = field([1])
-    def tick(self, dt):
-        self.count += 1
-        if self.count == 3 and self.id == 2:
-            self.brain.append(2)
-            self.send(3, "hello")
-            log("now")
-{body}
-    def on_hello(self, sender):
-        raise AssertionError("the message of a preempted hook was sent")
-def start(world):
-    for n in range(3): world.spawn(Probe)
-"#
-    ))
+    let before = "self.brain.append(2); self.send(3, 'hello'); log('now')";
+    probes(3, 2, 3, &format!("{before}\n{body}"))
 }
 
 /// Runs `body`, and preempts where a script says `log("now")`.

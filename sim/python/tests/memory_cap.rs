@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Mode, Zone, dedent};
+use common::{Mode, Zone, probes};
 use tessera_protocol::ids::{EntityId, Tick};
 use tessera_python::{FailureKind, ScriptZone};
 
@@ -16,23 +16,7 @@ fn capped(mode: &Mode, cap: u64) -> Zone {
 
 /// A mode where entity 1 does what `body` says in tick 1, and entity 2 goes on counting.
 fn greedy(body: &str) -> Mode {
-    let body: String = dedent(body)
-        .lines()
-        .map(|line| format!("            {line}\n"))
-        .collect();
-    Mode::new(&format!(
-        r#"
-class Probe(Entity):
-    count: u32 = field(0)
-    brain: object = field(None)
-    def tick(self, dt):
-        self.count += 1
-        if self.count == 2 and self.id == 1:
-{body}
-def start(world):
-    for n in range(2): world.spawn(Probe)
-"#
-    ))
+    probes(2, 1, 2, body)
 }
 
 #[test]

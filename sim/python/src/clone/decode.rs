@@ -152,6 +152,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Safety
     /// The invariant of [`Codec`].
+    #[inline(always)]
     unsafe fn value(&mut self) -> Decoded {
         // SAFETY: the thread is attached.
         unsafe {

@@ -1,10 +1,11 @@
 //! Objects to bytes.
 
 use std::ffi::c_int;
-use std::mem::{replace, take};
+use std::mem::replace;
 use std::ptr::null_mut;
 use std::slice;
 
+use bytes::BytesMut;
 use pyo3_ffi::*;
 
 use super::integer;
@@ -13,7 +14,7 @@ use super::refusal::{self, Purpose, Refusal};
 use super::shapes::Shapes;
 use super::strings;
 use super::table;
-use super::wire::{self, write_length};
+use super::wire::{self, write_head};
 use super::{BUFFERS_MAX, CLONE_BYTES_MAX, Cloned, Codec, DEPTH_MAX, INT_BYTES_MAX, Types};
 use crate::buffer::{self, Exports, SHARED_BYTES_MIN, SharedBytes};
 use crate::py::{PyResult, raise};
@@ -31,26 +32,12 @@ pub(super) unsafe fn value(
     what: &str,
     out: &mut Vec<u8>,
 ) -> PyResult<()> {
-    codec.memo.clear();
-    let start = out.len();
-    let mut encoder = Encoder {
-        out,
-        limit: start + CLONE_BYTES_MAX,
-        memo: &mut codec.memo,
-        shapes: &mut codec.sent,
-        types: &codec.types,
-        lending: None,
-        open: Vec::new(),
-        depth: 0,
-        hashed: false,
-        shared: false,
-    };
+    let mut encoder = Encoder::new(codec, None);
     // SAFETY: by the caller's promise.
     let encoded = unsafe { encoder.value(value, true) }.and_then(|()| encoder.check_room(0));
-    encoded.map_err(|refusal| {
-        out.truncate(start);
-        refusal.raise(what)
-    })
+    encoded.map_err(|refusal| refusal.raise(what))?;
+    out.extend_from_slice(&codec.block);
+    Ok(())
 }
 
 /// [`Codec::encode_message`].
@@ -63,23 +50,13 @@ pub(super) unsafe fn message(
     args: &[*mut PyObject],
     exports: &mut Exports,
 ) -> PyResult<Cloned> {
-    codec.memo.clear();
-    codec.scratch.clear();
-    let mut encoder = Encoder {
-        out: &mut codec.scratch,
-        limit: CLONE_BYTES_MAX,
-        memo: &mut codec.memo,
-        shapes: &mut codec.sent,
-        types: &codec.types,
-        lending: Some(Lending {
-            exports,
-            buffers: Vec::new(),
-        }),
-        open: Vec::new(),
-        depth: 1,
-        hashed: false,
-        shared: false,
+    let mut buffers = Vec::new();
+    let lending = Lending {
+        exports,
+        buffers: &mut buffers,
     };
+    let mut encoder = Encoder::new(codec, Some(lending));
+    encoder.depth = 1;
     // SAFETY: by the caller's promise; the name's type is checked.
     unsafe {
         if PyUnicode_CheckExact(name) == 0 {
@@ -91,33 +68,26 @@ pub(super) unsafe fn message(
         encoder
             .text(name)
             .map_err(|refusal| refusal.raise("name"))?;
-        encoder.out.push(wire::TUPLE);
-        write_length(encoder.out, args.len());
-        for (at, &arg) in args.iter().enumerate() {
-            encoder
-                .value(arg, true)
-                .map_err(|refusal| refusal.at(at).raise("args"))?;
-        }
+        write_head(encoder.out, wire::TUPLE, args.len());
+        encoder
+            .items(args, true)
+            .and_then(|()| encoder.check_room(0))
+            .map_err(|refusal| refusal.raise("args"))?;
     }
-    encoder
-        .check_room(0)
-        .map_err(|refusal| refusal.raise("args"))?;
-    let buffers = take(&mut encoder.lending).map_or_else(Vec::new, |lending| lending.buffers);
-    let bytes = codec.blocks.keep(&codec.scratch);
+    let bytes = codec.block.split().freeze();
     Ok(Cloned::from_parts(bytes, buffers))
 }
 
 /// Where large bytes of a message go.
 struct Lending<'a> {
     exports: &'a mut Exports,
-    buffers: Vec<SharedBytes>,
+    buffers: &'a mut Vec<SharedBytes>,
 }
 
 /// One value being written.
 struct Encoder<'a> {
-    out: &'a mut Vec<u8>,
-    /// Length of `out` above which the value is too large.
-    limit: usize,
+    /// [`Codec::block`].
+    out: &'a mut BytesMut,
     memo: &'a mut Memo,
     shapes: &'a mut Shapes,
     types: &'a Types,
@@ -133,7 +103,23 @@ struct Encoder<'a> {
     shared: bool,
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new(codec: &'a mut Codec, lending: Option<Lending<'a>>) -> Self {
+        codec.block.clear();
+        codec.memo.clear();
+        Self {
+            out: &mut codec.block,
+            memo: &mut codec.memo,
+            shapes: &mut codec.sent,
+            types: &codec.types,
+            lending,
+            open: Vec::new(),
+            depth: 0,
+            hashed: false,
+            shared: false,
+        }
+    }
+
     fn purpose(&self) -> Purpose {
         if self.lending.is_some() {
             Purpose::Send
@@ -147,9 +133,9 @@ impl Encoder<'_> {
     ///
     /// # Safety
     /// `object` is an object of the codec's interpreter, to which this thread is attached.
+    #[inline(always)]
     unsafe fn value(&mut self, object: *mut PyObject, root: bool) -> Encoded {
-        // SAFETY: each type is checked before its objects are taken apart; nothing here runs a script,
-        // so that no container changes while it is read.
+        // SAFETY: each type is checked before its objects are taken apart.
         unsafe {
             let ty = Py_TYPE(object);
             if ty == &raw mut PyFloat_Type {
@@ -161,15 +147,29 @@ impl Encoder<'_> {
             if ty == &raw mut PyLong_Type {
                 return self.int(object);
             }
-            if object == Py_None() {
-                self.out.push(wire::NONE);
-                return Ok(());
+            for (tag, singleton) in [
+                (wire::NONE, Py_None()),
+                (wire::TRUE, Py_True()),
+                (wire::FALSE, Py_False()),
+            ] {
+                if object == singleton {
+                    wire::write(self.out, [tag]);
+                    return Ok(());
+                }
             }
-            if ty == &raw mut PyBool_Type {
-                let truth = object == Py_True();
-                self.out.push(if truth { wire::TRUE } else { wire::FALSE });
-                return Ok(());
-            }
+            self.larger(object, root)
+        }
+    }
+
+    /// Writes what is more than a number or a text.
+    ///
+    /// # Safety
+    /// As for [`Self::value`].
+    #[inline(never)]
+    unsafe fn larger(&mut self, object: *mut PyObject, root: bool) -> Encoded {
+        // SAFETY: as in `value`; nothing here runs a script, so that no container changes while it is read.
+        unsafe {
+            let ty = Py_TYPE(object);
             if ty == self.types.vec3 {
                 return self.vector(vec3::get(object).unwrap_or_default());
             }
@@ -182,19 +182,6 @@ impl Encoder<'_> {
             if ty == &raw mut PyList_Type {
                 return self.list(object, root);
             }
-            self.rare(object, root)
-        }
-    }
-
-    /// The types that are seen less.
-    ///
-    /// # Safety
-    /// As for [`Self::value`].
-    #[inline(never)]
-    unsafe fn rare(&mut self, object: *mut PyObject, root: bool) -> Encoded {
-        // SAFETY: as in `value`.
-        unsafe {
-            let ty = Py_TYPE(object);
             if ty == &raw mut PyBytes_Type {
                 return self.bytes(object);
             }
@@ -254,26 +241,37 @@ impl Encoder<'_> {
         if v.iter().any(|c| c.is_nan()) {
             self.check_nan()?;
         }
-        self.out.push(wire::VEC3);
+        wire::write(self.out, [wire::VEC3]);
         for c in v {
-            self.out.extend_from_slice(&c.to_le_bytes());
+            wire::write(self.out, c.to_le_bytes());
         }
         Ok(())
     }
 
+    #[inline]
     unsafe fn text(&mut self, object: *mut PyObject) -> Encoded {
-        // SAFETY: `object` is a str; its UTF-8 lives as long as it.
+        // SAFETY: `object` is a str; its bytes live as long as it.
         unsafe {
-            let text = match strings::ascii(object) {
-                Some(text) => text,
-                None => utf8(object)?,
-            };
-            self.check_room(text.len())?;
-            wire::write_str(self.out, text);
-            Ok(())
+            match strings::ascii(object) {
+                Some(text) if text.len() <= wire::SHORT_TEXT => {
+                    wire::write_str(self.out, text);
+                    Ok(())
+                }
+                _ => self.long_text(object),
+            }
         }
     }
 
+    #[inline(never)]
+    unsafe fn long_text(&mut self, object: *mut PyObject) -> Encoded {
+        // SAFETY: `object` is a str; its UTF-8 lives as long as it.
+        let text = unsafe { utf8(object)? };
+        self.check_room(text.len())?;
+        wire::write_str(self.out, text);
+        Ok(())
+    }
+
+    #[inline]
     unsafe fn int(&mut self, object: *mut PyObject) -> Encoded {
         // SAFETY: `object` is an int.
         unsafe {
@@ -281,13 +279,21 @@ impl Encoder<'_> {
                 wire::write_int(self.out, value);
                 return Ok(());
             }
-            let mut overflow: c_int = 0;
+            self.long_int(object)
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn long_int(&mut self, object: *mut PyObject) -> Encoded {
+        let mut overflow: c_int = 0;
+        // SAFETY: `object` is an int.
+        unsafe {
             let value = PyLong_AsLongLongAndOverflow(object, &mut overflow);
-            if overflow == 0 {
-                wire::write_int(self.out, value);
-                return Ok(());
+            if overflow != 0 {
+                return self.big_int(object);
             }
-            self.big_int(object)
+            wire::write_int(self.out, value);
+            Ok(())
         }
     }
 
@@ -308,8 +314,7 @@ impl Encoder<'_> {
                 return Err(refusal::int());
             };
             let bytes = shortest(bytes);
-            self.out.push(wire::INT_BIG);
-            write_length(self.out, bytes.len());
+            write_head(self.out, wire::INT_BIG, bytes.len());
             self.out.extend_from_slice(bytes);
             Ok(())
         }
@@ -333,8 +338,7 @@ impl Encoder<'_> {
 
     fn copy(&mut self, bytes: &[u8]) -> Encoded {
         self.check_room(bytes.len())?;
-        self.out.push(wire::BYTES);
-        write_length(self.out, bytes.len());
+        write_head(self.out, wire::BYTES, bytes.len());
         self.out.extend_from_slice(bytes);
         Ok(())
     }
@@ -346,7 +350,7 @@ impl Encoder<'_> {
                 return Err(Refusal::new(reason));
             }
             lending.buffers.push(bytes);
-            self.out.push(wire::BUFFER);
+            wire::write(self.out, [wire::BUFFER]);
         }
         Ok(())
     }
@@ -394,17 +398,27 @@ impl Encoder<'_> {
         }
     }
 
+    /// Writes values one after the other.
+    ///
+    /// # Safety
+    /// As for [`Self::value`], for each.
+    unsafe fn items(&mut self, items: &[*mut PyObject], root: bool) -> Encoded {
+        for (at, &item) in items.iter().enumerate() {
+            // SAFETY: by the caller's promise.
+            unsafe { self.value(item, root) }.map_err(|refusal| refusal.at(at))?;
+        }
+        Ok(())
+    }
+
     unsafe fn tuple(&mut self, object: *mut PyObject, root: bool) -> Encoded {
         // SAFETY: `object` is a tuple and stays as it is.
         unsafe {
             let around = self.shared;
             self.shared |= root || Py_REFCNT(object) != 1;
-            let len = PyTuple_GET_SIZE(object) as usize;
-            self.open(wire::TUPLE, len)?;
-            for at in 0..len {
-                let item = PyTuple_GET_ITEM(object, at as Py_ssize_t);
-                self.value(item, false).map_err(|refusal| refusal.at(at))?;
-            }
+            let items = &raw const (*object.cast::<PyTupleObject>()).ob_item;
+            let items = slice::from_raw_parts(items.cast(), PyTuple_GET_SIZE(object) as usize);
+            self.open(wire::TUPLE, items.len())?;
+            self.items(items, false)?;
             self.shared = around;
         }
         self.close();
@@ -423,17 +437,14 @@ impl Encoder<'_> {
                 }
                 return self.reference(number);
             }
-            let len = PyList_GET_SIZE(object) as usize;
-            self.open(wire::LIST, len)?;
+            let items = list_items(object);
+            self.open(wire::LIST, items.len())?;
             // Messages are decoded into lists, which may contain themselves.
             let watch = self.purpose() == Purpose::Keep;
             if watch {
                 self.open.push(object);
             }
-            for at in 0..len {
-                let item = PyList_GET_ITEM(object, at as Py_ssize_t);
-                self.value(item, false).map_err(|refusal| refusal.at(at))?;
-            }
+            self.items(items, false)?;
             if watch {
                 self.open.pop();
             }
@@ -559,11 +570,11 @@ impl Encoder<'_> {
     }
 
     fn reference(&mut self, number: usize) -> Encoded {
-        self.out.push(wire::REFERENCE);
-        write_length(self.out, number);
+        write_head(self.out, wire::REFERENCE, number);
         Ok(())
     }
 
+    #[inline]
     fn open(&mut self, tag: u8, len: usize) -> Encoded {
         if self.depth == DEPTH_MAX {
             return Err(refusal::depth());
@@ -572,8 +583,7 @@ impl Encoder<'_> {
         // An item takes a byte at least; that also bounds the time that a tuple of tuples of the same
         // tuples takes.
         self.check_room(len)?;
-        self.out.push(tag);
-        write_length(self.out, len);
+        write_head(self.out, tag, len);
         Ok(())
     }
 
@@ -582,7 +592,7 @@ impl Encoder<'_> {
     }
 
     fn check_room(&self, bytes: usize) -> Encoded {
-        if self.out.len() + bytes > self.limit {
+        if self.out.len() + bytes > CLONE_BYTES_MAX {
             return Err(refusal::size(self.purpose()));
         }
         Ok(())
@@ -600,6 +610,17 @@ unsafe fn utf8<'a>(object: *mut PyObject) -> Result<&'a [u8], Box<Refusal>> {
             return Err(refusal::surrogates());
         }
         Ok(slice::from_raw_parts(utf8.cast(), len as usize))
+    }
+}
+
+/// The items of a list, for as long as it isn't changed.
+unsafe fn list_items<'a>(list: *mut PyObject) -> &'a [*mut PyObject] {
+    // SAFETY: `list` is a list by the caller's promise; an empty one may have no array.
+    unsafe {
+        match PyList_GET_SIZE(list) as usize {
+            0 => &[],
+            len => slice::from_raw_parts((*list.cast::<PyListObject>()).ob_item, len),
+        }
     }
 }
 

@@ -8,25 +8,6 @@ use super::BUFFERS_MAX;
 use super::wire::{self, Reader};
 use crate::buffer::SharedBytes;
 
-/// Memory of a block that messages share.
-const BLOCK_BYTES: usize = 16 << 10;
-
-/// Memory of messages. They are parts of blocks, each of which is freed, or used anew, when the last of its
-/// messages has gone: a message has no allocation of its own.
-#[derive(Default)]
-pub(super) struct Blocks(BytesMut);
-
-impl Blocks {
-    /// Bytes to keep.
-    pub(super) fn keep(&mut self, bytes: &[u8]) -> Bytes {
-        if self.0.capacity() < bytes.len() {
-            self.0.reserve(bytes.len().max(BLOCK_BYTES));
-        }
-        self.0.extend_from_slice(bytes);
-        self.0.split().freeze()
-    }
-}
-
 /// A message's name and arguments, independent of any interpreter.
 #[derive(Clone, Debug)]
 pub struct Cloned {
@@ -47,15 +28,14 @@ impl Cloned {
     /// # Panics
     /// If a text has 4 GiB.
     pub fn from_values(name: &str, args: &[Value]) -> Self {
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         wire::write_str(&mut out, name.as_bytes());
-        out.push(wire::TUPLE);
-        wire::write_length(&mut out, args.len());
+        wire::write_head(&mut out, wire::TUPLE, args.len());
         for arg in args {
             match arg {
-                Value::None => out.push(wire::NONE),
-                Value::Bool(false) => out.push(wire::FALSE),
-                Value::Bool(true) => out.push(wire::TRUE),
+                Value::None => wire::write(&mut out, [wire::NONE]),
+                Value::Bool(false) => wire::write(&mut out, [wire::FALSE]),
+                Value::Bool(true) => wire::write(&mut out, [wire::TRUE]),
                 Value::Int(value) => wire::write_int(&mut out, *value),
                 Value::Float(value) => {
                     wire::write_eight(&mut out, wire::FLOAT, value.to_le_bytes());
@@ -64,13 +44,12 @@ impl Cloned {
                 Value::Entity(id) => wire::write_int(&mut out, id.0.into()),
             }
         }
-        Self::from_parts(out.into(), Vec::new())
+        Self::from_parts(out.freeze(), Vec::new())
     }
 
-    /// The name of the message; empty where the bytes are damaged.
-    pub fn name(&self) -> &str {
-        let name = self.split().map_or(&[][..], |(name, _)| name);
-        std::str::from_utf8(name).unwrap_or_default()
+    /// The name of the message, which is UTF-8; empty where the bytes are damaged.
+    pub fn name(&self) -> &[u8] {
+        self.split().map_or(&[], |(name, _)| name)
     }
 
     /// Size in bytes, large buffers included.

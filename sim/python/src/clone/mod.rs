@@ -34,6 +34,7 @@ mod table;
 mod tests;
 mod wire;
 
+use bytes::BytesMut;
 use pyo3_ffi::{PyObject, PyTypeObject};
 
 use crate::buffer::Exports;
@@ -51,6 +52,9 @@ pub(crate) const CLONE_BYTES_MAX: usize = 1 << 20;
 pub(crate) const INT_BYTES_MAX: usize = 1024;
 /// Most buffers that cross without a copy in one message.
 pub(crate) const BUFFERS_MAX: usize = 256;
+
+/// Memory of a block that messages share.
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// What containers a value is decoded into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,9 +90,9 @@ pub(crate) struct Codec {
     memo: memo::Memo,
     /// Containers in order of appearance while decoding; kept for its memory.
     seen: Vec<*mut PyObject>,
-    /// Bytes of a message while encoding; kept for its memory.
-    scratch: Vec<u8>,
-    blocks: message::Blocks,
+    /// What is being encoded, at the end of a block of memory that messages share: a message has no
+    /// allocation of its own. The block is freed, or used anew, when the last of them has gone.
+    block: BytesMut,
 }
 
 impl Codec {
@@ -105,8 +109,7 @@ impl Codec {
             received: shapes::Shapes::default(),
             memo: memo::Memo::default(),
             seen: Vec::new(),
-            scratch: Vec::new(),
-            blocks: message::Blocks::default(),
+            block: BytesMut::with_capacity(BLOCK_BYTES),
         }
     }
 

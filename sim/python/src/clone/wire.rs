@@ -4,6 +4,8 @@
 //! 255, or the byte 255 and four bytes. Each value has exactly one form, the shortest: equal values
 //! give equal bytes, and what decodes encodes to the same bytes again.
 
+use bytes::BytesMut;
+
 /// `None`.
 pub(super) const NONE: u8 = 0;
 /// `False`.
@@ -46,20 +48,43 @@ pub(super) const SHORT_TEXT: usize = 16;
 /// Lengths from here on take five bytes.
 const LONG: usize = 255;
 
-/// Writes a length. Values that long were refused before they got here.
+/// Writes so many bytes, with no call where there is room.
 #[inline]
-pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
+pub(super) fn write<const N: usize>(out: &mut BytesMut, bytes: [u8; N]) {
+    out.reserve(N);
+    // SAFETY: there is room for `N` bytes, which are written before they count.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len());
+        end.cast::<[u8; N]>().write(bytes);
+        out.set_len(out.len() + N);
+    }
+}
+
+/// Writes a tag and a length.
+#[inline]
+pub(super) fn write_head(out: &mut BytesMut, tag: u8, length: usize) {
     if length < LONG {
-        out.push(length as u8);
+        write(out, [tag, length as u8]);
+    } else {
+        write(out, [tag]);
+        write_length(out, length);
+    }
+}
+
+/// Writes a length. Values that long were refused before they got here.
+#[inline(never)]
+fn write_length(out: &mut BytesMut, length: usize) {
+    if length < LONG {
+        write(out, [length as u8]);
     } else {
         let length = u32::try_from(length).expect("longer values are refused");
-        out.push(LONG as u8);
-        out.extend_from_slice(&length.to_le_bytes());
+        write(out, [LONG as u8]);
+        write(out, length.to_le_bytes());
     }
 }
 
 /// Puts a length in front of what was written from `start` on.
-pub(super) fn insert_length(out: &mut Vec<u8>, start: usize) {
+pub(super) fn insert_length(out: &mut BytesMut, start: usize) {
     let end = out.len();
     write_length(out, end - start);
     let size = out.len() - end;
@@ -68,17 +93,16 @@ pub(super) fn insert_length(out: &mut Vec<u8>, start: usize) {
 
 /// Writes a `str`.
 #[inline]
-pub(super) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn write_str(out: &mut BytesMut, text: &[u8]) {
     let len = text.len();
     if len > SHORT_TEXT {
-        out.push(STR);
-        write_length(out, len);
+        write_head(out, STR, len);
         out.extend_from_slice(text);
         return;
     }
     out.reserve(2 + SHORT_TEXT);
     // SAFETY: there is room for `2 + len` bytes, which are all written before they count: from either
-    // end eight at a time, or four, or one by one, so that no call is needed.
+    // end eight at a time, or four, or one, so that no call is needed.
     unsafe {
         let end = out.as_mut_ptr().add(out.len());
         end.write(STR);
@@ -90,10 +114,10 @@ pub(super) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
         } else if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
             to.cast::<[u8; 4]>().write(*head);
             to.add(len - 4).cast::<[u8; 4]>().write(*tail);
-        } else {
-            for (at, &byte) in text.iter().enumerate() {
-                to.add(at).write(byte);
-            }
+        } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
+            to.write(*first);
+            to.add(len / 2).write(text[len / 2]);
+            to.add(len - 1).write(*last);
         }
         out.set_len(out.len() + 2 + len);
     }
@@ -101,9 +125,9 @@ pub(super) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Writes an `int` of 64 bits.
 #[inline]
-pub(super) fn write_int(out: &mut Vec<u8>, value: i64) {
+pub(super) fn write_int(out: &mut BytesMut, value: i64) {
     if let Ok(small) = i8::try_from(value) {
-        out.extend_from_slice(&[INT8, small as u8]);
+        write(out, [INT8, small as u8]);
     } else {
         write_eight(out, INT64, value.to_le_bytes());
     }
@@ -111,10 +135,10 @@ pub(super) fn write_int(out: &mut Vec<u8>, value: i64) {
 
 /// Writes a tag and eight bytes.
 #[inline]
-pub(super) fn write_eight(out: &mut Vec<u8>, tag: u8, bytes: [u8; 8]) {
+pub(super) fn write_eight(out: &mut BytesMut, tag: u8, bytes: [u8; 8]) {
     let mut all = [tag; 9];
     all[1..].copy_from_slice(&bytes);
-    out.extend_from_slice(&all);
+    write(out, all);
 }
 
 /// Bytes being read. `None` says that they end too early, or that a length is too long.
@@ -179,7 +203,7 @@ mod tests {
     #[test]
     fn lengths_have_one_form() {
         for length in [0, 1, 254, 255, 256, 70_000] {
-            let mut bytes = Vec::new();
+            let mut bytes = BytesMut::new();
             write_length(&mut bytes, length);
             assert_eq!(bytes.len(), if length < 255 { 1 } else { 5 });
             let mut reader = Reader::new(&bytes);

@@ -1,6 +1,5 @@
 //! `Command`: what a client wants of its player this tick.
 
-use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
 
 use pyo3_ffi::*;
@@ -8,7 +7,7 @@ use tessera_protocol::command::Command;
 
 use super::{Part, TypeId};
 use crate::context::Context;
-use crate::py::{self, Owned, PyResult, Table};
+use crate::py::{self, LAST_MEMBER, Owned, PyResult, SEALED, Table, heap_type, member, slot};
 use crate::vec3;
 
 pub(super) const PART: Part = Part {
@@ -26,21 +25,6 @@ struct CommandObject {
     rewind: f64,
     buttons: u16,
     slot: u8,
-}
-
-const fn member(
-    name: &'static std::ffi::CStr,
-    type_code: c_int,
-    offset: usize,
-    doc: &'static std::ffi::CStr,
-) -> PyMemberDef {
-    PyMemberDef {
-        name: name.as_ptr(),
-        type_code,
-        offset: offset as Py_ssize_t,
-        flags: Py_READONLY,
-        doc: doc.as_ptr(),
-    }
 }
 
 static MEMBERS: Table<[PyMemberDef; 8]> = Table::new([
@@ -86,45 +70,20 @@ static MEMBERS: Table<[PyMemberDef; 8]> = Table::new([
         offset_of!(CommandObject, slot),
         c"The chosen weapon or item.",
     ),
-    PyMemberDef {
-        name: std::ptr::null(),
-        type_code: 0,
-        offset: 0,
-        flags: 0,
-        doc: std::ptr::null(),
-    },
+    LAST_MEMBER,
 ]);
 
 unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
+    let doc = c"What a client wants of its player this tick.";
     let slots = [
-        PyType_Slot {
-            slot: Py_tp_dealloc,
-            pfunc: dealloc as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_tp_members,
-            pfunc: MEMBERS.first(),
-        },
-        PyType_Slot {
-            slot: Py_tp_hash,
-            pfunc: hash as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_tp_doc,
-            pfunc: c"What a client wants of its player this tick.".as_ptr() as *mut c_void,
-        },
+        slot(Py_tp_dealloc, py::dealloc as _),
+        slot(Py_tp_members, MEMBERS.first()),
+        slot(Py_tp_hash, hash as _),
+        slot(Py_tp_doc, doc.as_ptr() as _),
     ];
-    let flags = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+    let (name, size) = (c"_tessera.Command", size_of::<CommandObject>());
     // SAFETY: the functions have the signatures of their slots, the table is static.
-    unsafe {
-        py::heap_type(
-            module,
-            c"_tessera.Command",
-            size_of::<CommandObject>(),
-            flags,
-            &slots,
-        )
-    }
+    unsafe { heap_type(module, name, size, SEALED, &slots) }
 }
 
 /// A new `Command`.
@@ -146,11 +105,6 @@ pub(crate) unsafe fn new(context: &Context, command: &Command) -> PyResult<Owned
         (*fields).slot = command.slot;
         Ok(object)
     }
-}
-
-unsafe extern "C" fn dealloc(object: *mut PyObject) {
-    // SAFETY: called once, with no references left.
-    unsafe { py::free(object) }
 }
 
 /// By value: an address would bring the order of sets, and so the state, down to where objects lie.

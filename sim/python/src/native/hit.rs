@@ -1,13 +1,13 @@
 //! `Hit`: what a ray met.
 
-use std::ffi::c_void;
+use std::ffi::CStr;
 use std::mem::offset_of;
 
 use pyo3_ffi::*;
 
 use super::{Part, TypeId};
 use crate::context::Context;
-use crate::py::{self, Owned, PyResult, Table};
+use crate::py::{self, LAST_MEMBER, Owned, PyResult, SEALED, Table, heap_type, member, slot};
 
 pub(super) const PART: Part = Part {
     types: &[(TypeId::Hit, create_type)],
@@ -24,90 +24,51 @@ struct HitObject {
     base: *mut PyObject,
 }
 
-const fn member(
-    name: &'static std::ffi::CStr,
-    offset: usize,
-    doc: &'static std::ffi::CStr,
-) -> PyMemberDef {
-    PyMemberDef {
-        name: name.as_ptr(),
-        type_code: Py_T_OBJECT_EX,
-        offset: offset as Py_ssize_t,
-        flags: Py_READONLY,
-        doc: doc.as_ptr(),
-    }
+const fn value(name: &'static CStr, offset: usize, doc: &'static CStr) -> PyMemberDef {
+    member(name, Py_T_OBJECT_EX, offset, doc)
 }
 
 static MEMBERS: Table<[PyMemberDef; 6]> = Table::new([
-    member(
+    value(
         c"distance",
         offset_of!(HitObject, distance),
         c"Metres from the ray's origin.",
     ),
-    member(
+    value(
         c"position",
         offset_of!(HitObject, position),
         c"The point met.",
     ),
-    member(
+    value(
         c"normal",
         offset_of!(HitObject, normal),
         c"Unit normal of the surface there.",
     ),
-    member(
+    value(
         c"entity",
         offset_of!(HitObject, entity),
         c"Id of the entity hit; 0 for the map.",
     ),
-    member(
+    value(
         c"base",
         offset_of!(HitObject, base),
         c"Where the entity hit stood then; for the map the point met.",
     ),
-    PyMemberDef {
-        name: std::ptr::null(),
-        type_code: 0,
-        offset: 0,
-        flags: 0,
-        doc: std::ptr::null(),
-    },
+    LAST_MEMBER,
 ]);
 
 unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
     let slots = [
-        PyType_Slot {
-            slot: Py_tp_dealloc,
-            pfunc: dealloc as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_tp_members,
-            pfunc: MEMBERS.first(),
-        },
-        PyType_Slot {
-            slot: Py_tp_repr,
-            pfunc: repr as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_tp_hash,
-            pfunc: hash as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_tp_doc,
-            pfunc: c"What a ray met.".as_ptr() as *mut c_void,
-        },
+        slot(Py_tp_dealloc, dealloc as _),
+        slot(Py_tp_members, MEMBERS.first()),
+        slot(Py_tp_repr, repr as _),
+        slot(Py_tp_hash, hash as _),
+        slot(Py_tp_doc, c"What a ray met.".as_ptr() as _),
     ];
-    let flags = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+    let (name, size) = (c"_tessera.Hit", size_of::<HitObject>());
     // SAFETY: the functions have the signatures of their slots, the table is static. Its values are
     // floats, vectors and ints, which make no cycle: no collector support is needed.
-    unsafe {
-        py::heap_type(
-            module,
-            c"_tessera.Hit",
-            size_of::<HitObject>(),
-            flags,
-            &slots,
-        )
-    }
+    unsafe { heap_type(module, name, size, SEALED, &slots) }
 }
 
 /// A new `Hit` of a distance, a position, a normal, an entity's id and a base.

@@ -1,6 +1,5 @@
 //! Reading the state at the tick's start: who is near, who is anywhere, the snapshot itself.
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use pyo3_ffi::*;
@@ -13,7 +12,7 @@ use crate::context::{self, Context};
 use crate::far;
 use crate::near::Query;
 use crate::population::position;
-use crate::py::{self, Owned, PyResult, Raised, Table, raise, returned};
+use crate::py::{self, Owned, PyResult, Raised, SEALED, Table, heap_type, raise, returned, slot};
 
 pub(super) const PART: Part = Part {
     types: &[(TypeId::SnapshotBuffer, create_type)],
@@ -155,19 +154,12 @@ struct SnapshotBuffer {
 
 unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
     let slots = [
-        PyType_Slot {
-            slot: Py_tp_dealloc,
-            pfunc: dealloc as *mut c_void,
-        },
-        PyType_Slot {
-            slot: Py_bf_getbuffer,
-            pfunc: get_buffer as *mut c_void,
-        },
+        slot(Py_tp_dealloc, dealloc as _),
+        slot(Py_bf_getbuffer, get_buffer as _),
     ];
-    let flags = Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
-    let size = size_of::<SnapshotBuffer>();
+    let (name, size) = (c"_tessera.SnapshotBuffer", size_of::<SnapshotBuffer>());
     // SAFETY: the functions have the signatures of their slots.
-    unsafe { py::heap_type(module, c"_tessera.SnapshotBuffer", size, flags, &slots) }
+    unsafe { heap_type(module, name, size, SEALED, &slots) }
 }
 
 unsafe extern "C" fn dealloc(object: *mut PyObject) {

@@ -13,13 +13,13 @@ mod number;
 mod object;
 
 pub(crate) use object::hash_bits;
-use std::ffi::c_int;
+use std::ffi::CStr;
 use std::mem::offset_of;
 use std::ptr::null_mut;
 
 use pyo3_ffi::*;
 
-use crate::py::{Table, heap_type};
+use crate::py::{self, LAST_MEMBER, Table, heap_type, member, slot};
 
 /// The object's layout.
 #[repr(C)]
@@ -33,11 +33,10 @@ struct Vec3Object {
 /// # Safety
 /// `module` is a module of the interpreter that this thread is attached to.
 pub(crate) unsafe fn create_type(module: *mut PyObject) -> *mut PyTypeObject {
-    let slot = |slot: c_int, pfunc| PyType_Slot { slot, pfunc };
     let slots = [
         slot(Py_tp_doc, DOC.as_ptr() as _),
         slot(Py_tp_new, construct::tp_new as _),
-        slot(Py_tp_dealloc, object::dealloc as _),
+        slot(Py_tp_dealloc, py::dealloc as _),
         slot(Py_tp_repr, object::repr as _),
         slot(Py_tp_hash, object::hash as _),
         slot(Py_tp_richcompare, object::richcompare as _),
@@ -122,7 +121,7 @@ unsafe fn scalar(object: *mut PyObject) -> Option<f64> {
     }
 }
 
-const DOC: &std::ffi::CStr = c"Vec3(x=0.0, y=0.0, z=0.0)
+const DOC: &CStr = c"Vec3(x=0.0, y=0.0, z=0.0)
 --
 
 A point or a direction: three floats, metres unless said otherwise, y is up. Immutable.";
@@ -131,20 +130,10 @@ static MEMBERS: Table<[PyMemberDef; 4]> = Table::new([
     component(c"x", 0, c"Along the map's x axis."),
     component(c"y", 1, c"Up."),
     component(c"z", 2, c"Along the map's z axis."),
-    // SAFETY: all zeroes is the sentinel that CPython looks for, and valid: every field may be null.
-    unsafe { std::mem::zeroed() },
+    LAST_MEMBER,
 ]);
 
-const fn component(
-    name: &'static std::ffi::CStr,
-    at: usize,
-    doc: &'static std::ffi::CStr,
-) -> PyMemberDef {
-    PyMemberDef {
-        name: name.as_ptr(),
-        type_code: Py_T_DOUBLE,
-        offset: (offset_of!(Vec3Object, v) + at * size_of::<f64>()) as Py_ssize_t,
-        flags: Py_READONLY,
-        doc: doc.as_ptr(),
-    }
+const fn component(name: &'static CStr, at: usize, doc: &'static CStr) -> PyMemberDef {
+    let offset = offset_of!(Vec3Object, v) + at * size_of::<f64>();
+    member(name, Py_T_DOUBLE, offset, doc)
 }

@@ -1,4 +1,4 @@
-//! The object protocol: life, text, hash, equality, and unpacking as a sequence of three.
+//! The object protocol: text, hash, equality, and unpacking as a sequence of three.
 
 use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
@@ -6,11 +6,6 @@ use std::ptr::null_mut;
 use pyo3_ffi::*;
 
 use super::get;
-
-pub(super) unsafe extern "C" fn dealloc(object: *mut PyObject) {
-    // SAFETY: called by CPython when the last reference is gone; a `Vec3` holds nothing.
-    unsafe { crate::py::free(object) }
-}
 
 /// `Vec3(1.0, 2.5, -0.0)`: what would make an equal one.
 pub(super) unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {

@@ -87,6 +87,29 @@ pub fn dedent(source: &str) -> String {
         .collect()
 }
 
+/// A mode of so many probes that count their ticks; probe `id` does what `body` says in its tick `count`.
+pub fn probes(number: u32, id: u32, count: u32, body: &str) -> Mode {
+    let body = dedent(body).replace('\n', "\n            ");
+    Mode::new(&format!(
+        r#"
+import itertools
+class Probe(Entity):
+    count: u32 = field(0)
+    health: f32 = field(100.0)
+    brain: object = field([1])
+    def tick(self, dt):
+        self.count += 1
+        self.health -= 1.5
+        if self.count == {count} and self.id == {id}:
+            {body}
+    def on_hello(self, sender):
+        raise AssertionError("the message of a hook that failed was sent")
+def start(world):
+    for n in range({number}): world.spawn(Probe)
+"#
+    ))
+}
+
 pub fn config(mode: &Path) -> ScriptConfig {
     ScriptConfig {
         zone: ZoneId(0),

@@ -450,7 +450,7 @@ fn messages_of_the_engine_need_no_interpreter() {
         Value::Entity(EntityId(9)),
     ];
     let message = Cloned::from_values("join", &args);
-    assert_eq!(message.name(), "join");
+    assert_eq!(message.name(), b"join");
     let python = &mut Interpreter::start();
     python.receive(&message).unwrap();
     assert_eq!(

@@ -219,7 +219,7 @@ fn messages_come_back() {
         python.run(&code).expect("programs are valid");
         match python.send("(v, 1, v)") {
             Ok(message) => {
-                prop_assert_eq!(message.name(), "hit");
+                prop_assert_eq!(message.name(), b"hit");
                 let mut bytes = Vec::new();
                 message.write(&mut bytes);
                 let read = &mut bytes.as_slice();
