@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use tessera_process::{ProcessError, SnapshotSlots};
+use tessera_process::{ForkServer, ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -115,7 +115,7 @@ impl ZonePool {
                 Isolation::Thread => Cage::Thread,
                 Isolation::Process(process) => {
                     let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
-                    Cage::Process(Arc::new(process.clone()), slots)
+                    Cage::Process(ForkServer::new(process.clone(), slots))
                 }
             },
             cpu_clock: config.cpu_clock,
@@ -165,8 +165,8 @@ impl ZonePool {
 
     /// Shows a snapshot to the zones that run in processes, also to those that start later.
     pub(crate) fn publish(&self, snapshot: &Snapshot) {
-        if let Cage::Process(_, slots) = &self.setup.cage {
-            slots.publish(snapshot);
+        if let Cage::Process(forks) = &self.setup.cage {
+            forks.slots().publish(snapshot);
         }
     }
 

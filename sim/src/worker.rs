@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel as mpsc;
-use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
+use tessera_process::{ForkServer, ProcessError, ProcessHandle};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
@@ -129,7 +129,7 @@ impl Leash {
 #[derive(Clone)]
 pub(crate) enum Cage {
     Thread,
-    Process(Arc<ProcessConfig>, SnapshotSlots),
+    Process(ForkServer),
 }
 
 impl Cage {
@@ -147,8 +147,9 @@ impl Cage {
                 let cpu = ThreadCpu::of_this_thread();
                 Ok((Box::new(zone), leash, thread, cpu))
             }
-            Self::Process(config, slots) => {
-                let zone = ProcessZone::start(scripts, config, slots)
+            Self::Process(forks) => {
+                let zone = forks
+                    .start(scripts)
                     .map_err(ProcessError::into_script_error)?;
                 let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
                 let cpu = ThreadCpu::of_process(thread);
