@@ -30,7 +30,7 @@ use crate::snapshots::SnapshotSlots;
 const FORK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often fork servers are looked at while nobody asks for a fork.
 const LOOK: Duration = Duration::from_secs(1);
-/// A fork server of other code than the newest ends when nobody has asked it for so long.
+/// A fork server ends when none of its forks live and nobody has asked it for so long.
 const IDLE: Duration = Duration::from_secs(60);
 /// After one that didn't start, or ended before its first fork, none is started for so long.
 const REST: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ struct Common {
     forks: AtomicU64,
     programs: AtomicU64,
     ends: AtomicU64,
-    /// The newest fork server's process, 0 while there is none.
+    /// The process of the fork server that was started last, 0 before.
     id: AtomicU64,
 }
 
@@ -99,14 +99,17 @@ impl ForkServer {
     /// As [`ProcessZone::start`].
     pub fn start(&self, scripts: &ScriptConfig) -> Result<ProcessZone, ProcessError> {
         let Common { config, slots, .. } = &*self.0.common;
-        let Some(line) = self.fork(scripts)? else {
+        let Some((line, user)) = self.fork(scripts)? else {
             self.0.common.programs.fetch_add(1, Relaxed);
             return ProcessZone::start(scripts, config, slots);
         };
         self.0.common.forks.fetch_add(1, Relaxed);
         let mut zone = ProcessZone::load(line, scripts, slots)?;
         zone.assign(scripts.zone);
-        zone.keeper = Some(self.clone());
+        zone.lease = Some(Lease {
+            _forks: self.clone(),
+            _user: user,
+        });
         Ok(zone)
     }
 
@@ -125,14 +128,15 @@ impl ForkServer {
         }
     }
 
-    /// The process of the newest fork server, as the system numbers it, while there is one.
+    /// The process of the fork server that was started last, as the system numbers it; none before the
+    /// first.
     pub fn id(&self) -> Option<u32> {
         let id = self.0.common.id.load(Relaxed);
         (id != 0).then_some(id as u32)
     }
 
     /// A fork that is about to load the mode; nothing where there is no fork server.
-    fn fork(&self, scripts: &ScriptConfig) -> Result<Option<Line>, ProcessError> {
+    fn fork(&self, scripts: &ScriptConfig) -> Result<Option<(Line, Arc<()>)>, ProcessError> {
         let start = Start {
             forks: true,
             // It is told later, to each fork.
@@ -143,7 +147,9 @@ impl ForkServer {
         let (answer, answered) = mpsc::channel();
         self.ask(Request { start, far, answer })?;
         match answered.recv() {
-            Ok(Some(pid)) => Line::new(near, pid, Some(scripts.zone)).map(Some),
+            Ok(Some(Forked { pid, user })) => {
+                Ok(Some((Line::new(near, pid, Some(scripts.zone))?, user)))
+            }
             _ => Ok(None),
         }
     }
@@ -170,7 +176,21 @@ struct Request {
     /// Of the fork server that makes it.
     start: Start,
     far: Far,
-    answer: Sender<Option<Pid>>,
+    answer: Sender<Option<Forked>>,
+}
+
+/// A fork that has been made.
+struct Forked {
+    pid: Pid,
+    user: Arc<()>,
+}
+
+/// What a zone that is a fork keeps for as long as its process lives.
+pub(crate) struct Lease {
+    /// The keeper's thread ends with the last of these.
+    _forks: ForkServer,
+    /// Of the generation that the zone is of.
+    _user: Arc<()>,
 }
 
 /// The thread that the fork servers and all forks are children of: they end when it does.
@@ -186,8 +206,7 @@ impl Keeper {
         let thread = std::thread::Builder::new().name("fork-keeper".into());
         let desk = Desk {
             common,
-            servers: Vec::new(),
-            rest_until: None,
+            generations: Vec::new(),
         };
         let thread = thread
             .spawn(move || desk.serve(&orders))
@@ -211,17 +230,24 @@ impl Drop for Keeper {
 /// What the keeper's thread works with.
 struct Desk {
     common: Arc<Common>,
-    /// One for each code, the newest last.
-    servers: Vec<Server>,
-    /// Until when none is started.
-    rest_until: Option<Instant>,
+    /// One for each code, the one that was asked for first first.
+    generations: Vec<Generation>,
+}
+
+/// The zones of one code, and their fork server.
+struct Generation {
+    start: Start,
+    /// Who uses it: a zone each, and this.
+    users: Arc<()>,
+    asked: Instant,
+    server: Option<Server>,
+    /// Until when no server is started.
+    rests_until: Option<Instant>,
 }
 
 /// A fork server that waits for requests.
 struct Server {
-    start: Start,
     line: Line,
-    asked: Instant,
     has_forked: bool,
 }
 
@@ -238,7 +264,7 @@ impl Desk {
         loop {
             match requests.recv_timeout(LOOK) {
                 Ok(Request { start, far, answer }) => {
-                    let forked = self.fork(&start, &far);
+                    let forked = self.generation(start).fork(&far);
                     // Who asked has the other ends; without them the fork ends.
                     let _ = answer.send(forked);
                 }
@@ -248,92 +274,111 @@ impl Desk {
         }
     }
 
-    /// Has a fork made by the server for such a start, if there is one or can be.
-    fn fork(&mut self, start: &Start, far: &Far) -> Option<Pid> {
+    fn generation(&mut self, start: Start) -> Running<'_> {
+        let known = self.generations.iter().position(|g| g.start == start);
+        let at = known.unwrap_or_else(|| {
+            self.generations.push(Generation {
+                start,
+                users: Arc::default(),
+                asked: Instant::now(),
+                server: None,
+                rests_until: None,
+            });
+            self.generations.len() - 1
+        });
+        Running(&mut self.generations[at], &self.common)
+    }
+
+    /// Replaces servers that have ended, and lets go of those that nobody needs.
+    fn look(&mut self) {
+        self.generations
+            .retain(|g| g.asked.elapsed() < IDLE || Arc::strong_count(&g.users) > 1);
+        for generation in &mut self.generations {
+            Running(generation, &self.common).look();
+        }
+    }
+}
+
+/// A generation, and what it is run with.
+struct Running<'a>(&'a mut Generation, &'a Common);
+
+impl Running<'_> {
+    /// Has a fork made, if there is a server or can be.
+    fn fork(mut self, far: &Far) -> Option<Forked> {
+        self.0.asked = Instant::now();
         // One that has ended unnoticed is replaced.
         for _ in 0..2 {
-            let at = self.server(start)?;
-            match self.servers[at].fork(far) {
-                Ok(pid) => return Some(pid),
+            match self.server()?.fork(far) {
+                Ok(pid) => {
+                    let user = self.0.users.clone();
+                    return Some(Forked { pid, user });
+                }
                 Err(NoFork::Refused(error)) => {
                     tracing::warn!("the fork server can't fork: {error}; zones start without it");
                     return None;
                 }
-                Err(NoFork::Lost(error)) => self.lose(at, error),
+                Err(NoFork::Lost(error)) => self.lose(error),
             }
         }
         None
     }
 
-    /// The place of the server for such a start, which is started if need be.
-    fn server(&mut self, start: &Start) -> Option<usize> {
-        if let Some(at) = self.servers.iter().position(|s| s.start == *start) {
-            return Some(at);
-        }
-        if self.rest_until.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        match Server::start(&self.common, start.clone()) {
-            Ok(server) => self.servers.push(server),
-            Err(error) => {
-                tracing::warn!("no fork server, zones start without one, slower: {error}");
-                self.rest();
-                return None;
-            }
-        }
-        self.note_id();
-        Some(self.servers.len() - 1)
-    }
-
-    /// A server is gone, or can't go on.
-    fn lose(&mut self, at: usize, error: RingError) {
-        let mut server = self.servers.remove(at);
-        let Gone(why) = server.line.process.end(error);
-        let ends = self.common.ends.fetch_add(1, Relaxed) + 1;
-        tracing::warn!(ends, "a fork server is gone and is started again: {why}");
-        if !server.has_forked {
-            self.rest();
-        }
-        self.note_id();
-    }
-
-    /// Replaces the newest server if it has ended, and lets go of those that nobody needs.
-    fn look(&mut self) {
-        for at in (0..self.servers.len()).rev() {
-            let server = &mut self.servers[at];
-            server.line.process.drain_log();
-            if server.line.process.handle.ends_within(0) {
-                let start = server.start.clone();
-                let is_newest = at + 1 == self.servers.len();
-                self.lose(at, RingError::Ended);
-                if is_newest {
-                    self.server(&start);
+    /// The server, which is started if need be.
+    fn server(&mut self) -> Option<&mut Server> {
+        let Self(generation, common) = self;
+        let rests = generation
+            .rests_until
+            .is_some_and(|until| Instant::now() < until);
+        if generation.server.is_none() && !rests {
+            match Server::start(common, &generation.start) {
+                Ok(server) => {
+                    common.id.store(server.line.process.id().into(), Relaxed);
+                    generation.server = Some(server);
+                }
+                Err(error) => {
+                    tracing::warn!("no fork server, zones start without one, slower: {error}");
+                    generation.rests_until = Some(Instant::now() + REST);
                 }
             }
         }
-        let count = self.servers.len();
-        let mut at = 0;
-        self.servers.retain(|server| {
-            at += 1;
-            at == count || server.asked.elapsed() < IDLE
-        });
+        generation.server.as_mut()
     }
 
-    fn rest(&mut self) {
-        self.rest_until = Some(Instant::now() + REST);
+    /// The server is gone, or can't go on.
+    fn lose(&mut self, error: RingError) {
+        let Self(generation, common) = self;
+        let Some(mut server) = generation.server.take() else {
+            return;
+        };
+        let Gone(why) = server.line.process.end(error);
+        let ends = common.ends.fetch_add(1, Relaxed) + 1;
+        tracing::warn!(
+            ends,
+            "a fork server is gone and is started again when a zone needs it: {why}"
+        );
+        if !server.has_forked {
+            generation.rests_until = Some(Instant::now() + REST);
+        }
     }
 
-    fn note_id(&self) {
-        let id = self.servers.last().map_or(0, |s| s.line.process.id());
-        self.common.id.store(id.into(), Relaxed);
+    /// Replaces the server if it has ended, before somebody waits for it.
+    fn look(&mut self) {
+        let Some(server) = &mut self.0.server else {
+            return;
+        };
+        server.line.process.drain_log();
+        if server.line.process.handle.ends_within(0) {
+            self.lose(RingError::Ended);
+            self.server();
+        }
     }
 }
 
 impl Server {
     /// Starts one and waits until it is ready to fork.
-    fn start(common: &Common, start: Start) -> Result<Self, ProcessError> {
+    fn start(common: &Common, start: &Start) -> Result<Self, ProcessError> {
         let mut line = program::start(&common.config, &common.slots, None)?;
-        line.start(&start)?;
+        line.start(start)?;
         let Started::Forks = line.started()? else {
             return Err(line.malformed(Malformed("it is no fork server")));
         };
@@ -342,9 +387,7 @@ impl Server {
             ProcessError::unsupported("sockets with a time-out (SO_RCVTIMEO)"),
         )?;
         Ok(Self {
-            start,
             line,
-            asked: Instant::now(),
             has_forked: false,
         })
     }
@@ -352,7 +395,6 @@ impl Server {
     /// A fork that has these ends. If the server ends right after it, before it has told of it, nobody
     /// waits for the fork, which ends for want of the other ends.
     fn fork(&mut self, far: &Far) -> Result<Pid, NoFork> {
-        self.asked = Instant::now();
         let control = self.line.process.handle.control();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FORK_DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);

@@ -13,7 +13,7 @@ use crate::config::ProcessConfig;
 use crate::error::ProcessError;
 use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
-use crate::keeper::ForkServer;
+use crate::keeper::Lease;
 use crate::line::Line;
 use crate::mirror::{Mirror, check_defaults};
 use crate::program;
@@ -50,8 +50,8 @@ pub struct ProcessZone {
     /// Why a tick could not begin.
     unbegun: Option<Gone>,
     is_traced: bool,
-    /// Dropped after the process, which ends when the fork server's keeper does.
-    pub(crate) keeper: Option<ForkServer>,
+    /// Of a fork; dropped after the process, which would end with it.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl ProcessZone {
@@ -103,7 +103,7 @@ impl ProcessZone {
             begun: None,
             unbegun: None,
             is_traced: false,
-            keeper: None,
+            lease: None,
         })
     }
 
