@@ -447,12 +447,13 @@ impl ZonePool {
                 let worker = self.place_worker(at);
                 let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
                 let (since_ns, cpu_since_ns) = since[at];
-                let spent_ns = match (self.supervision.is_runnable)(worker.thread) {
-                    // It may run and has no core: that is not its fault.
-                    Some(true) => {
-                        cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns()))
-                    }
-                    _ => now_ns - since_ns,
+                // It may run and has no core: that is not its fault.
+                let may_run = [worker.thread, worker.driver]
+                    .iter()
+                    .any(|thread| (self.supervision.is_runnable)(*thread) == Some(true));
+                let spent_ns = match may_run {
+                    true => cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns())),
+                    false => now_ns - since_ns,
                 };
                 let waited_ns = now_ns - began_ns;
                 let is_over = match cpu_since_ns {

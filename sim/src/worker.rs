@@ -90,6 +90,8 @@ pub(crate) struct Worker {
     pub(crate) leash: Leash,
     /// The one that runs the scripts, as the system numbers it.
     pub(crate) thread: i32,
+    /// Its own thread here, which is the same unless the scripts run in a process.
+    pub(crate) driver: i32,
     pub(crate) cpu: ThreadCpu,
     /// What it read when the worker got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
@@ -197,6 +199,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 mode_hash: setup.scripts.mode.hash(),
                 leash,
                 thread,
+                driver: rustix::thread::gettid().as_raw_nonzero().get(),
                 cpu,
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),

@@ -121,7 +121,7 @@ impl Prepared {
     /// its parent's death it has to ask for itself.
     ///
     /// # Errors
-    /// A process with more than one thread, and a system that can't: see [`fork`](crate::fork).
+    /// A process with more than one thread; a system that has no such calls, or no room for another process.
     pub fn fork(&mut self) -> io::Result<Forked> {
         self.zone.enter();
         // SAFETY: attached, and no frame of a script is running.
