@@ -3,7 +3,7 @@
 mod common;
 
 use common::{By, Mode, Solo, process, scripts, start};
-use tessera_process::{Map, ProcessConfig, ProcessZone, SnapshotSlots};
+use tessera_process::{ForkServer, Map, ProcessConfig, ProcessZone, SnapshotSlots};
 
 /// A mode of one entity whose `tick` is `body`; `said` is a text field of it.
 fn doer(before: &str, body: &str) -> Mode {
@@ -279,13 +279,17 @@ fn packages_can_be_imported_and_are_guarded_as_libraries_are() {
         ..process()
     };
     let slots = SnapshotSlots::new().expect("shared memory");
-    let zone = ProcessZone::start(&config, &processes, &slots);
-    let mut solo = Solo::of(zone.unwrap_or_else(|error| panic!("{error}")), slots);
-    solo.step().expect("the zone lives on");
-    assert_eq!(
-        solo.field(1, "said"),
-        text("DeterminismError DeterminismError done")
-    );
+    let program = ProcessZone::start(&config, &processes, &slots);
+    let fork = ForkServer::new(processes, slots.clone()).start(&config);
+    for zone in [program, fork] {
+        let zone = zone.unwrap_or_else(|error| panic!("{error}"));
+        let mut solo = Solo::of(zone, slots.clone());
+        solo.step().expect("the zone lives on");
+        assert_eq!(
+            solo.field(1, "said"),
+            text("DeterminismError DeterminismError done")
+        );
+    }
     // On a thread there are none.
     assert!(tessera_python::ScriptZone::start(&config).is_err());
 }
