@@ -225,3 +225,75 @@ fn the_end_of_a_process_costs_its_zone_one_tick_and_nobody_else_anything() {
         }
     }
 }
+
+/// The processes whose parent is this one, the oldest first.
+fn children(of: u32) -> Vec<u32> {
+    let born = |id: u32| -> Option<(u64, u32)> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let fields: Vec<_> = rest.split(' ').collect();
+        (fields[1] == of.to_string()).then_some((fields[19].parse().ok()?, id))
+    };
+    let names = std::fs::read_dir("/proc").expect("a system with /proc");
+    let ids = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut children: Vec<_> = ids.filter_map(born).collect();
+    children.sort_unstable();
+    children.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Waits until something is there, for half a minute at most.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let since = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(since.elapsed().as_secs() < 30, "waited in vain: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// A process that is killed at the latest when this is dropped.
+struct Doomed(std::process::Child);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_fork_server_starts_again_and_no_process_outlives_the_server() {
+    const ZONES: usize = 4;
+    let server = std::process::Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .args(["simulate", "--isolation", "process", "--players", "4"])
+        .args(["--zones", "4", "--ticks", "100000000"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the server starts");
+    let (id, server) = (server.id(), Doomed(server));
+    let all = || {
+        let children = children(id);
+        (children.len() > ZONES).then_some(children)
+    };
+    let before = wait_for("zones and their fork server", all);
+    let kill = |id: u32| {
+        let pid = rustix::process::Pid::from_raw(id as i32).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    };
+    kill(before[0]);
+    let after = wait_for("another fork server", || {
+        let now = children(id);
+        let fresh = now.iter().any(|id| !before.contains(id));
+        (fresh && !now.contains(&before[0])).then_some(now)
+    });
+    // The zones are not its children, and have not noticed.
+    assert!(before[1..=ZONES].iter().all(|id| after.contains(id)));
+    drop(server);
+    wait_for("the end of all zones", || {
+        let is_left = |id: &u32| Path::new("/proc").join(id.to_string()).exists();
+        (!after.iter().any(is_left)).then_some(())
+    });
+}

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use tessera_process::{ProcessError, SnapshotSlots};
+use tessera_process::{ForkServer, ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -115,7 +115,7 @@ impl ZonePool {
                 Isolation::Thread => Cage::Thread,
                 Isolation::Process(process) => {
                     let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
-                    Cage::Process(Arc::new(process.clone()), slots)
+                    Cage::Process(ForkServer::new(process.clone(), slots))
                 }
             },
             cpu_clock: config.cpu_clock,
@@ -165,8 +165,8 @@ impl ZonePool {
 
     /// Shows a snapshot to the zones that run in processes, also to those that start later.
     pub(crate) fn publish(&self, snapshot: &Snapshot) {
-        if let Cage::Process(_, slots) = &self.setup.cage {
-            slots.publish(snapshot);
+        if let Cage::Process(forks) = &self.setup.cage {
+            forks.slots().publish(snapshot);
         }
     }
 
@@ -447,12 +447,13 @@ impl ZonePool {
                 let worker = self.place_worker(at);
                 let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
                 let (since_ns, cpu_since_ns) = since[at];
-                let spent_ns = match (self.supervision.is_runnable)(worker.thread) {
-                    // It may run and has no core: that is not its fault.
-                    Some(true) => {
-                        cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns()))
-                    }
-                    _ => now_ns - since_ns,
+                // It may run and has no core: that is not its fault.
+                let may_run = [worker.thread, worker.driver]
+                    .iter()
+                    .any(|thread| (self.supervision.is_runnable)(*thread) == Some(true));
+                let spent_ns = match may_run {
+                    true => cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns())),
+                    false => now_ns - since_ns,
                 };
                 let waited_ns = now_ns - began_ns;
                 let is_over = match cpu_since_ns {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel as mpsc;
-use tessera_process::{ProcessConfig, ProcessError, ProcessHandle, ProcessZone, SnapshotSlots};
+use tessera_process::{ForkServer, ProcessError, ProcessHandle};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick};
@@ -90,6 +90,8 @@ pub(crate) struct Worker {
     pub(crate) leash: Leash,
     /// The one that runs the scripts, as the system numbers it.
     pub(crate) thread: i32,
+    /// Its own thread here, which is the same unless the scripts run in a process.
+    pub(crate) driver: i32,
     pub(crate) cpu: ThreadCpu,
     /// What it read when the worker got its last order, nanoseconds.
     cpu_began_ns: Arc<AtomicU64>,
@@ -129,7 +131,7 @@ impl Leash {
 #[derive(Clone)]
 pub(crate) enum Cage {
     Thread,
-    Process(Arc<ProcessConfig>, SnapshotSlots),
+    Process(ForkServer),
 }
 
 impl Cage {
@@ -147,8 +149,9 @@ impl Cage {
                 let cpu = ThreadCpu::of_this_thread();
                 Ok((Box::new(zone), leash, thread, cpu))
             }
-            Self::Process(config, slots) => {
-                let zone = ProcessZone::start(scripts, config, slots)
+            Self::Process(forks) => {
+                let zone = forks
+                    .start(scripts)
                     .map_err(ProcessError::into_script_error)?;
                 let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
                 let cpu = ThreadCpu::of_process(thread);
@@ -196,6 +199,7 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
                 mode_hash: setup.scripts.mode.hash(),
                 leash,
                 thread,
+                driver: rustix::thread::gettid().as_raw_nonzero().get(),
                 cpu,
                 cpu_began_ns: cpu_began_ns.clone(),
                 orders: Some(orders),

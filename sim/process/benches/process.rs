@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tessera_process::{Map, ProcessConfig, ProcessZone, SnapshotSlots};
+use tessera_process::{ForkServer, Map, ProcessConfig, ProcessZone, SnapshotSlots};
 use tessera_protocol::columns::KindTable;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
@@ -62,8 +62,10 @@ fn restart(c: &mut Criterion) {
         packages: Vec::new(),
     };
     let slots = SnapshotSlots::new().expect("shared memory");
-    let start = || ProcessZone::start(&scripts, &config, &slots).expect("it starts");
-    let mut zone = start();
+    let forks = ForkServer::new(config.clone(), slots.clone());
+    let program = || ProcessZone::start(&scripts, &config, &slots).expect("it starts");
+    let fork = || forks.start(&scripts).expect("it starts");
+    let mut zone = fork();
     zone.run_start().expect("it starts");
     let spawns = std::mem::take(&mut zone.outbox().spawns);
     for (spawn, id) in spawns.iter().zip(1..) {
@@ -76,24 +78,30 @@ fn restart(c: &mut Criterion) {
     let mut tick = 20;
     let mut group = c.benchmark_group("process");
     group.sample_size(20);
-    group.bench_function("restart", |b| {
-        b.iter(|| {
-            zone.handle().kill();
-            let tables = zone.tables().to_vec();
-            zone = start();
-            let mut row = Vec::new();
-            for (kind, table) in (0..).map(KindId).zip(&tables) {
-                for (at, id) in table.ids.iter().enumerate() {
-                    row.clear();
-                    table.write_row(at, &mut row);
-                    zone.insert(kind, *id, &row).expect("it fits");
+    let ways: [(&str, &dyn Fn() -> ProcessZone); 2] = [
+        ("restart as a fork", &fork),
+        ("restart as a program", &program),
+    ];
+    for (name, start) in ways {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                zone.handle().kill();
+                let tables = zone.tables().to_vec();
+                zone = start();
+                let mut row = Vec::new();
+                for (kind, table) in (0..).map(KindId).zip(&tables) {
+                    for (at, id) in table.ids.iter().enumerate() {
+                        row.clear();
+                        table.write_row(at, &mut row);
+                        zone.insert(kind, *id, &row).expect("it fits");
+                    }
                 }
-            }
-            step(&mut zone, tick);
-            tick += 1;
+                step(&mut zone, tick);
+                tick += 1;
+            });
         });
-    });
-    zone = start();
+    }
+    zone = fork();
     group.bench_function("an empty tick", |b| {
         b.iter(|| {
             step(&mut zone, tick);

@@ -4,36 +4,38 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::ClockId;
 use rustix::time::{Timespec, clock_gettime};
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
 use tessera_protocol::{FieldTable, Kind};
 use tessera_python::{
-    HitboxHistory, HookSpan, Inbox, Interrupter, ScriptConfig, ScriptError, ScriptZone,
+    HitboxHistory, HookSpan, Inbox, Interrupter, Prepared, ScriptConfig, ScriptError, ScriptZone,
 };
 
 use crate::bell::Bell;
+use crate::forks::{self, Received};
 use crate::frame::{self, Cost, Malformed, Order, Put, Reader, Start, Started, Told};
+use crate::limits::DataBytes;
 use crate::ring::{self, RingError};
 use crate::shared::Mapping;
 use crate::snapshots::{SlotReader, Stored};
 use crate::{handle, limits, log};
 
-/// Stack of the scripts' thread, as in the server: [`ScriptZone::start`] says why.
-const STACK_BYTES: usize = 64 << 20;
+/// How far the stack may grow, as in the server: [`ScriptZone::start`] says why.
+const STACK_BYTES: u64 = 64 << 20;
 /// Why the parent's rows always fit.
 const SAME_TABLES: &str = "every zone has loaded the same declarations";
 
-/// Descriptors that come over the socket, in this order: ring, snapshots, control.
+/// Descriptors that a program gets over the socket, in this order: ring, control, snapshots.
 pub(crate) const DESCRIPTORS: usize = 3;
 
 /// What the program of a process zone does, from beginning to end: it is told by the server through its
@@ -50,56 +52,62 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> Result<(), String> {
-    let said = |error: rustix::io::Errno| error.to_string();
     close_inherited();
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(said)?;
+    end_with_parent()?;
+    let_stack_grow()?;
     rustix::io::ioctl_fionbio(io::stderr(), true).map_err(said)?;
     log::begin();
     let socket = io::stdin().as_fd().try_clone_to_owned();
     let socket = socket.map_err(|error| error.to_string())?;
-    let [ring, snapshots, control] = receive_descriptors(&socket)
-        .ok_or("this program is started by the server, for a zone that runs in a process")?;
+    let Received::Descriptors(descriptors) = forks::receive(&socket) else {
+        return Err(STRANGER.into());
+    };
+    let [ring, control, snapshots] = descriptors.try_into().map_err(|_| STRANGER)?;
     // Scripts that read their standard input find nothing.
     let nothing = File::open("/dev/null").map_err(|error| error.to_string())?;
     rustix::stdio::dup2_stdin(nothing).map_err(said)?;
-
-    let mapping = Mapping::new(&ring, ring::BYTES, true).map_err(said)?;
+    let mut line = Line::new(socket, &ring)?;
     drop(ring);
-    let (writer, reader) = ring::ends(mapping, false);
-    let mut line = Line {
-        bell: Bell::new(socket),
-        writer,
-        reader,
-        orders: Vec::new(),
-        answer: Vec::new(),
-    };
     let snapshots = SlotReader::new(snapshots).map_err(said)?;
     line.receive()?;
     let start = Start::read(&mut Reader::new(&line.orders));
     let start = start.map_err(|Malformed(why)| why)?;
     // That frame was far longer than any that follows.
     line.orders = Vec::new();
-    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() as u32 != start.parent) {
-        return Err("the server has ended".into());
-    }
+    check_parent(&start)?;
 
     let interrupter = Interrupter::default();
+    let (mut prepared, before) = match prepare(&start, &interrupter) {
+        Ok(prepared) => prepared,
+        Err(failed) => return line.tell(&failed),
+    };
+    let mut control = control;
+    if start.forks {
+        line.tell(&Started::Forks)?;
+        // What follows is done in each fork; the fork server ends with the server.
+        match forks::serve(&mut prepared, control)? {
+            Some(fork) => (line, control) = fork.settle(&start)?,
+            None => return Ok(()),
+        }
+    }
     let obeyed = interrupter.clone();
-    let scripts = std::thread::Builder::new()
-        .name("scripts".into())
-        .stack_size(STACK_BYTES);
     // The control thread ends with the process, and so does its descriptor.
     let control = std::mem::ManuallyDrop::new(control);
     std::thread::Builder::new()
         .name("control".into())
         .spawn(move || handle::obey(&control, &obeyed))
         .map_err(|error| error.to_string())?;
-    let scripts = scripts
-        .spawn(move || run_zone(start, line, snapshots, &interrupter))
-        .map_err(|error| error.to_string())?;
-    scripts
-        .join()
-        .map_err(|_| "its thread panicked".to_owned())?
+    match load(prepared, before, start.memory_cap) {
+        Ok(zone) => run_zone(zone, &start, line, snapshots),
+        Err(failed) => line.tell(&failed),
+    }
+}
+
+pub(crate) const STRANGER: &str =
+    "this program is started by the server, for a zone that runs in a process";
+
+pub(crate) fn said(error: rustix::io::Errno) -> String {
+    error.to_string()
 }
 
 /// Closes what this process should not have: all that is open has been opened by the parent.
@@ -108,21 +116,38 @@ fn close_inherited() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
-fn receive_descriptors(socket: &OwnedFd) -> Option<[OwnedFd; DESCRIPTORS]> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let mut into = [io::IoSliceMut::new(&mut byte)];
-    recvmsg(socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC).ok()?;
-    let rights = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights.collect::<Vec<_>>()),
-        _ => None,
-    });
-    rights?.try_into().ok()
+/// This process is killed when the thread ends that it is a child of.
+pub(crate) fn end_with_parent() -> Result<(), String> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(said)
+}
+
+/// Whether the server had ended before [`end_with_parent`].
+pub(crate) fn check_parent(start: &Start) -> Result<(), String> {
+    match getppid() {
+        Some(parent) if parent.as_raw_nonzero().get() as u32 == start.parent => Ok(()),
+        _ => Err(SERVER_ENDED.into()),
+    }
+}
+
+const SERVER_ENDED: &str = "the server has ended";
+
+/// Scripts run on the main thread, the only one at a fork. Above its stack the kernel leaves 128 MiB of
+/// addresses at least, so its limit can be raised at any time.
+fn let_stack_grow() -> Result<(), String> {
+    let limit = getrlimit(Resource::Stack);
+    if limit.current.is_none_or(|bytes| bytes >= STACK_BYTES) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(STACK_BYTES),
+        ..limit
+    };
+    setrlimit(Resource::Stack, raised)
+        .map_err(|error| format!("its stack needs 64 MiB (ulimit -Hs): {error}"))
 }
 
 /// The child's end of the line to the parent.
-struct Line {
+pub(crate) struct Line {
     bell: Bell,
     writer: ring::Writer,
     reader: ring::Reader,
@@ -133,6 +158,23 @@ struct Line {
 }
 
 impl Line {
+    pub(crate) fn new(socket: OwnedFd, ring: &OwnedFd) -> Result<Self, String> {
+        let mapping = Mapping::new(ring, ring::BYTES, true).map_err(said)?;
+        let (writer, reader) = ring::ends(mapping, false);
+        Ok(Self {
+            bell: Bell::new(socket),
+            writer,
+            reader,
+            orders: Vec::new(),
+            answer: Vec::new(),
+        })
+    }
+
+    fn tell(&mut self, started: &Started) -> Result<(), String> {
+        started.write(&mut self.answer);
+        self.answer()
+    }
+
     fn receive(&mut self) -> Result<(), String> {
         self.reader
             .receive(&mut self.orders, &self.bell)
@@ -148,25 +190,18 @@ impl Line {
 
 fn why(error: RingError) -> String {
     match error {
-        RingError::Ended => "the server has ended".into(),
+        RingError::Ended => SERVER_ENDED.into(),
         RingError::Garbage(why) => why.into(),
     }
 }
 
-/// Confines this process, loads the mode and obeys orders until the parent ends.
+/// Obeys orders until the parent ends.
 fn run_zone(
-    start: Start,
+    zone: ScriptZone,
+    start: &Start,
     mut line: Line,
     snapshots: SlotReader,
-    interrupter: &Interrupter,
 ) -> Result<(), String> {
-    let zone = match load(&start, interrupter) {
-        Ok(zone) => zone,
-        Err(failed) => {
-            failed.write(&mut line.answer);
-            return line.answer();
-        }
-    };
     let table = zone.field_table().clone();
     let defaults = |(id, kind): (_, &Kind)| {
         let fields = 0..kind.fields.len();
@@ -183,8 +218,7 @@ fn run_zone(
             .map(|kind| handlers(kind).collect())
             .collect(),
     };
-    started.write(&mut line.answer);
-    line.answer()?;
+    line.tell(&started)?;
     let mut child = Child {
         zone,
         snapshots,
@@ -216,7 +250,9 @@ fn run_zone(
     }
 }
 
-fn load(start: &Start, interrupter: &Interrupter) -> Result<ScriptZone, Started> {
+/// Makes all ready that is needed before the mode can be loaded, in a process without rights that this
+/// doesn't need. No script runs.
+fn prepare(start: &Start, interrupter: &Interrupter) -> Result<(Prepared, DataBytes), Started> {
     let failed = |message| {
         Started::Failed(ScriptError {
             file: None,
@@ -225,6 +261,7 @@ fn load(start: &Start, interrupter: &Interrupter) -> Result<ScriptZone, Started>
             traceback: String::new(),
         })
     };
+    let world = start.map.load(start.map_hash, &start.prepared);
     let config = ScriptConfig {
         zone: start.zone,
         seed: start.seed,
@@ -232,14 +269,26 @@ fn load(start: &Start, interrupter: &Interrupter) -> Result<ScriptZone, Started>
         halo_m: start.halo_m,
         mode: start.mode.clone(),
         options: start.options.clone(),
-        world: start
-            .map
-            .load(start.map_hash, &start.prepared)
-            .map_err(failed)?,
+        world: world.map_err(failed)?,
         memory_cap: start.memory_cap,
     };
-    limits::confine(start.memory_cap).map_err(Started::Unconfined)?;
-    ScriptZone::start_main(&config, interrupter, &start.packages).map_err(Started::Failed)
+    let before = limits::confine_host().map_err(Started::Unconfined)?;
+    let prepared = Prepared::main(&config, interrupter, &start.packages);
+    let mut prepared = prepared.map_err(Started::Failed)?;
+    if start.forks {
+        prepared.compile_ahead().map_err(Started::Failed)?;
+    }
+    Ok((prepared, before))
+}
+
+/// Gives up what scripts may not do, and loads the mode.
+fn load(
+    prepared: Prepared,
+    before: DataBytes,
+    memory_cap: Option<u64>,
+) -> Result<ScriptZone, Started> {
+    limits::confine_scripts(before, memory_cap).map_err(Started::Unconfined)?;
+    prepared.load().map_err(Started::Failed)
 }
 
 struct Child {

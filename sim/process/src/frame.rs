@@ -15,10 +15,10 @@ use tessera_protocol::ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::value::Value;
 use tessera_python::{
     Event, FailureKind, HookError, HookOverrun, HookSpan, HookStats, MemoryUse, Message,
-    ModeSource, OptionValue, Outbox, Payload, ScriptError, ScriptZone, SpawnRequest,
+    ModeSource, OptionValue, Outbox, Payload, ScriptConfig, ScriptError, ScriptZone, SpawnRequest,
 };
 
-use crate::config::Map;
+use crate::config::{Map, ProcessConfig};
 use crate::snapshots::Stored;
 
 /// Bytes that the other side can't have sent by the rules.
@@ -196,6 +196,8 @@ impl Put for Vec<u8> {
 pub(crate) struct Start {
     /// The parent's process, whose end is the child's too.
     pub(crate) parent: u32,
+    /// Whether to make children that run the zones, rather than to run one.
+    pub(crate) forks: bool,
     pub(crate) zone: ZoneId,
     pub(crate) seed: u64,
     pub(crate) tick_hz: u32,
@@ -211,8 +213,28 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    /// For a child that this process starts to run a zone.
+    pub(crate) fn new(scripts: &ScriptConfig, config: &ProcessConfig) -> Self {
+        Self {
+            parent: std::process::id(),
+            forks: false,
+            zone: scripts.zone,
+            seed: scripts.seed,
+            tick_hz: scripts.tick_hz,
+            halo_m: scripts.halo_m,
+            mode: scripts.mode.clone(),
+            options: scripts.options.clone(),
+            map: config.map.clone(),
+            map_hash: scripts.world.hash(),
+            prepared: config.prepared.clone(),
+            packages: config.packages.clone(),
+            memory_cap: scripts.memory_cap,
+        }
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.u32(self.parent);
+        out.u8(self.forks.into());
         out.u8(self.zone.0);
         out.u64(self.seed);
         out.u32(self.tick_hz);
@@ -257,7 +279,7 @@ impl Start {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
-        let (parent, zone) = (reader.u32()?, ZoneId(reader.u8()?));
+        let (parent, forks, zone) = (reader.u32()?, reader.bool()?, ZoneId(reader.u8()?));
         let (seed, tick_hz, halo_m) = (reader.u64()?, reader.u32()?, reader.f64()?);
         let mode = ModeSource::from_bytes(&mut reader.0);
         let mode = Arc::new(mode.ok_or(Malformed("the mode's code is damaged"))?);
@@ -284,6 +306,7 @@ impl Start {
         reader.list(&mut packages, Reader::path)?;
         Ok(Self {
             parent,
+            forks,
             zone,
             seed,
             tick_hz,
@@ -317,6 +340,8 @@ pub(crate) enum Started {
     Failed(ScriptError),
     /// The system does not let the child confine itself.
     Unconfined(String),
+    /// All is there but the mode: it forks on request.
+    Forks,
 }
 
 impl Started {
@@ -354,6 +379,7 @@ impl Started {
                 out.u8(2);
                 out.bytes(reason.as_bytes());
             }
+            Self::Forks => out.u8(3),
         }
     }
 
@@ -383,6 +409,7 @@ impl Started {
             }
             1 => Self::Failed(read_error(reader)?),
             2 => Self::Unconfined(reader.text()?),
+            3 => Self::Forks,
             _ => return Err(Malformed("an unknown answer to the start")),
         };
         reader.end()?;

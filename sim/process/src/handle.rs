@@ -1,10 +1,10 @@
-//! Power over a zone's process, from any thread.
+//! Power over a child process, from any thread.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tessera_python::Interrupter;
@@ -28,14 +28,10 @@ struct Inner {
 
 impl ProcessHandle {
     /// For a child that has not been waited for.
-    pub(crate) fn new(pid: u32, control: OwnedFd) -> Result<Self, ProcessError> {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let process = pid
-            .ok_or(Errno::SRCH)
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-            .map_err(ProcessError::unsupported(
-                "process descriptors (pidfd_open)",
-            ))?;
+    pub(crate) fn new(pid: Pid, control: OwnedFd) -> Result<Self, ProcessError> {
+        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(ProcessError::unsupported(
+            "process descriptors (pidfd_open)",
+        ))?;
         Ok(Self(Arc::new(Inner { process, control })))
     }
 
@@ -47,6 +43,11 @@ impl ProcessHandle {
     /// Breaks the script off that the zone now runs: [`Interrupter::preempt`].
     pub fn preempt(&self) {
         self.ask(PREEMPT);
+    }
+
+    /// The control socket, for a process that is asked for something else.
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
+        self.0.control.as_fd()
     }
 
     fn ask(&self, what: u8) {
@@ -61,14 +62,14 @@ impl ProcessHandle {
         let _ = pidfd_send_signal(&self.0.process, Signal::KILL);
     }
 
-    /// Waits until the process has ended, for a second at most.
-    pub(crate) fn has_ended_soon(&self) -> bool {
+    /// Whether the process has ended; waits for that, so many seconds at most.
+    pub(crate) fn ends_within(&self, seconds: i64) -> bool {
         let mut fds = [PollFd::new(&self.0.process, PollFlags::IN)];
-        let second = Timespec {
-            tv_sec: 1,
+        let limit = Timespec {
+            tv_sec: seconds,
             tv_nsec: 0,
         };
-        retry_on_intr(|| poll(&mut fds, Some(&second))).is_ok_and(|ready| ready > 0)
+        retry_on_intr(|| poll(&mut fds, Some(&limit))).is_ok_and(|ready| ready > 0)
     }
 }
 

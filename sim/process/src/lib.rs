@@ -24,6 +24,14 @@
 //! - **The child is not trusted.** Its answers are copied out of the shared memory before anybody looks,
 //!   each length is checked, and values are checked against their declarations as the gather does. What
 //!   is no answer ends the zone's process like a crash.
+//! - A process starts as a fork of a [`ForkServer`], or, where there is none, as a program of its own:
+//!
+//! ```text
+//!  keeper.rs ── request: a zone's descriptors ──▶ forks.rs   Prepared, in one thread; runs no script
+//!      ◀──────────── the fork's number ─────────────   │ fork, as a child of the server
+//!  line.rs, parent.rs ◀═══ ring, bell, control ═══▶ child.rs   confines itself, loads the mode
+//!  process.rs: its end                              (program.rs starts all of that anew)
+//! ```
 //! - A bell is a byte on a socket pair. When the child ends, whatever the reason, the kernel closes its
 //!   end, and the parent's wait is over: no time-out is needed.
 
@@ -33,12 +41,17 @@ mod bell;
 mod child;
 mod config;
 mod error;
+mod forks;
 mod frame;
 mod handle;
+mod keeper;
 mod limits;
+mod line;
 mod log;
 mod mirror;
 mod parent;
+mod process;
+mod program;
 mod ring;
 mod rows;
 mod shared;
@@ -49,6 +62,7 @@ pub use config::{Map, ProcessConfig};
 pub use error::ProcessError;
 pub use frame::{Cost, Span};
 pub use handle::ProcessHandle;
+pub use keeper::{ForkServer, ForkTally};
 pub use parent::{Gone, ProcessZone};
 pub use snapshots::SnapshotSlots;
 

@@ -1,14 +1,17 @@
-//! What a zone's process may still do once its scripts run.
+//! What a zone's process may still do.
 //!
-//! Scripts compute, read files (modules are files) and talk to the server through what is open already.
-//! Every system call that is not needed for that fails with `EPERM`, which Python makes a
-//! `PermissionError` of. The limits of resources stand behind it, and bound memory.
+//! It gives rights up in two steps. [`confine_host`] comes before CPython starts: what remains is for the
+//! host's own code, which may have threads, confine itself further, and fork. [`confine_scripts`] comes
+//! before the first script runs, in each fork for itself. Scripts compute, read files (modules are files)
+//! and talk to the server through what is open already. Every system call that is not needed for that
+//! fails with `EPERM`, which Python makes a `PermissionError` of. The limits of resources stand behind
+//! it, and bound memory.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch,
 };
 
 /// Files that may be open at once: a zone has a handful, and importing a module needs one.
@@ -101,33 +104,75 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_time,
 ];
 
+/// Calls that only the host's own code needs, before any script runs.
+const HOST: &[libc::c_long] = &[
+    // Threads and forks.
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_setpgid,
+    // Requests for forks; a fork's own descriptors.
+    libc::SYS_recvmsg,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+    libc::SYS_ioctl,
+    // To confine itself, and to end with the server.
+    libc::SYS_prctl,
+    libc::SYS_prlimit64,
+    libc::SYS_seccomp,
+    // To itself, whose number is another in each fork.
+    libc::SYS_kill,
+    libc::SYS_tgkill,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_dup2,
+];
+
+/// Gives up, for all threads of this process and its forks and for good, what the host's own code doesn't
+/// need. Returns what [`confine_scripts`] measures the scripts' memory from.
+///
+/// # Errors
+/// What the system refused, in words.
+pub(crate) fn confine_host() -> Result<DataBytes, String> {
+    limit(Resource::Fsize, 0)?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::Nofile, FILES_MAX)?;
+    limit(Resource::Memlock, 0)?;
+    limit(Resource::Msgqueue, 0)?;
+    let host = HOST.iter().map(|call| (*call, Vec::new()));
+    apply(filter(host.collect()))?;
+    Ok(DataBytes(data_bytes()?))
+}
+
+/// What a process has mapped for data and stacks before CPython starts in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataBytes(u64);
+
 /// Gives up, for all threads of this process and for good, everything that scripts don't need.
 /// `memory_cap` is what scripts may make its data grow by, bytes. This is the wall behind the cap of the
 /// interpreter: it holds for libraries too that allocate by themselves.
 ///
 /// # Errors
 /// What the system refused, in words.
-pub(crate) fn confine(memory_cap: Option<u64>) -> Result<(), String> {
-    let limit = |resource, value: u64| {
-        let limit = Rlimit {
-            current: Some(value),
-            maximum: Some(value),
-        };
-        setrlimit(resource, limit).map_err(|error| format!("setrlimit({resource:?}): {error}"))
-    };
+pub(crate) fn confine_scripts(before: DataBytes, memory_cap: Option<u64>) -> Result<(), String> {
     if let Some(cap) = memory_cap {
         limit(
             Resource::Data,
-            data_bytes()?.saturating_add(cap + HEADROOM_BYTES),
+            before.0.saturating_add(cap + HEADROOM_BYTES),
         )?;
     }
-    limit(Resource::Fsize, 0)?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, FILES_MAX)?;
     limit(Resource::Nproc, 0)?;
-    limit(Resource::Memlock, 0)?;
-    limit(Resource::Msgqueue, 0)?;
-    let filter = filter().map_err(|error| format!("a seccomp filter: {error}"))?;
+    apply(own_rules().and_then(filter))
+}
+
+fn limit(resource: Resource, value: u64) -> Result<(), String> {
+    let limit = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    setrlimit(resource, limit).map_err(|error| format!("setrlimit({resource:?}): {error}"))
+}
+
+fn apply(filter: Result<BpfProgram, BackendError>) -> Result<(), String> {
+    let filter = filter.map_err(|error| format!("a seccomp filter: {error}"))?;
     // This sets PR_SET_NO_NEW_PRIVS too.
     seccompiler::apply_filter_all_threads(&filter).map_err(|error| format!("seccomp: {error}"))
 }
@@ -144,24 +189,30 @@ fn data_bytes() -> Result<u64, String> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let argument = |at, op, value| {
-        let condition = SeccompCondition::new(at, SeccompCmpArgLen::Dword, op, value)?;
-        SeccompRule::new(vec![condition])
-    };
-    let reading = |at| argument(at, MaskedEq(WRITING as u64), 0);
-    let itself = || argument(0, Eq, std::process::id().into());
+/// Calls and, where they are allowed with some arguments only, the rules for those.
+type Rules = Vec<(libc::c_long, Vec<SeccompRule>)>;
+
+fn condition(at: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
+    let condition = SeccompCondition::new(at, SeccompCmpArgLen::Dword, op, value)?;
+    SeccompRule::new(vec![condition])
+}
+
+/// What scripts may do to their own process only, or in a part only.
+fn own_rules() -> Result<Rules, BackendError> {
+    let itself = || condition(0, Eq, std::process::id().into());
     let one_of = |at, values: &[u64]| {
-        let rules = values.iter().map(|value| argument(at, Eq, *value));
+        let rules = values.iter().map(|value| condition(at, Eq, *value));
         rules.collect::<Result<Vec<_>, _>>()
     };
     // Its limits may be read, not set: the new ones are at no address.
     let no_pointer = SeccompCondition::new(2, SeccompCmpArgLen::Qword, Eq, 0)?;
-
-    let mut rules: Vec<(libc::c_long, Vec<SeccompRule>)> =
-        FREE.iter().map(|call| (*call, Vec::new())).collect();
-    rules.extend([
-        (libc::SYS_openat, vec![reading(2)?]),
+    let descriptor = [
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_DUPFD_CLOEXEC,
+    ];
+    Ok(vec![
         (libc::SYS_kill, vec![itself()?]),
         (libc::SYS_tgkill, vec![itself()?]),
         (
@@ -170,22 +221,21 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         ),
         (
             libc::SYS_fcntl,
-            one_of(
-                1,
-                &[
-                    libc::F_GETFD,
-                    libc::F_SETFD,
-                    libc::F_GETFL,
-                    libc::F_DUPFD_CLOEXEC,
-                ]
-                .map(|op| op as u64),
-            )?,
+            one_of(1, &descriptor.map(|operation| operation as u64))?,
         ),
         // Is it a terminal?
         (libc::SYS_ioctl, one_of(1, &[libc::TCGETS, libc::FIOCLEX])?),
-    ]);
+    ])
+}
+
+/// A filter that allows what is free, reading files, and `more`.
+fn filter(more: Rules) -> Result<BpfProgram, BackendError> {
+    let reading = |at| condition(at, MaskedEq(WRITING as u64), 0);
+    let mut rules: Rules = FREE.iter().map(|call| (*call, Vec::new())).collect();
+    rules.push((libc::SYS_openat, vec![reading(2)?]));
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_open, vec![reading(1)?]));
+    rules.extend(more);
 
     SeccompFilter::new(
         rules.into_iter().collect(),
@@ -201,7 +251,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_filter_compiles() {
-        filter().expect("a filter for this machine");
+    fn the_filters_compile() {
+        let host = HOST.iter().map(|call| (*call, Vec::new()));
+        filter(host.collect()).expect("a filter for this machine");
+        own_rules()
+            .and_then(filter)
+            .expect("a filter for this machine");
     }
 }

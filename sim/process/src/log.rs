@@ -1,4 +1,4 @@
-//! What a zone's process writes to its standard output and error, as lines of the server's log.
+//! What a child process writes to its standard output and error, as lines of the server's log.
 
 use std::io::{self, Read};
 
@@ -29,8 +29,8 @@ impl Log {
         })
     }
 
-    /// Logs what the child has written so far.
-    pub(crate) fn drain(&mut self, zone: ZoneId) {
+    /// Logs what the child has written so far, as of its zone, if it has one.
+    pub(crate) fn drain(&mut self, zone: Option<ZoneId>) {
         let mut chunk = [0; CHUNK_BYTES];
         let (mut bytes, mut lines) = (0, 0);
         while bytes < TICK_BYTES
@@ -52,13 +52,13 @@ impl Log {
             }
         }
         if let more @ 1.. = lines.saturating_sub(TICK_LINES) {
-            let zone = zone.0;
+            let zone = zone.map(|zone| zone.0);
             tracing::warn!(target: "tessera::script", zone, "{more} more lines in this tick");
         }
     }
 
     /// Logs what is left when the child has ended.
-    pub(crate) fn finish(&mut self, zone: ZoneId) {
+    pub(crate) fn finish(&mut self, zone: Option<ZoneId>) {
         self.drain(zone);
         if !self.line.is_empty() {
             tell(zone, &String::from_utf8_lossy(&self.line));
@@ -68,8 +68,8 @@ impl Log {
 }
 
 /// Logs a line at the level that it begins with: the child's own log does so.
-fn tell(zone: ZoneId, line: &str) {
-    let zone = zone.0;
+fn tell(zone: Option<ZoneId>, line: &str) {
+    let zone = zone.map(|zone| zone.0);
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let line = line.trim();
     let (level, rest) = line.split_once(' ').unwrap_or(("", line));

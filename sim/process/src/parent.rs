@@ -1,14 +1,7 @@
 //! The server's side of a process zone.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command as Program, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tessera_protocol::FieldTable;
 use tessera_protocol::columns::{KindTable, RowError};
 use tessera_protocol::command::{Command, rewind_ticks_max};
@@ -16,16 +9,15 @@ use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{FailureKind, HookStats, Inbox, MemoryUse, Outbox, ScriptConfig, ScriptError};
 
-use crate::bell::Bell;
-use crate::child::DESCRIPTORS;
 use crate::config::ProcessConfig;
 use crate::error::ProcessError;
 use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
-use crate::log::Log;
+use crate::keeper::Lease;
+use crate::line::Line;
 use crate::mirror::{Mirror, check_defaults};
-use crate::ring::{self, RingError};
-use crate::shared::Mapping;
+use crate::program;
+use crate::ring::RingError;
 use crate::snapshots::{SnapshotSlots, Stored, TooLarge};
 
 /// A process that can't go on; the text says why.
@@ -39,11 +31,7 @@ pub struct Gone(pub String);
 /// What is told to the zone takes effect in the process with the next tick; what can't be wrong by the
 /// caller's doing is not checked before that.
 pub struct ProcessZone {
-    zone: ZoneId,
-    process: Process,
-    writer: ring::Writer,
-    reader: ring::Reader,
-    bell: Bell,
+    line: Line,
     slots: SnapshotSlots,
     /// Ticks that shots go back.
     rewind_ticks: usize,
@@ -62,10 +50,13 @@ pub struct ProcessZone {
     /// Why a tick could not begin.
     unbegun: Option<Gone>,
     is_traced: bool,
+    /// Of a fork; dropped after the process, which would end with it.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl ProcessZone {
-    /// Starts a process and loads the mode in it.
+    /// Starts a program of its own for the zone, and loads the mode in it: a tenth of a second and more of
+    /// processor time. A [`ForkServer`](crate::ForkServer) does so in a tenth of that.
     ///
     /// # Errors
     /// A system that lacks what process zones need, a program that can't be started, a mode that doesn't
@@ -75,92 +66,55 @@ impl ProcessZone {
         config: &ProcessConfig,
         slots: &SnapshotSlots,
     ) -> Result<Self, ProcessError> {
-        let unsupported = ProcessError::unsupported::<rustix::io::Errno>;
-        let memory = ring::create().map_err(unsupported("shared memory (memfd)"))?;
-        let mapping = Mapping::new(&memory, ring::BYTES, true);
-        let mapping = mapping.map_err(unsupported("shared memory (mmap)"))?;
-        let (writer, reader) = ring::ends(mapping, true);
-        let (mut process, bell) = Process::spawn(config, slots, memory, scripts.zone)?;
-        let start = Start {
-            parent: std::process::id(),
-            zone: scripts.zone,
-            seed: scripts.seed,
-            tick_hz: scripts.tick_hz,
-            halo_m: scripts.halo_m,
-            mode: scripts.mode.clone(),
-            options: scripts.options.clone(),
-            map: config.map.clone(),
-            map_hash: scripts.world.hash(),
-            prepared: config.prepared.clone(),
-            packages: config.packages.clone(),
-            memory_cap: scripts.memory_cap,
-        };
-        let mut orders = Vec::new();
-        start.write(&mut orders);
-        let mut link = (writer, reader);
-        let mut answer = Vec::new();
-        let started = link
-            .0
-            .send(&orders, &bell)
-            .and_then(|()| link.1.receive(&mut answer, &bell));
-        orders = Vec::new();
-        started.map_err(|error| ProcessError::Ended(process.end(error).0))?;
-        process.log.drain(scripts.zone);
-        let started = Started::read(&mut Reader::new(&answer));
-        let malformed = |process: &mut Process, Malformed(why)| {
-            ProcessError::Ended(process.end(RingError::Garbage(why)).0)
-        };
-        let (table, handlers, defaults, thread) = match started {
-            Ok(Started::Loaded {
-                table,
-                handlers,
-                defaults,
-                thread,
-            }) => (table, handlers, defaults, thread),
-            Ok(Started::Failed(error)) => return Err(error.into()),
-            Ok(Started::Unconfined(reason)) => {
-                return Err(ProcessError::Unsupported {
-                    feature: "seccomp filters and limits of resources",
-                    reason,
-                });
-            }
-            Err(error) => return Err(malformed(&mut process, error)),
+        let mut line = program::start(config, slots, Some(scripts.zone))?;
+        line.start(&Start::new(scripts, config))?;
+        Self::load(line, scripts, slots)
+    }
+
+    /// Waits until a process has loaded the mode.
+    pub(crate) fn load(
+        mut line: Line,
+        scripts: &ScriptConfig,
+        slots: &SnapshotSlots,
+    ) -> Result<Self, ProcessError> {
+        let Started::Loaded {
+            table,
+            handlers,
+            defaults,
+            thread,
+        } = line.started()?
+        else {
+            return Err(line.malformed(Malformed("it is no zone's process")));
         };
         let table = FieldTable::from_bytes(&table)
             .ok_or(Malformed("its field table makes no sense"))
-            .and_then(|table| check_defaults(&table, &defaults).map(|()| table));
-        let table = match table {
-            Ok(table) => table,
-            Err(error) => return Err(malformed(&mut process, error)),
-        };
+            .and_then(|table| check_defaults(&table, &defaults).map(|()| table))
+            .map_err(|error| line.malformed(error))?;
         Ok(Self {
-            zone: scripts.zone,
-            process,
-            writer: link.0,
-            reader: link.1,
-            bell,
+            line,
             slots: slots.clone(),
             rewind_ticks: rewind_ticks_max(scripts.tick_hz).ceil() as usize,
             mirror: Mirror::new(table),
             handlers,
             defaults,
             thread,
-            orders,
-            answer,
+            orders: Vec::new(),
+            answer: Vec::new(),
             begun: None,
             unbegun: None,
             is_traced: false,
+            lease: None,
         })
     }
 
     /// Interrupts or ends the process, from any thread.
     pub fn handle(&self) -> ProcessHandle {
-        self.process.handle.clone()
+        self.line.process.handle.clone()
     }
 
     /// The process, as the system numbers it.
     pub fn id(&self) -> u32 {
-        self.process.child.id()
+        self.line.process.id()
     }
 
     /// The thread of the process that runs the scripts, as the system numbers it.
@@ -175,7 +129,7 @@ impl ProcessZone {
 
     /// Tells which zone it works for: for logs only.
     pub fn assign(&mut self, zone: ZoneId) {
-        self.zone = zone;
+        self.line.process.zone = Some(zone);
         self.order(Order::Assign(zone));
     }
 
@@ -347,7 +301,7 @@ impl ProcessZone {
     pub fn collect_garbage(&mut self, tick: Tick) {
         self.order(Order::Collect(tick));
         // If the process has ended, the next tick says so.
-        let _ = self.writer.send(&self.orders, &self.bell);
+        let _ = self.line.send(&self.orders);
         self.orders.clear();
     }
 
@@ -380,132 +334,14 @@ impl ProcessZone {
 
     /// Sends the orders and waits for the answer.
     fn exchange(&mut self) -> Result<(), Gone> {
-        let sent = self.writer.send(&self.orders, &self.bell);
+        let sent = self.line.send(&self.orders);
         self.orders.clear();
-        let answered = sent.and_then(|()| self.reader.receive(&mut self.answer, &self.bell));
-        self.process.log.drain(self.zone);
-        answered.map_err(|error| self.process.end(error))
+        let answered = sent.and_then(|()| self.line.receive(&mut self.answer));
+        answered.map_err(|error| self.line.process.end(error))
     }
 
     #[cold]
     fn malformed(&mut self, Malformed(why): Malformed) -> Gone {
-        self.process.end(RingError::Garbage(why))
-    }
-}
-
-/// A child, which ends with this at the latest.
-struct Process {
-    child: Child,
-    handle: ProcessHandle,
-    log: Log,
-    zone: ZoneId,
-    /// Why it has ended, once that is known.
-    gone: Option<Gone>,
-}
-
-impl Process {
-    fn spawn(
-        config: &ProcessConfig,
-        slots: &SnapshotSlots,
-        ring: OwnedFd,
-        zone: ZoneId,
-    ) -> Result<(Self, Bell), ProcessError> {
-        let spawn_error = |source| ProcessError::Spawn {
-            program: config.program.display().to_string(),
-            source,
-        };
-        let (bell, socket) = Bell::pair().map_err(spawn_error)?;
-        let (control, obeying) = UnixStream::pair().map_err(spawn_error)?;
-        let (pipe, output) = io::pipe().map_err(spawn_error)?;
-        let log = Log::new(pipe).map_err(|error| spawn_error(error.into()))?;
-        let mut child = Program::new(&config.program)
-            .args(&config.arguments)
-            .env_clear()
-            // Libraries for linear algebra start threads for each core, which a zone may not.
-            .env("OPENBLAS_NUM_THREADS", "1")
-            .env("OMP_NUM_THREADS", "1")
-            // Ctrl-C in a terminal is for the server alone.
-            .process_group(0)
-            .stdin(Stdio::from(socket))
-            .stdout(output.try_clone().map_err(spawn_error)?)
-            .stderr(output)
-            .spawn()
-            .map_err(spawn_error)?;
-        let handle = ProcessHandle::new(child.id(), control.into()).inspect_err(|_| {
-            let _ = child.kill();
-            let _ = child.wait();
-        })?;
-        // From here on the child ends with its owner.
-        let process = Self {
-            handle,
-            child,
-            log,
-            zone,
-            gone: None,
-        };
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [ring.as_fd(), slots.as_fd(), obeying.as_fd()];
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let byte = [IoSlice::new(&[0])];
-        // If the child has ended already, whoever waits for its answer hears of that.
-        let _ = sendmsg(&bell, &byte, &mut ancillary, SendFlags::NOSIGNAL);
-        Ok((process, bell))
-    }
-
-    /// Ends the child, if it hasn't ended by itself, and says why it is gone.
-    #[cold]
-    fn end(&mut self, error: RingError) -> Gone {
-        if let Some(gone) = &self.gone {
-            return gone.clone();
-        }
-        let why = match error {
-            RingError::Garbage(why) => {
-                self.handle.kill();
-                let _ = self.child.wait();
-                format!("its process does not keep to the protocol: {why}")
-            }
-            RingError::Ended if self.handle.has_ended_soon() => match self.child.wait() {
-                Ok(status) => describe(status),
-                Err(error) => format!("its process ended: {error}"),
-            },
-            RingError::Ended => {
-                self.handle.kill();
-                let _ = self.child.wait();
-                "its process closed the connection".into()
-            }
-        };
-        self.log.finish(self.zone);
-        self.gone.insert(Gone(why)).clone()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.handle.kill();
-        // Reaps it; it fails where that has been done.
-        let _ = self.child.wait();
-        self.log.finish(self.zone);
-    }
-}
-
-/// How a process ended.
-fn describe(status: ExitStatus) -> String {
-    let name = |signal| match signal {
-        libc::SIGKILL => " (SIGKILL)",
-        libc::SIGSEGV => " (SIGSEGV, a segmentation fault)",
-        libc::SIGABRT => " (SIGABRT)",
-        libc::SIGBUS => " (SIGBUS)",
-        libc::SIGILL => " (SIGILL)",
-        libc::SIGFPE => " (SIGFPE)",
-        libc::SIGTERM => " (SIGTERM)",
-        libc::SIGXFSZ => " (SIGXFSZ, it wrote to a file)",
-        libc::SIGSYS => " (SIGSYS)",
-        _ => "",
-    };
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("its process was ended by signal {signal}{}", name(signal)),
-        (_, Some(code)) => format!("its process exited with code {code}"),
-        _ => "its process ended".into(),
+        self.line.process.end(RingError::Garbage(why))
     }
 }

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Mode, Solo, process, scripts, start};
-use tessera_process::{Map, ProcessConfig, ProcessZone, SnapshotSlots};
+use common::{By, Mode, Solo, process, scripts, start};
+use tessera_process::{ForkServer, Map, ProcessConfig, ProcessZone, SnapshotSlots};
 
 /// A mode of one entity whose `tick` is `body`; `said` is a text field of it.
 fn doer(before: &str, body: &str) -> Mode {
@@ -31,12 +31,17 @@ def start(world):
     ))
 }
 
-/// What the entity said in its first tick.
+/// What the entity said in its first tick: the walls are the same however the process came to be.
 fn said(before: &str, body: &str) -> String {
-    let mut solo = Solo::start(&doer(before, body));
-    solo.step().expect("the zone lives on");
-    assert_eq!(solo.errors(), [""; 0]);
-    solo.field(1, "said")
+    let mode = doer(before, body);
+    let [fork, program] = [By::Fork, By::Program].map(|by| {
+        let mut solo = Solo::by(by, &scripts(&mode.folder()));
+        solo.step().expect("the zone lives on");
+        assert_eq!(solo.errors(), [""; 0], "{by:?}");
+        solo.field(1, "said")
+    });
+    assert_eq!(fork, program);
+    fork
 }
 
 /// The text as a `Var` of its bytes shows it.
@@ -81,7 +86,10 @@ fn the_mode_is_confined_while_it_loads() {
     let mode = Mode::new(&format!(
         "{C}\nassert call('socket', 1, 1, 0) == 1\nclass One(Entity):\n    pass\ndef start(world):\n    world.spawn(One)\n"
     ));
-    Solo::start(&mode).step().expect("the zone lives");
+    for by in [By::Fork, By::Program] {
+        let mut solo = Solo::by(by, &scripts(&mode.folder()));
+        solo.step().expect("the zone lives");
+    }
 }
 
 #[test]
@@ -104,11 +112,16 @@ fn standard_input_is_empty_and_output_goes_to_the_log() {
 
 /// The reason that a tick of such a body gives for the zone's end.
 fn end(before: &str, body: &str) -> String {
-    let mut solo = Solo::start(&doer(before, body));
-    let gone = solo.step().expect_err("the process ends");
-    let again = solo.step().expect_err("it stays so");
-    assert_eq!(gone, again);
-    gone.0
+    let mode = doer(before, body);
+    let [fork, program] = [By::Fork, By::Program].map(|by| {
+        let mut solo = Solo::by(by, &scripts(&mode.folder()));
+        let gone = solo.step().expect_err("the process ends");
+        let again = solo.step().expect_err("it stays so");
+        assert_eq!(gone, again, "{by:?}");
+        gone.0
+    });
+    assert_eq!(fork, program);
+    fork
 }
 
 #[test]
@@ -266,13 +279,17 @@ fn packages_can_be_imported_and_are_guarded_as_libraries_are() {
         ..process()
     };
     let slots = SnapshotSlots::new().expect("shared memory");
-    let zone = ProcessZone::start(&config, &processes, &slots);
-    let mut solo = Solo::of(zone.unwrap_or_else(|error| panic!("{error}")), slots);
-    solo.step().expect("the zone lives on");
-    assert_eq!(
-        solo.field(1, "said"),
-        text("DeterminismError DeterminismError done")
-    );
+    let program = ProcessZone::start(&config, &processes, &slots);
+    let fork = ForkServer::new(processes, slots.clone()).start(&config);
+    for zone in [program, fork] {
+        let zone = zone.unwrap_or_else(|error| panic!("{error}"));
+        let mut solo = Solo::of(zone, slots.clone());
+        solo.step().expect("the zone lives on");
+        assert_eq!(
+            solo.field(1, "said"),
+            text("DeterminismError DeterminismError done")
+        );
+    }
     // On a thread there are none.
     assert!(tessera_python::ScriptZone::start(&config).is_err());
 }

@@ -1,6 +1,5 @@
 //! A zone's scripts, as the simulation drives them.
 
-use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -18,8 +17,7 @@ use crate::hooks::{self, Runner, Trace};
 use crate::interpreter::Interpreter;
 use crate::interrupt::{Interrupter, Watch};
 use crate::kinds::{HookId, Kinds};
-use crate::load::{self, Loaded};
-use crate::memory::Account;
+use crate::load;
 use crate::native::start;
 use crate::population::{self, Population};
 use crate::py::{Owned, PyResult, Raised};
@@ -28,6 +26,10 @@ use crate::{
     FailureKind, HitboxHistory, HookSpan, HookStats, Inbox, MemoryMeter, MemoryUse, Outbox,
     ScriptConfig, projectile, value,
 };
+
+mod prepared;
+
+pub use prepared::{Forked, Prepared};
 
 /// Ticks from one collection of the middle generation to the next.
 const MIDDLE_GENERATION_TICKS: u32 = 64;
@@ -131,77 +133,7 @@ impl ScriptZone {
         config: &ScriptConfig,
         interrupter: &Interrupter,
     ) -> Result<Self, ScriptError> {
-        Self::start_in(config, interrupter, Interpreter::create)
-    }
-
-    /// Starts as [`start_with`](Self::start_with) does, in the main interpreter of this process, of which
-    /// there is one and which never ends. It can import what no other can, such as numpy, also from the
-    /// folders `packages`, which come after the standard library.
-    ///
-    /// # Errors
-    /// As there, and where this process has started an interpreter before.
-    pub fn start_main(
-        config: &ScriptConfig,
-        interrupter: &Interrupter,
-        packages: &[PathBuf],
-    ) -> Result<Self, ScriptError> {
-        Self::start_in(config, interrupter, |watch, account| {
-            Interpreter::main(packages, watch, account)
-        })
-    }
-
-    fn start_in(
-        config: &ScriptConfig,
-        interrupter: &Interrupter,
-        create: impl FnOnce(Arc<Watch>, Arc<Account>) -> Result<Interpreter, ScriptError>,
-    ) -> Result<Self, ScriptError> {
-        if config.tick_hz == 0 || !(config.halo_m >= 0.0 && config.halo_m.is_finite()) {
-            return Err(ScriptError::host(
-                "tick_hz must be above 0, and halo_m finite and at least 0",
-            ));
-        }
-        let watch = interrupter.0.clone();
-        if !watch.is_free() {
-            return Err(ScriptError::host("an interrupter is of one zone only"));
-        }
-        let context = Box::new(Context::new(config));
-        let mut zone = Self {
-            population: Population::default(),
-            objects: None,
-            gather: Gather::default(),
-            changed: Vec::new(),
-            failed: Vec::new(),
-            touched: Vec::new(),
-            kept: Vec::new(),
-            stats: HookStats::default(),
-            clock: None,
-            spans: Vec::new(),
-            watch: watch.clone(),
-            table: Arc::default(),
-            dt: 1.0 / f64::from(config.tick_hz),
-            interpreter: create(watch.clone(), context.memory.clone())?,
-            _members: Members::default(),
-            context,
-        };
-        zone.enter();
-        let run = watch.run();
-        let (context, members) = (&zone.context, &mut zone._members);
-        // SAFETY: attached to the interpreter just created; the members are dropped after it.
-        let loaded = context
-            .memory
-            .capped(|| unsafe { load::load(context, &config.mode, members, &run) })?;
-        drop(run);
-        let Loaded { kinds, start } = loaded;
-        // SAFETY: attached; `take` is called where something raised.
-        let objects = unsafe {
-            Objects::new(zone.dt, start).map_err(|Raised| ScriptError::take(&zone.context.mode))?
-        };
-        zone.objects = Some(objects);
-        zone.population = Population::new(&kinds);
-        zone.table = kinds.table.clone();
-        let fresh = zone.context.kinds.set(kinds).is_ok();
-        assert!(fresh, "a zone is loaded once");
-        Ok(zone)
+        Prepared::start(config, interrupter, Interpreter::create)?.load()
     }
 
     /// Attaches this thread, if another zone of it was at work.

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tessera_process::{Gone, Map, ProcessConfig, ProcessError, ProcessZone, SnapshotSlots};
+use tessera_process::{
+    ForkServer, Gone, Map, ProcessConfig, ProcessError, ProcessZone, SnapshotSlots,
+};
 use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
@@ -59,8 +61,33 @@ pub fn process() -> ProcessConfig {
     }
 }
 
+/// How a zone's process comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// As a fork of the fork server.
+    Fork,
+    /// As a program of its own.
+    Program,
+}
+
 pub fn start(scripts: &ScriptConfig, slots: &SnapshotSlots) -> Result<ProcessZone, ProcessError> {
-    ProcessZone::start(scripts, &process(), slots)
+    start_by(By::Fork, scripts, slots)
+}
+
+pub fn start_by(
+    by: By,
+    scripts: &ScriptConfig,
+    slots: &SnapshotSlots,
+) -> Result<ProcessZone, ProcessError> {
+    match by {
+        By::Program => ProcessZone::start(scripts, &process(), slots),
+        By::Fork => {
+            let forks = ForkServer::new(process(), slots.clone());
+            let zone = forks.start(scripts)?;
+            assert_eq!((forks.tally().forks, forks.tally().programs), (1, 0));
+            Ok(zone)
+        }
+    }
 }
 
 /// What both kinds of zone do.
@@ -158,8 +185,12 @@ impl Solo {
 
     /// With the entities that the mode's `start` spawns.
     pub fn with(scripts: &ScriptConfig) -> Self {
+        Self::by(By::Fork, scripts)
+    }
+
+    pub fn by(by: By, scripts: &ScriptConfig) -> Self {
         let slots = SnapshotSlots::new().expect("shared memory");
-        let zone = start(scripts, &slots).unwrap_or_else(|error| panic!("{error}"));
+        let zone = start_by(by, scripts, &slots).unwrap_or_else(|error| panic!("{error}"));
         Self::of(zone, slots)
     }
 

@@ -13,6 +13,7 @@ class Sources:
 
     def __init__(self, sources):
         self.sources = sources  # name -> (is_package, file, source)
+        self.codes = {}  # name -> code, of what was compiled ahead
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.sources:
@@ -26,8 +27,24 @@ class Sources:
         return None
 
     def exec_module(self, module):
-        spec = module.__spec__
-        exec(compile(self.get_source(spec.name), spec.origin, "exec"), module.__dict__)
+        name = module.__spec__.name
+        exec(self.codes.pop(name, None) or self.compile(name), module.__dict__)
+
+    def compile(self, name):
+        _is_package, file, source = self.sources[name]
+        return compile(source, file, "exec")
+
+    def compile_ahead(self):
+        """Compiles all, and runs nothing of it. What is wrong with a module is told when it is imported."""
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for name in self.sources:
+                try:
+                    self.codes[name] = self.compile(name)
+                except Exception:
+                    pass
 
     def get_source(self, name):
         """Also for tracebacks, which show the lines."""
@@ -73,12 +90,11 @@ def warm_up():
 mode = None  # its name
 
 
-def load_mode(name, sources):
+def load_mode(name, finder):
     if not name.isidentifier():
         raise ImportError(f"the mode's folder must be named like a Python module, not {name!r}")
     if name in sys.modules or name in sys.stdlib_module_names or name == "tessera":
         raise ImportError(f"there is a module called {name} already; rename the mode's folder")
-    finder = Sources(sources)
     sys.meta_path.insert(1, finder)
     module = sys.modules[name] = module_from_spec(finder.find_spec(name))
     global mode

@@ -31,35 +31,85 @@ pub(crate) struct Loaded {
     pub(crate) start: Option<Owned>,
 }
 
-/// Loads package and mode into the attached interpreter, freezes what they made, and leaves garbage
-/// collection to [`crate::ScriptZone::collect_garbage`].
+/// An interpreter's way to the mode: all is there but that.
+pub(crate) struct Threshold {
+    load_mode: Owned,
+    /// Finds the mode's modules.
+    finder: Owned,
+}
+
+impl Threshold {
+    /// Compiles the mode's modules, without running anything of them, and keeps all that is there from
+    /// then on out of collections.
+    ///
+    /// # Errors
+    /// As [`prepare`]; what doesn't compile is none.
+    ///
+    /// # Safety
+    /// Attached to the interpreter of `context`.
+    pub(crate) unsafe fn compile_ahead(&self, context: &Context) -> Result<(), ScriptError> {
+        // SAFETY: by the caller's promise; `take` is called where something raised.
+        unsafe {
+            let compiled = get(&self.finder, c"compile_ahead")
+                .and_then(|compile_ahead| call(&compile_ahead, &[]))
+                .and_then(|_| collector(&[c"collect", c"freeze"]));
+            compiled.map_err(|Raised| ScriptError::take(&context.mode))
+        }
+    }
+}
+
+/// Loads the package into the attached interpreter, so that only the mode is missing. No script runs.
 ///
 /// # Errors
 /// The exception, with file and line.
 ///
 /// # Safety
-/// Attached to the new interpreter of `context`; `members` outlives it.
-pub(crate) unsafe fn load(
+/// Attached to the new interpreter of `context`.
+pub(crate) unsafe fn prepare(
     context: &Context,
     mode: &ModeSource,
-    members: &mut Members,
     run: &Run,
-) -> Result<Loaded, ScriptError> {
-    // SAFETY: by the caller's promise; `take` is called where something raised.
+) -> Result<Threshold, ScriptError> {
+    // SAFETY: by the caller's promise.
     unsafe {
-        let loaded = load_all(context, mode, members);
-        loaded.map_err(|Raised| {
-            run.renew(); // what was preempted can be asked where it was
-            ScriptError::take(&context.mode)
-        })
+        let prepared = load_package(context, mode);
+        prepared.map_err(|Raised| told(context, run))
     }
 }
 
-unsafe fn load_all(
+/// Loads the mode, freezes what was made, and leaves garbage collection to
+/// [`crate::ScriptZone::collect_garbage`].
+///
+/// # Errors
+/// The exception, with file and line.
+///
+/// # Safety
+/// Attached to the interpreter of `context`, which was prepared; `members` outlives it.
+pub(crate) unsafe fn load(
     context: &Context,
     mode: &ModeSource,
+    threshold: Threshold,
     members: &mut Members,
-) -> PyResult<Loaded> {
+    run: &Run,
+) -> Result<Loaded, ScriptError> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let loaded = load_mode(context, mode, threshold, members);
+        loaded.map_err(|Raised| told(context, run))
+    }
+}
+
+/// The exception that is set.
+///
+/// # Safety
+/// Attached, with one set.
+unsafe fn told(context: &Context, run: &Run) -> ScriptError {
+    run.renew(); // what was preempted can be asked where it was
+    // SAFETY: by the caller's promise.
+    unsafe { ScriptError::take(&context.mode) }
+}
+
+unsafe fn load_package(context: &Context, mode: &ModeSource) -> PyResult<Threshold> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
         let bootstrap = bootstrap()?;
@@ -79,10 +129,24 @@ unsafe fn load_all(
             let file = module.path.to_string_lossy().into_owned();
             (&name[..], module.is_package, file, &module.text[..])
         });
-        let modules = sources(modules)?;
-        let load_mode = get(&bootstrap, c"load_mode")?;
+        Ok(Threshold {
+            load_mode: get(&bootstrap, c"load_mode")?,
+            finder: call(&get(&bootstrap, c"Sources")?, &[&sources(modules)?])?,
+        })
+    }
+}
+
+unsafe fn load_mode(
+    context: &Context,
+    mode: &ModeSource,
+    threshold: Threshold,
+    members: &mut Members,
+) -> PyResult<Loaded> {
+    // SAFETY: attached, by the caller; each call returns a new reference or null.
+    unsafe {
+        let Threshold { load_mode, finder } = threshold;
         context.loading.set(true);
-        let module = call(&load_mode, &[&text(mode.name())?, &modules]);
+        let module = call(&load_mode, &[&text(mode.name())?, &finder]);
         context.loading.set(false);
         let module = module?;
         let registrations = context.registrations.take();
@@ -158,7 +222,7 @@ unsafe fn freeze() -> PyResult<()> {
     unsafe { collector(&[c"collect", c"freeze", c"disable"]) }
 }
 
-/// Undoes [`load`]'s freeze, so that what the modules hold is found when the interpreter ends.
+/// Undoes the freeze of [`load`], so that what the modules hold is found when the interpreter ends.
 ///
 /// # Safety
 /// Attached.
