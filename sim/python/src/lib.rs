@@ -47,6 +47,7 @@ mod source;
 mod stats;
 #[doc(hidden)]
 pub mod testing;
+mod traceback;
 mod value;
 mod vec3;
 mod view;

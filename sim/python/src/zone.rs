@@ -112,7 +112,7 @@ impl Objects {
 }
 
 impl ScriptZone {
-    /// Starts an interpreter on this thread and loads the mode into it, in some 50 ms. The thread
+    /// Starts an interpreter on this thread and loads the mode into it, in some 20 ms. The thread
     /// should have a stack of 64 MiB (of addresses, not of memory): what scripts make CPython do in C,
     /// such as the `repr` of deeply nested lists, is limited by count and not by the room there is.
     ///
@@ -189,7 +189,7 @@ impl ScriptZone {
         // SAFETY: attached to the interpreter just created; the members are dropped after it.
         let loaded = context
             .memory
-            .capped(|| unsafe { load::load(context, &config.mode, members, &run) })?;
+            .capped(|| unsafe { load::load(context, members, &run) })?;
         drop(run);
         let Loaded { kinds, start } = loaded;
         // SAFETY: attached; `take` is called where something raised.
