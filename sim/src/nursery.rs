@@ -8,17 +8,19 @@ use std::time::Duration;
 use crossbeam_channel as mpsc;
 
 use crate::error::SimError;
-use crate::worker::{self, Started, Worker, WorkerId, WorkerSetup};
+use crate::worker::{self, Pace, Started, Worker, WorkerId, WorkerSetup};
 
-/// How long after its last order the nursery gives memory back once more: by then those that were
-/// replaced have ended.
+/// How long after its last order the nursery gives memory back: by then those that were replaced have
+/// ended, and nobody waits for the heaps. So often it looks whether those have ended who were stuck.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// What the nursery is asked for.
 enum Request {
-    Start(WorkerId, Box<WorkerSetup>),
+    Start(WorkerId, Box<WorkerSetup>, Pace),
     /// End one: that can take a moment too.
     Retire(Worker),
+    /// See to what one leaves that is stuck, once it has come back and ended.
+    Outlive(Worker),
 }
 
 /// Starts workers on request, and ends them.
@@ -41,20 +43,35 @@ impl Nursery {
         let thread = std::thread::Builder::new().name("nursery".into());
         let thread = thread.spawn(move || {
             let mut patience = Duration::MAX;
+            let mut stuck: Vec<Worker> = Vec::new();
+            let mut owing = false;
             loop {
-                match orders.recv_timeout(patience) {
-                    Ok(Request::Start(id, setup)) => worker::spawn(id, setup, tell.clone()),
-                    Ok(Request::Retire(worker)) => drop(worker),
+                let request = orders.recv_timeout(patience);
+                patience = QUIET;
+                match request {
+                    Ok(Request::Start(id, setup, pace)) => {
+                        worker::spawn(id, setup, pace, tell.clone());
+                        // Where one is started, another has ended, or will within the quiet.
+                        owing = true;
+                    }
+                    Ok(Request::Retire(worker)) => {
+                        drop(worker);
+                        owing = true;
+                    }
+                    Ok(Request::Outlive(worker)) => stuck.push(worker),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
-                        tessera_python::give_back();
-                        patience = Duration::MAX;
-                        continue;
+                        let before = stuck.len();
+                        stuck.retain(|worker| !worker.has_ended());
+                        if owing || stuck.len() < before {
+                            tessera_python::give_back();
+                        }
+                        owing = false;
+                        if stuck.is_empty() {
+                            patience = Duration::MAX;
+                        }
                     }
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
-                };
-                // Where one is started, another has ended, or will within the quiet.
-                tessera_python::give_back();
-                patience = QUIET;
+                }
             }
         });
         let thread = thread.map_err(SimError::Thread)?;
@@ -68,17 +85,23 @@ impl Nursery {
     }
 
     /// Begins to start a worker.
-    pub(crate) fn request(&mut self, setup: WorkerSetup) -> WorkerId {
+    pub(crate) fn request(&mut self, setup: WorkerSetup, pace: Pace) -> WorkerId {
         let id = WorkerId(self.next);
         self.next += 1;
         self.expected += 1;
-        self.send(Request::Start(id, Box::new(setup)));
+        self.send(Request::Start(id, Box::new(setup), pace));
         id
     }
 
     /// Ends a worker.
     pub(crate) fn retire(&self, worker: Worker) {
         self.send(Request::Retire(worker));
+    }
+
+    /// Leaves one to itself that is stuck.
+    pub(crate) fn abandon(&self, mut worker: Worker) {
+        worker.abandon();
+        self.send(Request::Outlive(worker));
     }
 
     fn send(&self, request: Request) {

@@ -24,7 +24,7 @@ use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
-use crate::worker::{Cage, Order, Reply, Run, Started, Worker, WorkerSetup};
+use crate::worker::{Cage, Order, Pace, Reply, Run, Started, Worker, WorkerSetup};
 
 mod reloading;
 
@@ -124,7 +124,7 @@ impl ZonePool {
         };
         let mut nursery = Nursery::new()?;
         for _ in 0..zones {
-            nursery.request(setup.clone());
+            nursery.request(setup.clone(), Pace::Calm);
         }
         let mut started: Vec<_> = (0..zones).map(|_| nursery.wait()).collect();
         started.sort_by_key(|(id, _)| *id);
@@ -351,7 +351,7 @@ impl ZonePool {
     pub(crate) fn replace(&mut self, zone: ZoneId, state: &State) -> Result<(), SimError> {
         while self.spares.is_empty() {
             if self.nursery.expected() == 0 {
-                self.nursery.request(self.setup.clone());
+                self.nursery.request(self.setup.clone(), Pace::Hurry);
             }
             let started = self.nursery.wait();
             self.admit(started)?;
@@ -517,7 +517,7 @@ impl ZonePool {
         let vacancy = Held::Nobody(Box::new(Vacancy::new(worker.field_table.clone())));
         if let Held::By(worker) = std::mem::replace(&mut place.held, vacancy) {
             match reason {
-                RestartReason::Stuck => worker.abandon(),
+                RestartReason::Stuck => self.nursery.abandon(worker),
                 _ => self.nursery.retire(worker),
             }
         }
@@ -580,16 +580,20 @@ impl ZonePool {
         Ok(())
     }
 
-    /// Begins to start as many spares as are to be ready, and as many as there are vacant zones. One
-    /// that did not load is not tried again until somebody asks for it.
+    /// Begins to start as many spares as are to be ready, and as many as there are vacant zones: in a
+    /// hurry where none is ready for the next fault. One that did not load is not tried again until somebody asks for it.
     fn keep_spares(&mut self) {
         let vacant = |place: &&Place| matches!(place.held, Held::Nobody(_));
         let vacant = self.places.iter().filter(vacant).count();
         let wanted = self.supervision.spares + vacant;
         let have = self.spares.len() + self.nursery.expected();
+        let pace = match self.spares.is_empty() {
+            true => Pace::Hurry,
+            false => Pace::Calm,
+        };
         if !self.spares_failed {
             for _ in have..wanted {
-                self.nursery.request(self.setup.clone());
+                self.nursery.request(self.setup.clone(), pace);
             }
         }
     }

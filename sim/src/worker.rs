@@ -173,11 +173,25 @@ pub(crate) struct WorkerSetup {
     pub(crate) rendezvous: Arc<Rendezvous>,
 }
 
+/// How a worker is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Behind whoever runs a zone.
+    Calm,
+    /// Beside them: nobody is there for the zone that needs it, or none would be for the next.
+    Hurry,
+}
+
 /// How the start of a worker went.
 pub(crate) type Started = (WorkerId, Result<Worker, ScriptError>);
 
 /// Starts a worker's thread, which loads the mode and then tells `started`.
-pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender<Started>) {
+pub(crate) fn spawn(
+    id: WorkerId,
+    setup: Box<WorkerSetup>,
+    pace: Pace,
+    started: mpsc::Sender<Started>,
+) {
     // One order is under way at a time; the next may wait while the zone uses its slack.
     let (orders, inbox) = mpsc::bounded(1);
     let (end, ended) = mpsc::bounded(0);
@@ -187,7 +201,10 @@ pub(crate) fn spawn(id: WorkerId, setup: Box<WorkerSetup>, started: mpsc::Sender
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _end = end;
-            let rank = Rank::step_back();
+            let rank = match pace {
+                Pace::Calm => Rank::step_back(),
+                Pace::Hurry => None,
+            };
             let (host, leash, thread, cpu) = match setup.cage.start(&setup.scripts) {
                 Ok(started) => started,
                 Err(error) => return drop(started.send((id, Err(error)))),
@@ -251,9 +268,14 @@ impl Worker {
         self.cpu_began_ns.load(Relaxed)
     }
 
+    /// Whether its thread has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(mpsc::TryRecvError::Disconnected)
+    }
+
     /// Leaves it to itself, since it is stuck: should it come back, it finds that it has no zone any
     /// more, and ends. Until then it gets what processor time nobody else wants. A process is ended.
-    pub(crate) fn abandon(mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
         if let Leash::Process(process) = &self.leash {
             return process.kill();
@@ -316,7 +338,7 @@ impl Desk {
             let exchange = matches!(order, Order::Exchange { .. });
             match self.carry_out(order) {
                 Ok(reply) => rendezvous.reply(self.id, reply),
-                Err(Abandoned) => return,
+                Err(Abandoned) => return Rank::leave_the_last(),
             }
             if exchange {
                 self.host.collect_garbage(self.tick);
@@ -498,6 +520,14 @@ impl Rank {
         let raised = niceness < 0;
         (raised && rustix::process::setpriority_process(Some(thread), SPARE_NICENESS).is_ok())
             .then_some(Rank { niceness })
+    }
+
+    /// Takes the calling thread from the lowest priority to that of spares: it is about to end, with locks
+    /// for which those who start would wait.
+    fn leave_the_last() {
+        let thread = rustix::thread::gettid();
+        // Who must not raise itself takes longer to end.
+        let _ = rustix::process::setpriority_process(Some(thread), SPARE_NICENESS);
     }
 
     /// Takes it back, for the calling thread and for the one that runs the scripts.

@@ -27,7 +27,7 @@ use crate::population::Population;
 use crate::py::{PyResult, raise};
 use crate::register::Registration;
 use crate::rng::Draws;
-use crate::{HitboxHistory, OptionValue, Outbox, ScriptConfig};
+use crate::{HitboxHistory, ModeSource, OptionValue, Outbox, ScriptConfig};
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(null()) };
@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) world: Arc<World>,
     /// The mode's folder, to tell its frames from the engine's in a traceback.
     pub(crate) mode: String,
+    /// The mode's code.
+    pub(crate) source: Arc<ModeSource>,
     /// The native types.
     pub(crate) types: Cell<Types>,
     /// `_tessera.DeclarationError`, borrowed from the module.
@@ -130,6 +132,7 @@ impl Context {
             halo: config.halo_m,
             world: config.world.clone(),
             mode: config.mode.folder().to_string_lossy().into_owned(),
+            source: config.mode.clone(),
             types: Cell::new([null_mut(); _]),
             declaration_error: Cell::new(null_mut()),
             preempted: Cell::new(null_mut()),

@@ -4,7 +4,9 @@ use std::fmt;
 
 use pyo3_ffi::*;
 
+use crate::context::Context;
 use crate::py::Owned;
+use crate::traceback;
 use crate::value::str_lossy;
 
 /// A fault of the scripts, or of the Python installation, found while starting a zone.
@@ -41,7 +43,7 @@ impl ScriptError {
             return Self::host("a call into Python failed without an exception");
         };
         // SAFETY: as above.
-        let traceback = unsafe { failure.traceback() };
+        let traceback = unsafe { failure.in_full() };
         Self {
             file: failure.file,
             line: (failure.line > 0).then_some(failure.line),
@@ -144,12 +146,19 @@ impl Failure {
         }
     }
 
-    /// Python's own rendering of the exception and the frames it passed.
+    /// The exception and the frames that it passed, in short: see [`traceback`].
     ///
     /// # Safety
-    /// Attached to the interpreter it was taken from, not in a hook.
-    pub(crate) unsafe fn traceback(&self) -> String {
-        // SAFETY: attached; failures on the way leave the plain message.
+    /// Attached to the interpreter it was taken from, which is that of `context`.
+    pub(crate) unsafe fn in_short(&self, context: &Context) -> String {
+        // SAFETY: by the caller's promise.
+        unsafe { traceback::render(context, &self.exception) }
+    }
+
+    /// Python's own rendering, with its guesses at what was meant. Its first time takes 10 ms: longer
+    /// than a tick has.
+    unsafe fn in_full(&self) -> String {
+        // SAFETY: attached, by the caller; failures on the way leave the plain message.
         unsafe { format_exception(&self.exception) }.unwrap_or_else(|| {
             // SAFETY: attached.
             unsafe { PyErr_Clear() };
@@ -171,7 +180,7 @@ pub(crate) fn take_message() -> String {
     }
 }
 
-unsafe fn message(exception: &Owned) -> String {
+pub(crate) unsafe fn message(exception: &Owned) -> String {
     // SAFETY: attached by the callers; a type's name is a C string; a failing `__str__` is dropped.
     unsafe {
         let name = std::ffi::CStr::from_ptr((*Py_TYPE(exception.as_ptr())).tp_name);
@@ -197,7 +206,7 @@ pub(crate) unsafe fn attribute(object: &Owned, name: &std::ffi::CStr) -> Option<
     }
 }
 
-unsafe fn number(object: &Owned) -> u32 {
+pub(crate) unsafe fn number(object: &Owned) -> u32 {
     // SAFETY: attached by the callers.
     unsafe {
         let number = PyLong_AsLong(object.as_ptr());

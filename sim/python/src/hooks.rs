@@ -382,7 +382,7 @@ impl<'a> Runner<'a> {
             return;
         }
         // SAFETY: as above.
-        let traceback = raised.map(|raised| unsafe { raised.traceback() });
+        let traceback = raised.map(|raised| unsafe { raised.in_short(self.context) });
         let Place { file, line } = place;
         let traceback = traceback.unwrap_or_else(|| format!("{file}:{line}: {message}"));
         let (zone, tick, entity) = (

@@ -48,6 +48,7 @@ mod source;
 mod stats;
 #[doc(hidden)]
 pub mod testing;
+mod traceback;
 mod value;
 mod vec3;
 mod view;

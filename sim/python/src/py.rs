@@ -87,6 +87,18 @@ pub(crate) unsafe fn raise(exception: *mut PyObject, message: &str) -> Raised {
     Raised
 }
 
+/// A Python `str`.
+///
+/// # Safety
+/// Attached.
+pub(crate) unsafe fn text(text: &str) -> PyResult<Owned> {
+    // SAFETY: attached, by the caller; pointer and length are those of a slice.
+    unsafe {
+        let length = text.len() as Py_ssize_t;
+        Owned::from_new(PyUnicode_FromStringAndSize(text.as_ptr().cast(), length))
+    }
+}
+
 /// What a C function returns for a result: the reference, or null for an exception.
 pub(crate) fn returned(result: PyResult<Owned>) -> *mut PyObject {
     result.map_or(null_mut(), Owned::into_ptr)

@@ -114,7 +114,7 @@ impl Objects {
 }
 
 impl ScriptZone {
-    /// Starts an interpreter on this thread and loads the mode into it, in some 50 ms. The thread
+    /// Starts an interpreter on this thread and loads the mode into it, in some 20 ms. The thread
     /// should have a stack of 64 MiB (of addresses, not of memory): what scripts make CPython do in C,
     /// such as the `repr` of deeply nested lists, is limited by count and not by the room there is.
     ///

@@ -35,6 +35,20 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn what_does_not_compile_is_refused_by_every_interpreter() {
+    for (source, expected) in [
+        ("x = = 1", "SyntaxError: invalid syntax"),
+        ("x = '\0'", "source code string cannot contain null bytes"),
+    ] {
+        let config = Mode::exact(source).config();
+        let refused = || ScriptZone::start(&config).map(drop).expect_err(source);
+        let first = refused();
+        assert!(first.message.contains(expected), "{first}");
+        assert_eq!(refused(), first);
+    }
+}
+
+#[test]
 fn scripts_that_do_not_run() {
     check(&[
         ("x = = 1 # here", "SyntaxError: invalid syntax"),

@@ -65,6 +65,23 @@ fn a_failing_hook_is_logged_once_with_its_traceback() {
 }
 
 #[test]
+fn a_traceback_marks_what_raised_and_begins_with_the_cause() {
+    let log =
+        log_of("try: 1 / 0\n        except ZeroDivisionError as e: raise ValueError(2) from e");
+    let cause = "line 6, in tick\n    try: 1 / 0\n         ^^^^^\nZeroDivisionError: division by zero\n\n\
+                 The above exception was the direct cause of the following exception:\n\nTraceback";
+    assert!(log.contains(cause), "{log}");
+    assert!(log.contains("\nValueError: 2"), "{log}");
+}
+
+#[test]
+fn a_traceback_of_a_deep_recursion_is_short() {
+    let log = log_of("def f(): f()\n        f()");
+    assert!(log.contains("[Previous line repeated 9"), "{log}");
+    assert!(log.lines().count() < 20, "{log}");
+}
+
+#[test]
 fn each_place_that_fails_is_logged() {
     let log = log_of("(None.a if tick() % 2 else\n        None.b)");
     assert_eq!(log.matches("ERROR tessera::script").count(), 2, "{log}");

@@ -8,7 +8,7 @@ use super::{Held, State, ZonePool};
 use crate::error::SimError;
 use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::supervision::RestartReason;
-use crate::worker::{Worker, WorkerId, WorkerSetup};
+use crate::worker::{Pace, Worker, WorkerId, WorkerSetup};
 
 /// New code that is being loaded.
 pub(super) struct Reload {
@@ -27,7 +27,7 @@ impl ZonePool {
         }
         let mut setup = self.setup.clone();
         setup.scripts.mode = Arc::new(mode);
-        let starting = self.nursery.request(setup.clone());
+        let starting = self.nursery.request(setup.clone(), Pace::Calm);
         self.reload = Some(Reload {
             setup,
             starting,
@@ -62,7 +62,7 @@ impl ZonePool {
         match fits {
             Ok(()) => {
                 if reload.ready.len() < self.len() + self.supervision.spares {
-                    reload.starting = self.nursery.request(reload.setup.clone());
+                    reload.starting = self.nursery.request(reload.setup.clone(), Pace::Calm);
                 }
                 self.reload = Some(reload);
             }

@@ -16,16 +16,15 @@ What it leaves alone: the ``repr`` of an object that doesn't define one shows it
 address, and sets of such objects are ordered by it.
 """
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Never
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
 
 
 class DeterminismError(RuntimeError):
@@ -136,10 +135,6 @@ _AUDITED = frozenset({"os.system", "socket.__new__", "subprocess.Popen"})
 _DEVICES = ("/dev/", "/proc/", "/sys/")
 """Folders of files that are no files."""
 
-_FOR_FAILURES = ("ast", "traceback")
-"""What renders the first failure of a hook. Importing it then would take longer than the
-tick has."""
-
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
@@ -155,8 +150,6 @@ def install() -> None:
             replace(sys.modules[name])
     sys.meta_path.insert(0, _Finder())
     sys.addaudithook(_audit)
-    for name in _FOR_FAILURES:
-        importlib.import_module(name)
 
 
 def _refuse(what: str, why: str) -> Never:
@@ -375,7 +368,7 @@ class _Finder:
 
     def find_spec(
         self, fullname: str, path: Any, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    ) -> "ModuleSpec | None":
         if fullname not in _REPLACED:
             return None
         for finder in sys.meta_path:
@@ -393,7 +386,7 @@ class _Changing:
     def __init__(self, loader: "Loader") -> None:
         self.loader = loader
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: "ModuleSpec") -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:

@@ -1,17 +1,20 @@
 //! Loading: the embedded package `tessera`, the guard, the mode.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use pyo3_ffi::*;
 
-use crate::ModeSource;
-use crate::args::c_string;
 use crate::context::Context;
 use crate::error::{ScriptError, attribute};
 use crate::interrupt::Run;
 use crate::kinds::Kinds;
-use crate::py::{Owned, PyResult, Raised};
+use crate::py::{Owned, PyResult, Raised, text};
+use crate::source::{Modules, Source};
 use crate::view::Members;
 
-const BOOTSTRAP: &str = include_str!("bootstrap.py");
+/// The module that makes the others importable.
+const BOOTSTRAP: &std::ffi::CStr = c"_tessera_bootstrap";
 
 /// A module of the embedded package.
 struct Module {
@@ -22,7 +25,21 @@ struct Module {
 }
 
 /// The embedded package, written by the build script.
-static PACKAGE: &[Module] = &include!(concat!(env!("OUT_DIR"), "/package.rs"));
+const PACKAGE: &[Module] = &include!(concat!(env!("OUT_DIR"), "/package.rs"));
+
+/// The embedded package, and what loads it.
+static ENGINE: LazyLock<Modules> = LazyLock::new(|| {
+    let source = |is_package, path: &str, text: &str| {
+        Source::new(is_package, format!("<engine>/{path}").into(), text.into())
+    };
+    let package = PACKAGE.iter().map(|module| {
+        let source = source(module.is_package, module.path, module.source);
+        (module.name.to_owned(), source)
+    });
+    let bootstrap = source(false, "bootstrap.py", include_str!("bootstrap.py"));
+    let name = BOOTSTRAP.to_string_lossy().into_owned();
+    package.chain([(name, bootstrap)]).collect()
+});
 
 /// What a loaded mode offers.
 pub(crate) struct Loaded {
@@ -34,8 +51,6 @@ pub(crate) struct Loaded {
 /// An interpreter's way to the mode: all is there but that.
 pub(crate) struct Threshold {
     load_mode: Owned,
-    /// Finds the mode's modules.
-    finder: Owned,
 }
 
 impl Threshold {
@@ -43,17 +58,19 @@ impl Threshold {
     /// then on out of collections.
     ///
     /// # Errors
-    /// As [`prepare`]; what doesn't compile is none.
+    /// As [`prepare`]; what doesn't compile is none, but told when it is loaded.
     ///
     /// # Safety
     /// Attached to the interpreter of `context`.
     pub(crate) unsafe fn compile_ahead(&self, context: &Context) -> Result<(), ScriptError> {
         // SAFETY: by the caller's promise; `take` is called where something raised.
         unsafe {
-            let compiled = get(&self.finder, c"compile_ahead")
-                .and_then(|compile_ahead| call(&compile_ahead, &[]))
-                .and_then(|_| collector(&[c"collect", c"freeze"]));
-            compiled.map_err(|Raised| ScriptError::take(&context.mode))
+            for module in context.source.modules.values() {
+                if module.code().is_err() {
+                    PyErr_Clear();
+                }
+            }
+            collector(&[c"collect", c"freeze"]).map_err(|Raised| ScriptError::take(&context.mode))
         }
     }
 }
@@ -65,16 +82,9 @@ impl Threshold {
 ///
 /// # Safety
 /// Attached to the new interpreter of `context`.
-pub(crate) unsafe fn prepare(
-    context: &Context,
-    mode: &ModeSource,
-    run: &Run,
-) -> Result<Threshold, ScriptError> {
+pub(crate) unsafe fn prepare(context: &Context, run: &Run) -> Result<Threshold, ScriptError> {
     // SAFETY: by the caller's promise.
-    unsafe {
-        let prepared = load_package(context, mode);
-        prepared.map_err(|Raised| told(context, run))
-    }
+    unsafe { load_package(context).map_err(|Raised| told(context, run)) }
 }
 
 /// Loads the mode, freezes what was made, and leaves garbage collection to
@@ -87,16 +97,12 @@ pub(crate) unsafe fn prepare(
 /// Attached to the interpreter of `context`, which was prepared; `members` outlives it.
 pub(crate) unsafe fn load(
     context: &Context,
-    mode: &ModeSource,
     threshold: Threshold,
     members: &mut Members,
     run: &Run,
 ) -> Result<Loaded, ScriptError> {
     // SAFETY: by the caller's promise.
-    unsafe {
-        let loaded = load_mode(context, mode, threshold, members);
-        loaded.map_err(|Raised| told(context, run))
-    }
+    unsafe { load_mode(context, threshold, members).map_err(|Raised| told(context, run)) }
 }
 
 /// The exception that is set.
@@ -109,44 +115,33 @@ unsafe fn told(context: &Context, run: &Run) -> ScriptError {
     unsafe { ScriptError::take(&context.mode) }
 }
 
-unsafe fn load_package(context: &Context, mode: &ModeSource) -> PyResult<Threshold> {
+unsafe fn load_package(context: &Context) -> PyResult<Threshold> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
         let bootstrap = bootstrap()?;
-        let engine = PACKAGE.iter().map(|module| {
-            let file = format!("<engine>/{}", module.path);
-            (module.name, module.is_package, file, module.source)
-        });
-        call(&get(&bootstrap, c"install")?, &[&sources(engine)?])?;
+        call(&get(&bootstrap, c"install")?, &[&listed(&ENGINE)?])?;
         Owned::from_new(PyImport_ImportModule(c"tessera".as_ptr()))?;
         let guard = Owned::from_new(PyImport_ImportModule(c"tessera._guard".as_ptr()))?;
         call(&get(&guard, c"install")?, &[])?;
-        call(&get(&bootstrap, c"warm_up")?, &[])?;
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");
-        let modules = mode.modules.iter().map(|(name, module)| {
-            let file = module.path.to_string_lossy().into_owned();
-            (&name[..], module.is_package, file, &module.text[..])
-        });
-        Ok(Threshold {
-            load_mode: get(&bootstrap, c"load_mode")?,
-            finder: call(&get(&bootstrap, c"Sources")?, &[&sources(modules)?])?,
-        })
+        let load_mode = get(&bootstrap, c"load_mode")?;
+        Ok(Threshold { load_mode })
     }
 }
 
 unsafe fn load_mode(
     context: &Context,
-    mode: &ModeSource,
-    threshold: Threshold,
+    Threshold { load_mode }: Threshold,
     members: &mut Members,
 ) -> PyResult<Loaded> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
-        let Threshold { load_mode, finder } = threshold;
+        let mode = &context.source;
+        let modules = listed(&mode.modules)?;
         context.loading.set(true);
-        let module = call(&load_mode, &[&text(mode.name())?, &finder]);
+        let module = call(&load_mode, &[&text(mode.name())?, &modules]);
         context.loading.set(false);
         let module = module?;
         let registrations = context.registrations.take();
@@ -158,43 +153,42 @@ unsafe fn load_mode(
 }
 
 unsafe fn bootstrap() -> PyResult<Owned> {
-    // SAFETY: attached, by the caller; the source is a C string.
+    // SAFETY: attached, by the caller; the name is a C string.
     unsafe {
-        let name = c"_tessera_bootstrap";
-        let source = c_string(BOOTSTRAP);
-        let file = c"<engine>/bootstrap.py".as_ptr();
-        let code = Py_CompileString(source.as_ptr(), file, Py_file_input);
-        let code = Owned::from_new(code)?;
-        Owned::from_new(PyImport_ExecCodeModule(name.as_ptr(), code.as_ptr()))
+        let code = ENGINE[&*BOOTSTRAP.to_string_lossy()].code()?;
+        Owned::from_new(PyImport_ExecCodeModule(BOOTSTRAP.as_ptr(), code.as_ptr()))
     }
 }
 
-/// A `dict` of sources, of name to (is_package, file, source).
-unsafe fn sources<'a>(
-    modules: impl Iterator<Item = (&'a str, bool, String, &'a str)>,
-) -> PyResult<Owned> {
+/// The module of that name, if it is the engine's or the mode's.
+pub(crate) fn find<'a>(context: &'a Context, name: &str) -> Option<&'a Source> {
+    ENGINE
+        .get(name)
+        .or_else(|| context.source.modules.get(name))
+}
+
+/// A line of a file, from 1, if that is the engine's or the mode's.
+pub(crate) fn line<'a>(context: &'a Context, file: &str, number: u32) -> Option<&'a str> {
+    let mut modules = ENGINE.values().chain(context.source.modules.values());
+    let module = modules.find(|module| module.path == Path::new(file))?;
+    module.text.lines().nth((number as usize).checked_sub(1)?)
+}
+
+/// A `dict` of name to (is_package, file).
+unsafe fn listed(modules: &Modules) -> PyResult<Owned> {
     // SAFETY: attached, by the caller.
     unsafe {
-        let sources = Owned::from_new(PyDict_New())?;
-        for (name, is_package, file, source) in modules {
-            let is_package = Owned::from_new(PyBool_FromLong(is_package.into()))?;
-            let (file, source) = (text(&file)?, text(source)?);
-            let entry = PyTuple_Pack(3, is_package.as_ptr(), file.as_ptr(), source.as_ptr());
-            let (name, entry) = (text(name)?, Owned::from_new(entry)?);
-            if PyDict_SetItem(sources.as_ptr(), name.as_ptr(), entry.as_ptr()) != 0 {
+        let listed = Owned::from_new(PyDict_New())?;
+        for (name, source) in modules {
+            let is_package = Owned::from_new(PyBool_FromLong(source.is_package.into()))?;
+            let (name, file) = (text(name)?, text(&source.file())?);
+            let entry = PyTuple_Pack(2, is_package.as_ptr(), file.as_ptr());
+            let entry = Owned::from_new(entry)?;
+            if PyDict_SetItem(listed.as_ptr(), name.as_ptr(), entry.as_ptr()) != 0 {
                 return Err(Raised);
             }
         }
-        Ok(sources)
-    }
-}
-
-/// A Python `str`.
-unsafe fn text(text: &str) -> PyResult<Owned> {
-    // SAFETY: attached, by the caller; pointer and length are those of a slice.
-    unsafe {
-        let length = text.len() as Py_ssize_t;
-        Owned::from_new(PyUnicode_FromStringAndSize(text.as_ptr().cast(), length))
+        Ok(listed)
     }
 }
 
@@ -222,7 +216,7 @@ unsafe fn freeze() -> PyResult<()> {
     unsafe { collector(&[c"collect", c"freeze", c"disable"]) }
 }
 
-/// Undoes the freeze of [`load`], so that what the modules hold is found when the interpreter ends.
+/// Undoes [`load`]'s freeze, so that what the modules hold is found when the interpreter ends.
 ///
 /// # Safety
 /// Attached.

@@ -42,6 +42,7 @@ mod constants;
 mod hit;
 mod log;
 pub(crate) mod methods;
+mod modules;
 mod query;
 mod random;
 mod requests;
@@ -106,6 +107,7 @@ const PARTS: &[Part] = &[
     terrain::PART,
     walk::PART,
     log::PART,
+    modules::PART,
 ];
 
 /// The module's state: references to the types, which the module keeps alive.

@@ -15,7 +15,7 @@ use crate::memory::Account;
 use crate::population::Population;
 use crate::py::Raised;
 use crate::view::Members;
-use crate::{HookStats, ModeSource, ScriptConfig};
+use crate::{HookStats, ScriptConfig};
 
 /// A zone whose interpreter has loaded the package `tessera`, and of the mode nothing: no script has run
 /// in it. Stays on the thread that started it.
@@ -26,7 +26,6 @@ pub struct Prepared {
     /// Objects of the zone's interpreter: released before that.
     threshold: Threshold,
     zone: ScriptZone,
-    mode: Arc<ModeSource>,
 }
 
 /// Which of two processes this is after a fork.
@@ -95,12 +94,11 @@ impl Prepared {
         // SAFETY: attached to the interpreter just created.
         let prepared = context
             .memory
-            .capped(|| unsafe { load::prepare(context, &config.mode, &run) });
+            .capped(|| unsafe { load::prepare(context, &run) });
         drop(run);
         Ok(Self {
             threshold: prepared?,
             zone,
-            mode: config.mode.clone(),
         })
     }
 
@@ -136,7 +134,6 @@ impl Prepared {
         let Self {
             threshold,
             mut zone,
-            mode,
         } = self;
         zone.enter();
         let run = zone.watch.run();
@@ -144,7 +141,7 @@ impl Prepared {
         // SAFETY: attached to the zone's interpreter; the members are dropped after it.
         let loaded = context
             .memory
-            .capped(|| unsafe { load::load(context, &mode, threshold, members, &run) })?;
+            .capped(|| unsafe { load::load(context, threshold, members, &run) })?;
         drop(run);
         let Loaded { kinds, start } = loaded;
         // SAFETY: attached; `take` is called where something raised.
