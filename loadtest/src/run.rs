@@ -33,6 +33,7 @@ const STORM_GRACE: Duration = Duration::from_secs(10);
 const BEFORE_STORM_S: f64 = 0.5;
 /// The mode with saboteurs and the server's configuration, beside the report.
 const CHAOS_FOLDER: &str = "chaos";
+
 /// The server's log, beside the report.
 const SERVER_LOG: &str = "server.log";
 
@@ -141,7 +142,8 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         conditions,
     };
     let report = assemble(args, measured);
-    let written = report.write(&args.out)?;
+    let mut written = report.write(&args.out)?;
+    written.log = args.server.is_none().then(|| args.out.join(SERVER_LOG));
     Ok((report, written))
 }
 

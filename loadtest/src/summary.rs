@@ -79,6 +79,9 @@ pub fn summary(report: &Report, written: &Written, style: Style) -> String {
         written.html.display(),
         written.json.display()
     );
+    if let Some(log) = &written.log {
+        let _ = writeln!(out, "  log     {}", log.display());
+    }
     out
 }
 
@@ -248,10 +251,11 @@ fn notable(out: &mut String, report: &Report, style: Style) {
         let at = worst
             .map(|e| format!(", most in {} at {}", e.hook, e.line))
             .unwrap_or_default();
+        let noun = if errors == 1 { "error" } else { "errors" };
         let _ = writeln!(
             out,
             "  {}",
-            style.paint("33", &format!("{errors} script errors{at}"))
+            style.paint("33", &format!("{errors} script {noun}{at}"))
         );
     }
     for client in detail

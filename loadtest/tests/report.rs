@@ -198,6 +198,7 @@ fn the_summary_says_the_verdict_of_each_target() {
     let written = Written {
         html: "out/index.html".into(),
         json: "out/report.json".into(),
+        log: Some("out/server.log".into()),
     };
     let text = summary(&report, &written, Style { colour: false });
     assert!(

@@ -7,9 +7,10 @@ use crossbeam_channel::{Receiver, Sender};
 use tessera_protocol::{ClientId, CommandAck, EntityId, ServerSession, Tick};
 use tessera_sim::TickInputs;
 
-/// Players that join in one tick; who comes beyond joins in the next ones. The match entity may spawn
-/// 256 entities a tick, which leaves it four for each.
-const JOINS_MAX: usize = 64;
+/// Players that join in one tick; who comes beyond joins in the next ones. Each costs the match entity a
+/// message and a spawn, which it may do 256 times in a tick, and within its zone's budget of time: broken
+/// off, it would lose all joins of that tick.
+const JOINS_MAX: usize = 16;
 
 /// A client's session machine. The client's task feeds it, the tick thread takes a command a tick,
 /// the network thread adds events. None of them holds it while it waits for anything, so the tick

@@ -223,6 +223,13 @@ fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
         Some(ops) => format!("http://{ops}/metrics, or with `tessera top --server {ops}`"),
         None => "nowhere: ops.listen is off".to_owned(),
     };
+    let listen = ready.listen;
+    let next = match (&config.access, ready.ops) {
+        (Access::Open, Some(ops)) => format!(
+            "  Next: `cargo run --release -p loadtest -- --server {listen} --ops {ops}` lets a hundred bots in.\n"
+        ),
+        _ => String::new(),
+    };
     let access = match &config.access {
         Access::Open => "anyone: net.tokens is off, which is for development".to_owned(),
         Access::Tokens { match_id, .. } => format!("who has a token for match {match_id}"),
@@ -236,8 +243,7 @@ fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
   it lets in           {access}
   operators look at    {ops}
 
-  Next: `cargo run --release -p loadtest -- --server {listen}` lets a hundred bots in.
-  Ctrl-C tells everyone and stops.
+{next}  Ctrl-C tells everyone and stops.
 ",
         version = env!("CARGO_PKG_VERSION"),
         mode = facts.mode,
@@ -248,7 +254,6 @@ fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
         hz = facts.tick_hz,
         players = config.players,
         python = facts.python,
-        listen = ready.listen,
         certificate = ready.certificate_sha256,
     )
 }

@@ -159,8 +159,8 @@ impl fmt::Display for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} ticks of {} AI players in {} zones, seed {}",
-            self.ticks, self.players, self.zones, self.seed
+            "{} ticks in {} zones, seed {}; {} AI players asked for",
+            self.ticks, self.zones, self.seed, self.players
         )?;
         let budget_us = 1e6 / f64::from(self.tick_hz);
         let speed = budget_us / self.tick_us.mean.max(f64::MIN_POSITIVE);

@@ -153,6 +153,8 @@ fn name_of(reason: &ConnectionError) -> String {
                 CloseReason::Garbage => "garbage on the control stream",
                 CloseReason::TooSlow => "control stream not read",
                 CloseReason::Kicked => "kicked",
+                CloseReason::Idle => "idle for too long",
+                CloseReason::RateLimited => "sent far too much",
                 other => return format!("code {}", other.code()),
             };
             reason.to_owned()

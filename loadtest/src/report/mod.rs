@@ -34,6 +34,8 @@ pub struct Written {
     pub html: PathBuf,
     /// The numbers.
     pub json: PathBuf,
+    /// The log of the server, if this run started one: script errors have their tracebacks there.
+    pub log: Option<PathBuf>,
 }
 
 impl Report {
@@ -52,6 +54,10 @@ impl Report {
         text.push('\n');
         std::fs::write(&json, text).map_err(|e| named(&json, e))?;
         std::fs::write(&html, page::render(self)).map_err(|e| named(&html, e))?;
-        Ok(Written { html, json })
+        Ok(Written {
+            html,
+            json,
+            log: None,
+        })
     }
 }

@@ -180,6 +180,9 @@ pub(crate) fn take_message() -> String {
     }
 }
 
+/// How CPython's message ends where a script sets an attribute that its class doesn't declare.
+const NO_SUCH_SLOT: &str = "and no __dict__ for setting new attributes";
+
 pub(crate) unsafe fn message(exception: &Owned) -> String {
     // SAFETY: attached by the callers; a type's name is a C string; a failing `__str__` is dropped.
     unsafe {
@@ -192,6 +195,11 @@ pub(crate) unsafe fn message(exception: &Owned) -> String {
         };
         match str_lossy(text.as_ptr()) {
             text if text.is_empty() => name,
+            text if text.ends_with(NO_SUCH_SLOT) => {
+                format!(
+                    "{name}: {text}; an entity's fields are declared in its class, as `name: u32 = field(0)`"
+                )
+            }
             text => format!("{name}: {text}"),
         }
     }

@@ -127,6 +127,10 @@ impl ModeSource {
     /// # Errors
     /// A folder without one, a file that can't be read, is no UTF-8 or larger than 4 MiB.
     pub fn read(folder: &Path) -> Result<Self, ScriptError> {
+        if folder.is_file() {
+            let message = "is a file; a mode is the folder that its __init__.py lies in";
+            return Err(in_file(folder, message));
+        }
         let init = folder.join("__init__.py");
         if !init.is_file() {
             return Err(in_file(
