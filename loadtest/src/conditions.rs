@@ -14,6 +14,11 @@ pub fn process_cpu_s() -> f64 {
     nanoseconds(ClockId::ProcessCPUTime) as f64 / 1e9
 }
 
+/// CPU nanoseconds of this thread so far.
+pub fn thread_cpu_ns() -> i64 {
+    nanoseconds(ClockId::ThreadCPUTime)
+}
+
 fn nanoseconds(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec * 1_000_000_000 + time.tv_nsec

@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod hostile;
 pub mod measure;
 pub mod network;
+pub mod pace;
 pub mod progress;
 pub mod report;
 pub mod run;

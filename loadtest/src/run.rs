@@ -14,6 +14,7 @@ use crate::chaos::{self, Overlay};
 use crate::conditions;
 use crate::hostile::Storm;
 use crate::network::Relay;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::report::detail::Conditions;
 use crate::report::schema::HostileReport;
@@ -90,6 +91,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let cpu_before = conditions::process_cpu_s();
     let stolen_before = conditions::stolen_cpu_s();
     fleet.begin_window()?;
+    let pace = Pace::measure().context("no thread that measures the cores' pace")?;
     // By then all that is set up once has been.
     let quarter = Duration::from_secs_f64(args.duration / 4.0);
     let play = |time, server: &mut Server| {
@@ -101,6 +103,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let rss_mib_end = play(3 * quarter, &mut server)?;
     progress.finish();
     fleet.end_window()?;
+    let work_us = pace.finish();
     let bots_cpu_s = conditions::process_cpu_s() - cpu_before;
     let stolen_cpu_s = conditions::stolen_cpu_s() - stolen_before;
     let relayed = relay.as_ref().map(Relay::ask).transpose()?;
@@ -130,6 +133,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         bots_cpu_s,
         bots_nice,
         stolen_cpu_s,
+        work_us,
         load_before,
         local_server: args.is_local(),
     };

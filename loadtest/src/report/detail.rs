@@ -198,6 +198,8 @@ pub struct Conditions {
     pub bots_nice: i32,
     /// CPU seconds during the window that the host of a virtual machine gave to somebody else.
     pub stolen_cpu_s: f64,
+    /// Processor time that equal pieces of work took during the window, in µs.
+    pub work_us: Percentiles,
     /// Load average of the machine over the last minute before the start: what else was running.
     pub load_before: f64,
     /// Whether the server ran on this machine.
@@ -207,14 +209,35 @@ pub struct Conditions {
 /// Share of the cores' time taken by the host beyond which a run says as much about the host as about the server.
 const STOLEN_SHARE_MAX: f64 = 0.01;
 
+/// How many times longer than at the median the same work may take at 99 % and at 99.9 %. A core whose other
+/// half is busy is slower by less.
+const SLOWER_99_MAX: f64 = 2.0;
+const SLOWER_999_MAX: f64 = 4.0;
+
 impl Conditions {
     /// What a reader must know of the host before judging the figures, if anything.
     pub fn warning(&self, run: &Run) -> Option<String> {
         let share = self.stolen_cpu_s / (run.duration_s.max(1e-3) * run.cores.max(1) as f64);
-        (share > STOLEN_SHARE_MAX).then(|| {
+        let stolen = (share > STOLEN_SHARE_MAX).then(|| {
             format!(
                 "the host took {} % of the cores' time away during the run: latencies are the host's too",
                 format::significant(share * 100.0)
+            )
+        });
+        stolen.or_else(|| self.unevenness())
+    }
+
+    /// How much slower than usual the cores were at times, if that was much.
+    fn unevenness(&self) -> Option<String> {
+        let work = &self.work_us;
+        let times = |at: f64| at / work.p50.max(f64::MIN_POSITIVE);
+        let (rarely, seldom) = (times(work.p99), times(work.p999));
+        (rarely > SLOWER_99_MAX || seldom > SLOWER_999_MAX).then(|| {
+            format!(
+                "the cores were uneven: the same work took {} times as long as usual in 1 of 100 cases, {} times in \
+                 1 of 1 000: the highest percentiles are the host's too",
+                format::significant(rarely),
+                format::significant(seldom)
             )
         })
     }
@@ -285,6 +308,29 @@ mod tests {
         assert_eq!(warning(1.2), None);
         let text = warning(6.0).expect("5 % is a lot");
         assert!(text.contains("took 5 %"), "{text}");
+    }
+
+    #[test]
+    fn uneven_cores_are_told_of() {
+        let warning = |p99, p999| {
+            let work_us = Percentiles {
+                p50: 100.0,
+                p99,
+                p999,
+                ..Percentiles::default()
+            };
+            let conditions = Conditions {
+                work_us,
+                ..Conditions::default()
+            };
+            conditions.warning(&Run::default())
+        };
+        assert_eq!(Conditions::default().warning(&Run::default()), None);
+        assert_eq!(warning(180.0, 390.0), None);
+        for (p99, p999) in [(250.0, 300.0), (150.0, 1200.0)] {
+            let text = warning(p99, p999).expect("uneven");
+            assert!(text.contains("uneven"), "{text}");
+        }
     }
 
     #[test]

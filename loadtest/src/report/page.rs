@@ -363,6 +363,13 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
         Some(network) => sections::network_in_words(network),
         None => "as it is".into(),
     };
+    let work = &c.work_us;
+    let pace = format!(
+        "{} / {} / {} (p50 / p99 / p99.9, processor time)",
+        micros(work.p50),
+        micros(work.p99),
+        micros(work.p999)
+    );
     vec![
         (
             "processor",
@@ -384,6 +391,7 @@ fn conditions(report: &Report) -> Vec<(&'static str, String)> {
             format!("{:.2}", c.load_before),
         ),
         ("taken away by the host", share(c.stolen_cpu_s)),
+        ("the same work took", pace),
         ("server took", share(report.json.server.cpu_s)),
         ("bots took", share(c.bots_cpu_s)),
         ("priority of the bots", format!("nice +{}", c.bots_nice)),

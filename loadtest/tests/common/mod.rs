@@ -200,6 +200,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             bots_cpu_s: 31.2,
             bots_nice: 5,
             stolen_cpu_s: 0.3,
+            work_us: noise.percentiles(100.0),
             load_before: 0.42,
             local_server: true,
         },
