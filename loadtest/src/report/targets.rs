@@ -179,7 +179,10 @@ fn of_chaos(report: &ReportJson, chaos: &ChaosReport) -> Vec<Verdict> {
     } else {
         RESTART_TICKS_MAX
     };
-    let ticks = |v: f64| format!("{} ticks", format::significant(v));
+    let ticks = |v: f64| match format::significant(v).as_str() {
+        "1" => "1 tick".to_owned(),
+        other => format!("{other} ticks"),
+    };
     let entities = |v: f64| format::count(v as u64);
     vec![
         Verdict {

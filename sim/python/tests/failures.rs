@@ -90,8 +90,8 @@ fn an_undeclared_attribute_is_an_error() {
     assert_eq!(
         zone.errors(),
         [
-            "AttributeError: 'Probe' object has no attribute 'helth' and no \
-                                __dict__ for setting new attributes"
+            "AttributeError: 'Probe' object has no attribute 'helth' and no __dict__ for setting new \
+             attributes; an entity's fields are declared in its class, as `name: u32 = field(0)`"
         ]
     );
 }
