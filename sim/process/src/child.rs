@@ -22,7 +22,8 @@ use tessera_python::{
 };
 
 use crate::bell::Bell;
-use crate::forks::{self, Received};
+use crate::descriptors::{self, Received};
+use crate::forks;
 use crate::frame::{self, Cost, Malformed, Order, Put, Reader, Start, Started, Told};
 use crate::limits::DataBytes;
 use crate::ring::{self, RingError};
@@ -34,9 +35,6 @@ use crate::{handle, limits, log};
 const STACK_BYTES: u64 = 64 << 20;
 /// Why the parent's rows always fit.
 const SAME_TABLES: &str = "every zone has loaded the same declarations";
-
-/// Descriptors that a program gets over the socket, in this order: ring, control, snapshots.
-pub(crate) const DESCRIPTORS: usize = 3;
 
 /// What the program of a process zone does, from beginning to end: it is told by the server through its
 /// standard input what to be. Call it before anything else, in a program without threads.
@@ -59,9 +57,10 @@ fn serve() -> Result<(), String> {
     log::begin();
     let socket = io::stdin().as_fd().try_clone_to_owned();
     let socket = socket.map_err(|error| error.to_string())?;
-    let Received::Descriptors(descriptors) = forks::receive(&socket) else {
+    let Received::Descriptors(descriptors) = descriptors::receive(&socket) else {
         return Err(STRANGER.into());
     };
+    // In the order of program.rs.
     let [ring, control, snapshots] = descriptors.try_into().map_err(|_| STRANGER)?;
     // Scripts that read their standard input find nothing.
     let nothing = File::open("/dev/null").map_err(|error| error.to_string())?;

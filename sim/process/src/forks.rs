@@ -1,44 +1,14 @@
 //! The fork server's own side: a child that makes children for the zones, where all is ready for the mode.
 
-use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 use rustix::io::retry_on_intr;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::net::{SendFlags, send};
 use tessera_python::{Forked, Prepared};
 
 use crate::child::{Line, STRANGER, check_parent, end_with_parent, said};
+use crate::descriptors::{Received, receive};
 use crate::frame::Start;
-
-/// What comes over a socket that descriptors come over.
-pub(crate) enum Received {
-    Descriptors(Vec<OwnedFd>),
-    /// A byte alone.
-    Nothing,
-    /// The other end is closed.
-    Ended,
-}
-
-pub(crate) fn receive(socket: &OwnedFd) -> Received {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FORK_DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let mut into = [io::IoSliceMut::new(&mut byte)];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    match retry_on_intr(|| recvmsg(socket, &mut into, &mut ancillary, flags)) {
-        Ok(message) if message.bytes > 0 => {}
-        _ => return Received::Ended,
-    }
-    let rights = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights.collect()),
-        _ => None,
-    });
-    rights.map_or(Received::Nothing, Received::Descriptors)
-}
-
-/// Descriptors that a fork gets, in this order: bell, ring, control, output.
-pub(crate) const FORK_DESCRIPTORS: usize = 4;
 
 /// What a fork has of its own.
 pub(crate) struct Fork {
@@ -70,6 +40,7 @@ pub(crate) fn serve(prepared: &mut Prepared, requests: OwnedFd) -> Result<Option
             Received::Nothing => continue,
             Received::Ended => return Ok(None),
         };
+        // In the order of the keeper.
         let [bell, ring, control, output] = descriptors.try_into().map_err(|_| STRANGER)?;
         let answer = match prepared.fork() {
             Ok(Forked::Copy) => {

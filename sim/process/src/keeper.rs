@@ -1,7 +1,5 @@
 //! The fork server as the server sees it: who starts it, asks it for forks, and starts it again.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -11,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
+use rustix::net::{RecvFlags, recv};
 use rustix::process::Pid;
 use tessera_protocol::ids::ZoneId;
 use tessera_python::ScriptConfig;
 
 use crate::config::ProcessConfig;
+use crate::descriptors;
 use crate::error::ProcessError;
-use crate::forks::FORK_DESCRIPTORS;
 use crate::frame::{Malformed, Start, Started};
 use crate::line::{self, Far, Line};
 use crate::parent::{Gone, ProcessZone};
@@ -396,18 +394,19 @@ impl Server {
     /// waits for the fork, which ends for want of the other ends.
     fn fork(&mut self, far: &Far) -> Result<Pid, NoFork> {
         let control = self.line.process.handle.control();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FORK_DESCRIPTORS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [
-            far.socket.as_fd(),
-            far.ring.as_fd(),
-            far.control.as_fd(),
-            far.output.as_fd(),
+        let Far {
+            socket,
+            ring,
+            control: obeying,
+            output,
+        } = far;
+        let ends = [
+            socket.as_fd(),
+            ring.as_fd(),
+            obeying.as_fd(),
+            output.as_fd(),
         ];
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let byte = [IoSlice::new(&[0])];
-        let sent = sendmsg(control, &byte, &mut ancillary, SendFlags::NOSIGNAL);
-        sent.map_err(|_| NoFork::Lost(RingError::Ended))?;
+        descriptors::send(control, &ends).map_err(|_| NoFork::Lost(RingError::Ended))?;
         let mut answer = [0; size_of::<i32>()];
         let told = retry_on_intr(|| recv(control, &mut answer, RecvFlags::WAITALL));
         let lost = match told {

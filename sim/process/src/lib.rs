@@ -40,6 +40,7 @@
 mod bell;
 mod child;
 mod config;
+mod descriptors;
 mod error;
 mod forks;
 mod frame;

@@ -1,17 +1,14 @@
 //! A child that starts as a program: CPython and all.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Pid;
 use tessera_protocol::ids::ZoneId;
 
-use crate::child::DESCRIPTORS;
 use crate::config::ProcessConfig;
+use crate::descriptors;
 use crate::error::ProcessError;
 use crate::line::{self, Line};
 use crate::snapshots::SnapshotSlots;
@@ -47,12 +44,8 @@ pub(crate) fn start(
     let pid = pid.expect("the system numbers processes from 1");
     // From here on the child ends with its line.
     let line = Line::new(near, pid, zone)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [far.ring.as_fd(), far.control.as_fd(), slots.as_fd()];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let byte = [IoSlice::new(&[0])];
+    let ends = [far.ring.as_fd(), far.control.as_fd(), slots.as_fd()];
     // If the child has ended already, whoever waits for its answer hears of that.
-    let _ = sendmsg(&line.bell, &byte, &mut ancillary, SendFlags::NOSIGNAL);
+    let _ = descriptors::send(&line.bell, &ends);
     Ok(line)
 }
