@@ -581,7 +581,8 @@ impl ZonePool {
     }
 
     /// Begins to start as many spares as are to be ready, and as many as there are vacant zones: in a
-    /// hurry where none is ready for the next fault. One that did not load is not tried again until somebody asks for it.
+    /// hurry where none is ready for the next fault. One that did not load is not tried again until
+    /// somebody asks for it.
     fn keep_spares(&mut self) {
         let vacant = |place: &&Place| matches!(place.held, Held::Nobody(_));
         let vacant = self.places.iter().filter(vacant).count();

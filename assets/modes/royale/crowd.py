@@ -9,6 +9,10 @@ from tessera import Vec3
 _SQUARE = 48.0
 
 
+def _square(at: Vec3) -> tuple[int, int]:
+    return floor(at.x / _SQUARE), floor(at.z / _SQUARE)
+
+
 class Crowd:
     """How many are where."""
 
@@ -19,13 +23,13 @@ class Crowd:
 
     def add(self, at: Vec3) -> None:
         """One more is there."""
-        square = floor(at.x / _SQUARE), floor(at.z / _SQUARE)
+        square = _square(at)
         self._counts[square] = self._counts.get(square, 0) + 1
 
     def near(self, at: Vec3) -> int:
         """How many are near a place: all within 48 m, none beyond 136 m."""
         counts = self._counts
-        x, z = floor(at.x / _SQUARE), floor(at.z / _SQUARE)
+        x, z = _square(at)
         return sum(
             counts.get((x + i, z + j), 0) for i in (-1, 0, 1) for j in (-1, 0, 1)
         )

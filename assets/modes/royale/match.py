@@ -40,9 +40,8 @@ _PERIOD: Final = rules.ticks(1 / 8)
 #: without end, and no tick should be a spike.
 _BOTS_AT_ONCE: Final = 16
 _MESSAGES_MAX: Final = 1000
-#: Places that are weighed for who appears on foot, and more people than any has near it.
+#: Places that are weighed for who appears on foot.
 _PLACES_WEIGHED: Final = 6
-_MANY: Final = 1 << 16
 #: Items laid out in one tick, so that a round's start is no spike.
 _LOOT_PER_TICK: Final = 4
 _ALL_LAID: Final = 0xFFFF
@@ -117,14 +116,11 @@ class Royale(Match):
             half = map_size() / 2
             return Vec3(half, ground(half, half), half)
         disc = self.next_disc if self.state == FIGHT else whole_map()
-        best, fewest = points[by.randrange(len(points))], _MANY
-        for _ in range(_PLACES_WEIGHED):
-            at = points[by.randrange(len(points))]
-            if disc.outside(at.x, at.z) > 0.0:
-                continue
-            near = crowd.near(at)
-            if near < fewest:
-                best, fewest = at, near
+        anywhere, *drawn = (
+            points[by.randrange(len(points))] for _ in range(1 + _PLACES_WEIGHED)
+        )
+        inside = [at for at in drawn if disc.outside(at.x, at.z) <= 0.0]
+        best = min(inside, key=crowd.near, default=anywhere)
         crowd.add(best)
         return best
 
@@ -360,13 +356,12 @@ class Royale(Match):
             for surplus in bots[: len(bots) - wanted]:
                 self.send(surplus.id, "dismiss")
         missing = min(wanted - len(bots), _BOTS_AT_ONCE)
-        if missing <= 0:
-            return
-        crowd = Crowd(p.position for p in people if p.alive)
-        for _ in range(missing):
-            if self.respawns:
+        if missing > 0 and self.respawns:
+            crowd = Crowd(p.position for p in people if p.alive)
+            for _ in range(missing):
                 self._add_bot(self.ground_spawn(self, crowd), gliding=False)
-            else:
+        else:
+            for _ in range(missing):
                 self._add_bot(self._drop_point(self.next_disc), gliding=True)
                 self.entrants += 1
                 self.alive += 1
