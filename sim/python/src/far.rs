@@ -1,4 +1,9 @@
 //! Views of entities anywhere in the world, read from the snapshot when a script asks for them.
+//!
+//! A far view is born with empty slots, and each is filled when a script first looks at it: whoever counts
+//! the living among five hundred reads one field of each. (A view of an entity nearby is filled at once,
+//! since it is kept from tick to tick.) No script can tell: a slot that CPython finds empty it asks its
+//! descriptor for, and that of views fills it ([`crate::view::get_slot`]).
 
 use std::collections::HashMap;
 
@@ -14,7 +19,7 @@ use crate::population::Population;
 use crate::py::{Owned, PyResult, Raised};
 use crate::value;
 
-/// What a tick's queries have read from the snapshot, so that each entity is read once.
+/// What a tick's queries have found in the snapshot, so that each entity has one view.
 #[derive(Default)]
 pub(crate) struct FarViews {
     views: HashMap<EntityId, Owned>,
@@ -22,10 +27,22 @@ pub(crate) struct FarViews {
     lists: Vec<(u64, Owned)>,
 }
 
-impl FarViews {
-    /// Takes everything out, for the caller to release outside the borrow.
-    pub(crate) fn take(&mut self) -> Self {
-        std::mem::take(self)
+/// Releases what hooks have looked up in the snapshot, which is still there: views that a script keeps
+/// show it whole from now on. Scripts may run.
+///
+/// # Safety
+/// Attached to the interpreter of `context`, outside hooks.
+pub(crate) unsafe fn forget(context: &Context) {
+    let FarViews { views, lists } = context.far.take();
+    drop(lists);
+    for view in views.values() {
+        // SAFETY: attached; views are objects of this interpreter.
+        unsafe {
+            if Py_REFCNT(view.as_ptr()) > 1 && fill(context, view.as_ptr()).is_err() {
+                // There is no memory for it: the field looks as if it had been deleted.
+                PyErr_Clear();
+            }
+        }
     }
 }
 
@@ -54,7 +71,8 @@ pub(crate) unsafe fn get(
         let Some(row) = snapshot.as_ref().and_then(|snapshot| snapshot.find(id)) else {
             return Ok(None);
         };
-        let view = view_of(context, kinds.info(row.kind()), row)?;
+        let class = kinds.info(row.kind()).view.as_ptr();
+        let view = entity::alloc_view(class.cast(), id)?;
         context.far.borrow_mut().views.insert(id, view.clone());
         Ok(Some(view))
     }
@@ -123,15 +141,76 @@ unsafe fn build_list(
     }
 }
 
-unsafe fn view_of(context: &Context, info: &KindInfo, row: RowRef<'_>) -> PyResult<Owned> {
-    // SAFETY: attached by the caller; the class and offsets are the kind's.
+/// Fills the slot of a view that is empty at this offset, as a script looks at it. False where there is
+/// nothing to fill it with: the entity is of no snapshot here, or the slot is no field's.
+///
+/// # Errors
+/// Raises where there is no memory.
+///
+/// # Safety
+/// Attached to the interpreter of `context`; `view` is a view.
+pub(crate) unsafe fn fill_slot(
+    context: &Context,
+    view: *mut PyObject,
+    offset: usize,
+) -> PyResult<bool> {
+    // SAFETY: by the caller's promise.
     unsafe {
-        let view = entity::alloc_view(info.view.as_ptr().cast(), row.id())?;
-        for (field, &offset) in info.offsets.iter().enumerate() {
-            let ty = info.types[field];
-            let value = value::read(context, ty, row.field(field), Containers::Frozen)?;
-            entity::set_field(view.as_ptr(), offset, value);
-        }
-        Ok(view)
+        with_row(context, view, |info, row| {
+            match info.offsets.iter().position(|&known| known == offset) {
+                Some(field) => fill_field(context, view, info, row, field).map(|()| true),
+                None => Ok(false),
+            }
+        })
+        .unwrap_or(Ok(false))
     }
+}
+
+/// Fills all slots of a view that are empty.
+unsafe fn fill(context: &Context, view: *mut PyObject) -> PyResult<()> {
+    // SAFETY: attached, by the caller; the offsets are those of the view's kind.
+    unsafe {
+        with_row(context, view, |info, row| {
+            for (field, &offset) in info.offsets.iter().enumerate() {
+                if (*entity::field(view, offset)).is_null() {
+                    fill_field(context, view, info, row, field)?;
+                }
+            }
+            Ok(())
+        })
+        .unwrap_or(Ok(()))
+    }
+}
+
+/// Runs `body` with the row of a view's entity in `S_t`, if it is there.
+unsafe fn with_row<R>(
+    context: &Context,
+    view: *mut PyObject,
+    body: impl FnOnce(&KindInfo, RowRef<'_>) -> R,
+) -> Option<R> {
+    let kinds = context.kinds.get()?;
+    let snapshot = context.snapshot.borrow();
+    // SAFETY: attached, by the callers.
+    let row = snapshot.as_ref()?.find(unsafe { entity::id_of(view)? })?;
+    let info = kinds.info(row.kind());
+    // SAFETY: as above; every object has a type.
+    let is_of_kind = unsafe { Py_TYPE(view).cast() == info.view.as_ptr() };
+    is_of_kind.then(|| body(info, row))
+}
+
+unsafe fn fill_field(
+    context: &Context,
+    view: *mut PyObject,
+    info: &KindInfo,
+    row: RowRef<'_>,
+    field: usize,
+) -> PyResult<()> {
+    // SAFETY: attached by the caller; the offset is the kind's, and the slot is empty, so that nothing is
+    // released.
+    unsafe {
+        let ty = info.types[field];
+        let value = value::read(context, ty, row.field(field), Containers::Frozen)?;
+        entity::set_field(view, info.offsets[field], value);
+    }
+    Ok(())
 }

@@ -125,23 +125,59 @@ unsafe fn set(class: &Owned, name: &Owned, value: &Owned) -> PyResult<()> {
 }
 
 /// What descriptors of slots did before [`guard_slots`].
-static SET_SLOT: OnceLock<descrsetfunc> = OnceLock::new();
+static SLOTS: OnceLock<(descrgetfunc, descrsetfunc)> = OnceLock::new();
 
-/// Keeps scripts from writing a view's slots by way of the class of live objects, whose descriptors
-/// have the same offsets: `Player.health.__set__(view, 5.0)`.
+/// Has reads of a view's empty slots fill them ([`crate::far`]), and keeps scripts from writing its slots
+/// by way of the class of live objects, whose descriptors have the same offsets:
+/// `Player.health.__set__(view, 5.0)`.
 ///
 /// The type of these descriptors is static and CPython's own: there is no other to put into a class
-/// whose attributes its interpreter specializes. What it specializes doesn't come through here.
+/// whose attributes its interpreter specializes. What it specializes doesn't come through here, but for
+/// reads of slots that it finds empty.
 ///
 /// # Safety
 /// Called once, after the main interpreter has started and before there is another: each takes the
-/// function into its `__set__` and `__delete__` when it starts.
+/// functions into its `__get__`, `__set__` and `__delete__` when it starts.
 pub(crate) unsafe fn guard_slots() {
     // SAFETY: by the caller's promise nobody else reads or writes the type.
     unsafe {
-        if let Some(set) = PyMemberDescr_Type.tp_descr_set {
-            SET_SLOT.get_or_init(|| set);
+        let (get, set) = (
+            PyMemberDescr_Type.tp_descr_get,
+            PyMemberDescr_Type.tp_descr_set,
+        );
+        if let (Some(get), Some(set)) = (get, set) {
+            SLOTS.get_or_init(|| (get, set));
+            PyMemberDescr_Type.tp_descr_get = Some(get_slot);
             PyMemberDescr_Type.tp_descr_set = Some(set_slot);
+        }
+    }
+}
+
+/// `object.slot`, or the descriptor itself where `object` is null.
+unsafe extern "C" fn get_slot(
+    descriptor: *mut PyObject,
+    object: *mut PyObject,
+    class: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a descriptor of a slot; what was there before takes the same.
+    unsafe {
+        let member = descriptor.cast::<PyMemberDescrObject>();
+        if !object.is_null()
+            && PyObject_TypeCheck(object, (*member).d_common.d_type) != 0
+            && (*(*member).d_member).type_code == Py_T_OBJECT_EX
+        {
+            let offset = (*(*member).d_member).offset as usize;
+            let is_empty = (*object.byte_add(offset).cast::<*mut PyObject>()).is_null();
+            if is_empty && crate::entity::is_view(object) {
+                let fill = |context: &_| crate::far::fill_slot(context, object, offset);
+                if let Err(Raised) = crate::context::with(fill) {
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+        match SLOTS.get() {
+            Some((get, _)) => get(descriptor, object, class),
+            None => std::ptr::null_mut(),
         }
     }
 }
@@ -155,8 +191,8 @@ unsafe extern "C" fn set_slot(
     // SAFETY: called by CPython, attached, with a descriptor of a slot and any object; what was there
     // before takes the same.
     unsafe {
-        match SET_SLOT.get() {
-            Some(set) if !crate::entity::is_view(object) => set(descriptor, object, value),
+        match SLOTS.get() {
+            Some((_, set)) if !crate::entity::is_view(object) => set(descriptor, object, value),
             _ => {
                 let name = (*descriptor.cast::<PyMemberDescrObject>()).d_common.d_name;
                 refuse_write(object, &str_lossy(name));

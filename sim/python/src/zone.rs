@@ -12,6 +12,7 @@ use tessera_protocol::snapshot::Snapshot;
 
 use crate::context::Context;
 use crate::error::ScriptError;
+use crate::far;
 use crate::gather::{BadField, Gather};
 use crate::hooks::{self, Runner, Trace};
 use crate::interpreter::Interpreter;
@@ -284,7 +285,7 @@ impl ScriptZone {
                 })
             });
             memory.reserved(|| {
-                forget_far(context);
+                far::forget(context);
                 called.map_err(|Raised| {
                     context.outbox.borrow_mut().clear();
                     run.renew(); // what was preempted can be asked where it was
@@ -350,7 +351,8 @@ impl ScriptZone {
         // The simulation adds the next tick's to them.
         context.hitboxes.take();
         // What hooks looked up is garbage of theirs, and no view that a script keeps.
-        memory.reserved(|| forget_far(context));
+        // SAFETY: attached, outside hooks.
+        memory.reserved(|| unsafe { far::forget(context) });
         hooks::note_overruns(context, kinds, &mut self.stats);
     }
 
@@ -555,12 +557,6 @@ fn note_failure(failed: &mut Vec<(EntityId, FailureKind)>, id: EntityId) {
     if let Err(place) = failed.binary_search_by_key(&id, |(id, _)| *id) {
         failed.insert(place, (id, FailureKind::BadField));
     }
-}
-
-/// Releases what hooks have looked up in the snapshot. Scripts may run.
-fn forget_far(context: &Context) {
-    let far = context.far.borrow_mut().take();
-    drop(far);
 }
 
 /// Logs and counts a value that doesn't fit its field.

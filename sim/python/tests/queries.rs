@@ -268,6 +268,64 @@ fn find_and_get_reach_the_whole_world() {
 }
 
 #[test]
+fn a_view_from_afar_is_whole_however_and_whenever_it_is_read() {
+    let mode = Mode::new(
+        r#"
+        import copy
+        kept = []
+        class Unit(Entity):
+            n: u32 = field(0)
+            name: str = field("", max=8)
+            trail: tuple = field(())
+            checks: u32 = field(0)
+            def tick(self, dt):
+                self.n += 10
+                for n, view in enumerate(kept):
+                    # Kept since an earlier tick: as it was then, also what nobody has read yet.
+                    assert view.n == 3 + 10 * n and view.name == "far" and view.trail == ((1, 2), "x")
+                    assert not hasattr(view, "other")
+                    self.checks += 1
+                if self.id == 1:
+                    kept.append(get(4))
+                    one = get(4)
+                    assert one is get(4) and type(one) is type(find(Unit)[0])
+                    assert Unit.n.__get__(one) == one.n and getattr(one, "position").x == 1200.0
+                    try: one.n = 5
+                    except AttributeError: pass
+                    else: raise AssertionError("a view was written")
+                    try: Crate.n.__get__(one)
+                    except TypeError: pass
+                    else: raise AssertionError("a crate's slot was read in a unit")
+                    # Often enough for the interpreter to specialize the load.
+                    assert sum(unit.n for _ in range(40) for unit in find(Unit)) > 0
+        class Crate(Entity):
+            n: u32 = field(0)
+        def start(world):
+            for n in range(4):
+                world.spawn(Unit, n=n, name="far", trail=((1, 2), "x"), position=Vec3(n * 400, 0, 0))
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    // The snapshot has all four, the zone only the first: the others are elsewhere, and go on.
+    let mut elsewhere = mode.zone();
+    elsewhere.run_start();
+    for id in 2..=4 {
+        zone.scripts.remove(EntityId(id));
+    }
+    for _ in 0..3 {
+        let (tick, snapshot) = (elsewhere.tick, elsewhere.snapshot());
+        zone.scripts
+            .begin_tick(tick, snapshot, zone.hitboxes.clone());
+        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
+        zone.scripts.gather();
+        elsewhere.step();
+    }
+    zone.assert_clean();
+    assert_eq!(zone.field(1, "checks"), "U32(3)");
+}
+
+#[test]
 fn a_snapshots_bytes_stay_while_a_memoryview_looks_at_them() {
     let mode = Mode::new(
         r#"
