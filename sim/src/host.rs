@@ -28,8 +28,8 @@ pub(crate) trait Host {
     /// Tells which zone it works for: for logs only.
     fn assign(&mut self, zone: ZoneId);
     fn field_table(&self) -> &Arc<FieldTable>;
-    /// Appends the bytes of a field's default.
-    fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>);
+    /// The row of an entity that says nothing about itself.
+    fn default_row(&self, kind: KindId) -> Vec<u8>;
     /// Whether entities of a kind hear of a message, by its name.
     fn hears(&self, kind: KindId, message: &str) -> bool;
     fn tables(&self) -> &[KindTable];
@@ -75,8 +75,12 @@ macro_rules! forwarded {
         fn field_table(&self) -> &Arc<FieldTable> {
             <$zone>::field_table(self)
         }
-        fn write_default(&self, kind: KindId, field: usize, out: &mut Vec<u8>) {
-            out.extend_from_slice(self.default_of(kind, field));
+        fn default_row(&self, kind: KindId) -> Vec<u8> {
+            let fields = self.field_table().kinds[kind.index()].fields.len();
+            (0..fields)
+                .flat_map(|field| self.default_of(kind, field))
+                .copied()
+                .collect()
         }
         fn hears(&self, kind: KindId, message: &str) -> bool {
             <$zone>::hears(self, kind, message)
@@ -219,7 +223,7 @@ impl Host for Vacancy {
     fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
     }
-    fn write_default(&self, _kind: KindId, _field: usize, _out: &mut Vec<u8>) {
+    fn default_row(&self, _kind: KindId) -> Vec<u8> {
         unreachable!("new code is loaded into interpreters");
     }
     fn hears(&self, _kind: KindId, _message: &str) -> bool {

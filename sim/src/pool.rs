@@ -19,7 +19,7 @@ use crate::exchange::{Batches, Exchange};
 use crate::host::{Host, Vacancy};
 use crate::laps::Laps;
 use crate::nursery::Nursery;
-use crate::reload::{Adaptation, ReloadError, Reloaded};
+use crate::reload::{ReloadError, Reloaded};
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
@@ -83,11 +83,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn refill(&self, adaptation: Option<Arc<Adaptation>>) -> Refill {
+    fn refill(&self) -> Refill {
         Refill {
             snapshot: self.snapshot.clone(),
             directory: self.directory.clone(),
-            adaptation,
         }
     }
 }
@@ -168,6 +167,14 @@ impl ZonePool {
         if let Cage::Process(forks) = &self.setup.cage {
             forks.slots().publish(snapshot);
         }
+    }
+
+    /// Shows these snapshots instead of all before.
+    pub(crate) fn publish_anew<'a>(&self, snapshots: impl Iterator<Item = &'a Arc<Snapshot>>) {
+        if let Cage::Process(forks) = &self.setup.cage {
+            forks.slots().clear();
+        }
+        snapshots.for_each(|snapshot| self.publish(snapshot));
     }
 
     /// How many zones there are.
@@ -315,13 +322,9 @@ impl ZonePool {
     /// At a tick boundary: gives interpreters to the zones that have none, if there are any ready, and
     /// takes one from those that use too much memory.
     ///
-    /// Where new code is ready, all get it; then the result is true.
-    ///
     /// # Errors
     /// A zone that a fault of the engine has broken.
-    pub(crate) fn heal(&mut self, state: &State) -> Result<bool, SimError> {
-        self.welcome();
-        let swapped = self.swap(state)?;
+    pub(crate) fn heal(&mut self, state: &State) -> Result<(), SimError> {
         for at in 0..self.len() {
             let place = &mut self.places[at];
             if matches!(place.held, Held::Nobody(_)) {
@@ -341,7 +344,7 @@ impl ZonePool {
             }
         }
         self.keep_spares();
-        Ok(swapped)
+        Ok(())
     }
 
     /// Replaces the interpreter of a zone at a tick boundary, waiting for one to be ready.
@@ -531,7 +534,7 @@ impl ZonePool {
         self.fill(at, state, next)?;
         let place = &mut self.places[at];
         if let Held::Nobody(vacancy) = &mut place.held {
-            lock(&place.seat).refill(&mut **vacancy, &state.refill(None));
+            lock(&place.seat).refill(&mut **vacancy, &state.refill());
         }
         Ok(())
     }
@@ -549,14 +552,14 @@ impl ZonePool {
         place.seat_worker(worker);
         let ticks = next.wrapping_sub(place.vacant_since).unsigned_abs();
         let mut orders: Vec<_> = (0..self.len()).map(|_| None).collect();
-        orders[at] = Some(self.take(at, Some(state.refill(None))));
+        orders[at] = Some(self.take(at, Some(state.refill())));
         self.give(orders)?;
         self.tell(at, state.tick, IncidentKind::Restarted { ticks });
         Ok(())
     }
 
     /// Takes in the workers that have become ready.
-    fn welcome(&mut self) {
+    pub(crate) fn welcome(&mut self) {
         while let Some(started) = self.nursery.poll() {
             if let Err(error) = self.admit(started) {
                 self.spares_failed = true;

@@ -1,12 +1,14 @@
-//! New code for a running match: whether what it declares fits, and how rows are carried over.
+//! New code for a running match: whether what it declares fits, and how the state is carried over.
 
-use tessera_protocol::fields::{Audience, Field, FieldTable, Kind, Walker};
-use tessera_protocol::ids::KindId;
-use tessera_protocol::snapshot::RowRef;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tessera_protocol::columns::KindTable;
+use tessera_protocol::fields::{Field, FieldTable, Kind, Walker};
+use tessera_protocol::ids::{KindId, ZoneId};
+use tessera_protocol::snapshot::{RowRef, Snapshot, ZoneBatch};
 use tessera_python::ScriptError;
 use thiserror::Error;
-
-use crate::host::Host;
 
 /// Why a match stays on its old code.
 #[derive(Debug, Error)]
@@ -28,18 +30,6 @@ pub enum Incompatible {
     /// A kind is gone.
     #[error("{kind} is not declared any more: entities of it live")]
     KindRemoved {
-        /// The kind.
-        kind: String,
-    },
-    /// There is a kind that was not.
-    #[error("{kind} is new: clients know the kinds that there were when they joined")]
-    KindAdded {
-        /// The kind.
-        kind: String,
-    },
-    /// The kinds come in another order.
-    #[error("{kind} was declared at another place among the kinds")]
-    KindMoved {
         /// The kind.
         kind: String,
     },
@@ -69,58 +59,66 @@ pub enum Incompatible {
         /// What of it.
         what: &'static str,
     },
-    /// A new field that clients would have to know of.
-    #[error(
-        "{kind}.{field} is new and goes to clients, which know the fields that there were when they \
-         joined: declare it for nobody, or start a new match"
-    )]
-    FieldVisible {
-        /// The kind.
-        kind: String,
-        /// The field.
-        field: String,
-    },
 }
 
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Fields that are new, as `Kind.field`.
+    /// What is new: kinds, as `Kind`, and fields of others, as `Kind.field`.
     pub added: Vec<String>,
 }
 
-/// How rows of the old declarations become rows of the new ones.
+/// How a state of the old declarations becomes one of the new ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Adaptation {
-    /// By kind, then by new field: the old field, or none where it is new.
-    kinds: Vec<Vec<Option<usize>>>,
+    /// The new declarations.
+    table: Arc<FieldTable>,
+    /// By old kind.
+    kinds: Vec<AdaptedKind>,
     pub(crate) added: Vec<String>,
 }
 
+/// What a kind has become.
+#[derive(Clone, Debug)]
+struct AdaptedKind {
+    /// Its number now.
+    kind: KindId,
+    /// By new field: the old one, or none where it is new.
+    fields: Vec<Option<usize>>,
+    /// One entity that says nothing about itself.
+    default: KindTable,
+}
+
 impl Adaptation {
+    /// `defaults` are by new kind: a table of one entity that says nothing about itself.
+    ///
     /// # Errors
     /// Where the new declarations don't fit.
-    pub(crate) fn between(old: &FieldTable, new: &FieldTable) -> Result<Adaptation, Incompatible> {
+    pub(crate) fn between(
+        old: &FieldTable,
+        new: &Arc<FieldTable>,
+        defaults: &[KindTable],
+    ) -> Result<Adaptation, Incompatible> {
         let mut adaptation = Adaptation {
-            kinds: Vec::new(),
+            table: new.clone(),
+            kinds: Vec::with_capacity(old.kinds.len()),
             added: Vec::new(),
         };
-        for kind in &old.kinds {
-            let name = || kind.name.clone();
-            new.kind(&kind.name)
-                .ok_or_else(|| Incompatible::KindRemoved { kind: name() })?;
+        for was in &old.kinds {
+            let removed = || Incompatible::KindRemoved {
+                kind: was.name.clone(),
+            };
+            let kind = new.kind(&was.name).ok_or_else(removed)?;
+            let fields = adaptation.compare(was, &new.kinds[kind.index()])?;
+            adaptation.kinds.push(AdaptedKind {
+                kind,
+                fields,
+                default: defaults[kind.index()].clone(),
+            });
         }
-        for (at, kind) in new.kinds.iter().enumerate() {
-            let name = || kind.name.clone();
-            let was = old
-                .kind(&kind.name)
-                .ok_or_else(|| Incompatible::KindAdded { kind: name() })?;
-            if was.index() != at {
-                return Err(Incompatible::KindMoved { kind: name() });
-            }
-            let fields = adaptation.compare(&old.kinds[at], kind)?;
-            adaptation.kinds.push(fields);
-        }
+        let is_new = |kind: &&Kind| old.kind(&kind.name).is_none();
+        let kinds = new.kinds.iter().filter(is_new);
+        adaptation.added.extend(kinds.map(|kind| kind.name.clone()));
         Ok(adaptation)
     }
 
@@ -135,18 +133,12 @@ impl Adaptation {
         }
         let mut fields = Vec::with_capacity(new.fields.len());
         for field in &new.fields {
-            let name = || field.name.clone();
             let was = old.field(&field.name);
-            match was {
-                Some(was) => {
-                    if let Some(what) = difference(&old.fields[was], field) {
-                        let (kind, field) = (kind(), name());
-                        return Err(Incompatible::FieldChanged { kind, field, what });
-                    }
-                }
-                None if field.audience != Audience::Nobody => {
-                    let (kind, field) = (kind(), name());
-                    return Err(Incompatible::FieldVisible { kind, field });
+            match was.map(|was| difference(&old.fields[was], field)) {
+                Some(None) => {}
+                Some(Some(what)) => {
+                    let (kind, field) = (kind(), field.name.clone());
+                    return Err(Incompatible::FieldChanged { kind, field, what });
                 }
                 None => self.added.push(format!("{}.{}", new.name, field.name)),
             }
@@ -164,14 +156,40 @@ impl Adaptation {
         }
     }
 
-    /// Appends the row that an entity has under the new declarations, which `host` has loaded.
-    pub(crate) fn write_row(&self, row: RowRef<'_>, host: &dyn Host, out: &mut Vec<u8>) {
-        let kind: KindId = row.kind();
-        for (field, old) in self.kinds[kind.index()].iter().enumerate() {
-            match old {
-                Some(old) => row.field(*old).write(out),
-                None => host.write_default(kind, field, out),
-            }
+    /// The new declarations.
+    pub(crate) fn table(&self) -> &Arc<FieldTable> {
+        &self.table
+    }
+
+    /// The same state under the new declarations.
+    pub(crate) fn adapt(&self, snapshot: &Snapshot) -> Snapshot {
+        let empty = || self.table.kinds.iter().map(KindTable::new).collect();
+        let mut zones: BTreeMap<ZoneId, Vec<KindTable>> = BTreeMap::new();
+        let mut bytes = Vec::new();
+        for row in snapshot.batches().flat_map(|batch| batch.rows()) {
+            let adapted = &self.kinds[row.kind().index()];
+            bytes.clear();
+            adapted.write_row(row, &mut bytes);
+            let tables = zones.entry(row.zone()).or_insert_with(empty);
+            tables[adapted.kind.index()]
+                .insert_row(row.id(), &bytes)
+                .expect("fields are carried over as they are, and defaults fit theirs");
+        }
+        let batches: Vec<ZoneBatch> = zones
+            .iter()
+            .map(|(zone, tables)| ZoneBatch::of(*zone, tables))
+            .collect();
+        let batches: Vec<&ZoneBatch> = batches.iter().collect();
+        Snapshot::seal(snapshot.header(), &batches, None)
+    }
+}
+
+impl AdaptedKind {
+    /// Appends the row that an entity has under the new declarations.
+    fn write_row(&self, row: RowRef<'_>, out: &mut Vec<u8>) {
+        for (old, default) in self.fields.iter().zip(&self.default.columns) {
+            let value = old.map_or_else(|| default.get(0), |old| row.field(old));
+            value.write(out);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tessera_protocol::command::rewind_ticks_max;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::Tick;
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
@@ -59,6 +60,30 @@ impl SnapshotRing {
         // The zones have let go of it; from one that was given up it is copied.
         Arc::make_mut(&mut self.hitboxes).push(table, &snapshot);
         self.kept.push_back(Arc::new(snapshot));
+    }
+
+    /// Carries the state over to other declarations: the newest snapshot, and those before it that shots
+    /// may be taken back to. Older ones are given up.
+    pub(crate) fn adapt(
+        &mut self,
+        table: &FieldTable,
+        tick_hz: u32,
+        adapt: impl Fn(&Snapshot) -> Snapshot,
+    ) {
+        let needed = rewind_ticks_max(tick_hz).ceil() as usize + 1;
+        let given_up = self.kept.len().saturating_sub(needed);
+        self.kept.drain(..given_up);
+        let mut hitboxes = HitboxHistory::new(tick_hz);
+        for snapshot in &mut self.kept {
+            *snapshot = Arc::new(adapt(snapshot));
+            hitboxes.push(table, snapshot);
+        }
+        self.hitboxes = Arc::new(hitboxes);
+    }
+
+    /// All that are kept, oldest first.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.kept.iter()
     }
 
     /// `S_t` of the newest tick.

@@ -15,7 +15,6 @@ use crate::directory::Directory;
 use crate::host::{Host, engine_message};
 use crate::partition::Grid;
 use crate::quarantine::{Quarantine, QuarantineRule};
-use crate::reload::Adaptation;
 use crate::report::{ChannelReport, ZoneReport, ZoneTimings};
 use crate::tracked::TrackedSet;
 use crate::worker::WorkerId;
@@ -71,8 +70,6 @@ pub(crate) struct Refill {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who runs whom in the snapshot.
     pub(crate) directory: Arc<Directory>,
-    /// Where the host has loaded other declarations than the snapshot was made with.
-    pub(crate) adaptation: Option<Arc<Adaptation>>,
 }
 
 /// Nothing that has a name: two lists of a seat's channels, by the other zone; `None` for itself.
@@ -224,7 +221,6 @@ impl Seat {
         let Refill {
             snapshot,
             directory,
-            adaptation,
         } = from;
         self.keep_what_no_snapshot_has();
         self.tracked = TrackedSet::default();
@@ -236,10 +232,7 @@ impl Seat {
             let owner = directory.owner(id).expect("who is in S_t lives");
             let within = self.grid.zones_within(row.position(), self.halo_m) & !(1 << owner.0);
             row_bytes.clear();
-            match adaptation {
-                None => row.write_row(&mut row_bytes),
-                Some(adaptation) => adaptation.write_row(row, host, &mut row_bytes),
-            }
+            row.write_row(&mut row_bytes);
             if owner == self.id {
                 let record = self.quarantine.take(id);
                 let arrival = Arrival {

@@ -16,7 +16,7 @@ use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
 use crate::partition::Grid;
 use crate::pool::{State, ZonePool};
-use crate::reload::{ReloadError, Reloaded};
+use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::report::{Audit, SimReport, TickTimings, ZoneSpan};
 use crate::seal::SnapshotRing;
 use crate::supervision::Incident;
@@ -55,6 +55,7 @@ pub struct TickOutput {
 /// A running match. Dropping it ends the zones' threads and interpreters.
 pub struct Simulation {
     seed: u64,
+    tick_hz: u32,
     clock: fn() -> u64,
     grid: Grid,
     field_table: Arc<FieldTable>,
@@ -83,6 +84,7 @@ impl Simulation {
         let zones = ZonePool::start(&config)?;
         let mut simulation = Simulation {
             seed: config.seed,
+            tick_hz: config.tick_hz,
             clock: config.clock,
             grid: config.grid,
             field_table: zones.field_table(),
@@ -146,12 +148,12 @@ impl Simulation {
     /// costs them their zone's interpreter, and is told in [`TickOutput::incidents`].
     pub fn step(&mut self, inputs: &TickInputs) -> Result<TickOutput, SimError> {
         let began = (self.clock)();
-        let state = self.state();
-        if self.zones.heal(&state)? {
-            self.field_table = self.zones.field_table();
-            // They are laid out for the declarations before.
-            self.batches = (0..self.zones()).map(|_| Box::default()).collect();
+        self.zones.welcome();
+        if let Some(adaptation) = self.zones.adaptation() {
+            self.change_to(&adaptation)?;
         }
+        let state = self.state();
+        self.zones.heal(&state)?;
         let runs = self.route(inputs);
         let routed = (self.clock)();
         let ran = self.zones.run(runs, &state)?;
@@ -189,6 +191,21 @@ impl Simulation {
     /// Another reload is under way.
     pub fn reload(&mut self, mode: ModeSource) -> Result<(), ReloadError> {
         self.zones.reload(mode)
+    }
+
+    /// The boundary at which new code takes over.
+    fn change_to(&mut self, adaptation: &Adaptation) -> Result<(), SimError> {
+        let table = adaptation.table();
+        if *self.field_table != **table {
+            self.ring
+                .adapt(table, self.tick_hz, |state| adaptation.adapt(state));
+            self.zones.publish_anew(self.ring.kept());
+            self.field_table = table.clone();
+            // They are laid out for the declarations before.
+            self.batches = (0..self.zones()).map(|_| Box::default()).collect();
+        }
+        let state = self.state();
+        self.zones.swap(adaptation, &state)
     }
 
     /// Interpreters that are ready to replace one that is lost.

@@ -79,6 +79,11 @@ impl SnapshotSlots {
         let _ = self.store(snapshot);
     }
 
+    /// Forgets all snapshots, since those to come are laid out for other declarations.
+    pub fn clear(&self) {
+        self.written().slots = [None; SLOTS];
+    }
+
     pub(crate) fn store(&self, snapshot: &Snapshot) -> Result<Stored, TooLarge> {
         let (tick, bytes) = (snapshot.tick(), snapshot.bytes());
         let mut written = self.written();

@@ -47,7 +47,8 @@ impl ZonePool {
     pub(super) fn go_on_with(&mut self, mut reload: Reload, started: Result<Worker, ScriptError>) {
         let fits = started.map_err(ReloadError::from).and_then(|worker| {
             if reload.adaptation.is_none() {
-                let adaptation = Adaptation::between(&self.field_table(), &worker.field_table);
+                let (old, new) = (self.field_table(), &worker.field_table);
+                let adaptation = Adaptation::between(&old, new, &worker.defaults);
                 match adaptation {
                     Ok(adaptation) => reload.adaptation = Some(Arc::new(adaptation)),
                     Err(error) => {
@@ -75,14 +76,22 @@ impl ZonePool {
         }
     }
 
-    /// Swaps all interpreters, once all of the new code are ready. True where it did.
-    pub(super) fn swap(&mut self, state: &State) -> Result<bool, SimError> {
+    /// How the state is to be carried over, once interpreters of new code are ready for all zones: then
+    /// [`Self::swap`] has to follow.
+    pub(crate) fn adaptation(&self) -> Option<Arc<Adaptation>> {
+        let reload = self.reload.as_ref()?;
         let wanted = self.len() + self.supervision.spares;
-        let Some(reload) = self.reload.take_if(|reload| reload.ready.len() == wanted) else {
-            return Ok(false);
-        };
-        let Some(adaptation) = reload.adaptation else {
-            unreachable!("the first that was ready was compared");
+        let is_ready = reload.ready.len() == wanted;
+        is_ready.then(|| reload.adaptation.clone())?
+    }
+
+    /// Swaps all interpreters for those of new code. `state` is carried over already.
+    ///
+    /// # Errors
+    /// A zone that a fault of the engine has broken.
+    pub(crate) fn swap(&mut self, adaptation: &Adaptation, state: &State) -> Result<(), SimError> {
+        let Some(reload) = self.reload.take() else {
+            unreachable!("there is a reload whose interpreters are ready");
         };
         let mut ready = reload.ready;
         for at in 0..self.len() {
@@ -101,13 +110,10 @@ impl ZonePool {
         }
         self.setup = reload.setup;
         self.spares_failed = false;
-        let added = adaptation.added.clone();
-        let orders = (0..self.len()).map(|at| {
-            let refill = state.refill(Some(adaptation.clone()));
-            Some(self.take(at, Some(refill)))
-        });
+        let orders = (0..self.len()).map(|at| Some(self.take(at, Some(state.refill()))));
         self.give(orders.collect())?;
+        let added = adaptation.added.clone();
         self.reloaded = Some(Ok(Reloaded { added }));
-        Ok(true)
+        Ok(())
     }
 }
