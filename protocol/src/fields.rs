@@ -5,10 +5,12 @@
 
 pub mod base;
 mod check;
+mod declarations;
 mod hash;
 mod walk;
 
 pub use check::{RECORD_LEN_MAX, TableError};
+pub use declarations::{Declarations, Edition};
 pub use walk::{WalkRules, Walker};
 
 use crate::ids::KindId;

@@ -16,14 +16,14 @@ pub mod value;
 pub use columns::{Column, KindTable, RowError, VarColumn};
 pub use command::{Command, CommandError, buttons};
 pub use fields::{
-    Audience, Field, FieldTable, FieldType, Hitbox, Kind, Projectile, Quantization, WalkRules,
-    Walker, base,
+    Audience, Declarations, Edition, Field, FieldTable, FieldType, Hitbox, Kind, Projectile,
+    Quantization, WalkRules, Walker, base,
 };
 pub use ids::{ClientId, EntityId, KindId, Tick, ZoneId};
 pub use session::{
     ClientCounters, ClientEvent, ClientSession, Close, CloseReason, EventError, Hello, JoinRequest,
-    ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedEvent, Watch, Welcome,
-    protocol_hash,
+    ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedDeclarations, SharedEvent,
+    Watch, Welcome, protocol_hash,
 };
 pub use snapshot::{BatchRef, RowRef, Snapshot, SnapshotError, SnapshotHeader, ZoneBatch};
 pub use state::{

@@ -5,12 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::link::{CALM, Item, PATIENCE, SECRET, Session, Weather};
+use common::world::{MOSS, ROCK, mossy, table};
 use proptest::prelude::*;
 use tessera_protocol::session::{DATAGRAM_LIMIT, IDLE_TIMEOUT};
 use tessera_protocol::{
-    ClientEvent, ClientId, ClientSession, CloseReason, EntityId, EventError, JoinRequest,
-    ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedEvent, SignedToken, Tick,
-    Value, Watch, protocol_hash,
+    ClientEvent, ClientId, ClientSession, CloseReason, Declarations, EntityId, EventError,
+    JoinRequest, ReconnectSecret, ServerCounters, ServerEvent, ServerSession, SharedEvent,
+    SignedToken, Tick, Value, ValueRef, Watch, protocol_hash,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +76,47 @@ proptest! {
         let world = session.client.world().expect("it plays");
         prop_assert_eq!(world.entities().count(), 2);
         prop_assert_eq!(world.own().map(|own| own.id()), Some(session.own));
+    }
+
+    #[test]
+    fn in_bad_weather_new_declarations_reach_the_client_and_state_goes_on_by_them(
+        seed in any::<u64>(),
+        latency_ms in 0..120_u64, jitter_ms in 0..40_u64, loss in 0.0..0.2, twice in 0.0..0.2,
+        changes in 1..40_u32,
+    ) {
+        let weather = Weather {
+            latency: Duration::from_millis(latency_ms),
+            jitter: Duration::from_millis(jitter_ms),
+            loss,
+            twice,
+        };
+        let mut session = Session::new(weather, 64, seed);
+        session.run(SECOND);
+        let rock = EntityId(2);
+        for change in 1..=changes {
+            let table = if change % 2 == 1 { mossy() } else { table() };
+            session.world.declarations = Declarations {
+                edition: session.world.declarations.edition.next(),
+                table: table.clone(),
+            };
+            // Some follow each other so fast that no state of one arrives.
+            session.run(SECOND / if change % 3 == 0 { 100 } else { 2 });
+        }
+        session.run(SECOND);
+        let counters = session.client.counters();
+        prop_assert_eq!(counters.bad_datagrams, 0);
+        let world = session.client.world().expect("it plays");
+        prop_assert_eq!(world.field_table(), &session.world.declarations.table);
+        prop_assert_eq!(world.own().map(|own| own.id()), Some(session.own));
+        let moss = world.field_table().kinds[ROCK].field("moss");
+        let shown = world.get(rock).and_then(|rock| rock.field(moss?));
+        prop_assert_eq!(shown, (changes % 2 == 1).then_some(ValueRef::U8(MOSS)));
+        // The client hears of each that a state was of, in order.
+        let told = session.events.iter().filter_map(|event| match event {
+            ClientEvent::Declared(table) => Some(table.kinds[ROCK].field("moss").is_some()),
+            _ => None,
+        });
+        prop_assert_eq!(told.last(), Some(changes % 2 == 1));
     }
 
     #[test]
@@ -207,7 +249,7 @@ fn the_welcome_and_events_arrive_whole() {
     let [ClientEvent::Welcome(welcome), ClientEvent::Event(event)] = &session.events[..] else {
         panic!("{:?}", session.events)
     };
-    assert_eq!(welcome.field_table, common::world::table());
+    assert_eq!(welcome.declarations.table, common::world::table());
     assert_eq!(
         (welcome.mode.as_str(), welcome.map.as_str()),
         ("royale", "island")

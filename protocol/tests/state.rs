@@ -8,8 +8,8 @@ use common::world::{AMMO, HEALTH, NAME, PLAYER, ROCK, Rng, TARGET, Thing, World,
 use proptest::prelude::*;
 use tessera_protocol::state::{DATAGRAM_LEN_MAX, STALE_TICKS_MAX};
 use tessera_protocol::{
-    ClientId, ClientView, CommandAck, EntityId, FrameDecoder, FrameEncoder, FullReason, KindId,
-    Packed, StateAck, StateConfig, StateError, StateHeader, Tick, ValueRef, base,
+    ClientId, ClientView, CommandAck, Edition, EntityId, FrameDecoder, FrameEncoder, FullReason,
+    KindId, Packed, StateAck, StateConfig, StateError, StateHeader, Tick, ValueRef, base,
 };
 
 const HZ: u32 = 64;
@@ -408,6 +408,7 @@ fn golden_states_take_exactly_so_many_bits() {
     let header = StateHeader {
         tick: Tick(1000),
         epoch: 0,
+        edition: Edition::default(),
         ack,
         own: EntityId(1),
     };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tessera_protocol::snapshot::Snapshot;
-use tessera_protocol::{ClientId, CommandAck, FieldTable, Tick};
+use tessera_protocol::{ClientId, CommandAck, Declarations, Tick};
 use tessera_python::Event;
 
 /// Events that may wait for a network thread that is stuck; beyond, the oldest are lost and counted.
@@ -15,7 +15,7 @@ pub(crate) struct Publication {
     /// The newest state.
     pub(crate) snapshot: Arc<Snapshot>,
     /// What its columns are.
-    pub(crate) field_table: Arc<FieldTable>,
+    pub(crate) declarations: Declarations,
     /// When its tick was due, nanoseconds of the monotonic clock.
     pub(crate) due_ns: u64,
     /// What became of each client's commands up to this state, by client.
@@ -115,7 +115,7 @@ mod tests {
             args: vec![],
         };
         Publication {
-            field_table: Arc::default(),
+            declarations: Declarations::default(),
             snapshot: Arc::new(Snapshot::seal(header, &[], None)),
             due_ns: 0,
             acks: vec![],

@@ -177,7 +177,7 @@ impl Intake {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tessera_protocol::{ClientSession, Command, FieldTable, Welcome};
+    use tessera_protocol::{ClientSession, Command, Declarations, Welcome};
 
     const NOW: Duration = Duration::ZERO;
 
@@ -190,7 +190,7 @@ mod tests {
             mode: "test".into(),
             map: "flat".into(),
             map_hash: 0,
-            field_table: Arc::new(FieldTable::default()),
+            declarations: Declarations::default(),
             reconnect: None,
             reconnect_grace_s: 0,
             resumed: false,

@@ -1,6 +1,7 @@
 //! The network: QUIC connections, a session on each, and one thread that sends the match to all.
 
 mod cert;
+mod coding;
 mod counters;
 mod door;
 mod endpoint;
@@ -20,7 +21,7 @@ use quinn::{Incoming, VarInt};
 use slotmap::{SlotMap, new_key_type};
 use tessera_protocol::session::{AddressLimiter, Seats};
 use tessera_protocol::state::DATAGRAM_LEN_MAX;
-use tessera_protocol::{ClientId, CloseReason, StateConfig, TokenGate, Welcome};
+use tessera_protocol::{ClientId, CloseReason, Declarations, StateConfig, TokenGate, Welcome};
 
 use crate::config::{AddressValidation, Config};
 use crate::error::Error;
@@ -40,7 +41,6 @@ use door::{Door, Times};
 use handshakes::Handshakes;
 use send::Sent;
 use session::Player;
-use spectate::Gallery;
 
 new_key_type! {
     /// A session's place in the table. Keys are never used twice, unlike clients' slots.
@@ -49,8 +49,10 @@ new_key_type! {
 
 /// What all parts of the network share.
 pub(crate) struct Network {
-    /// What every client is welcomed with; `client` and `tick` are filled in for each.
+    /// What every client is welcomed with; `client`, `tick` and `declarations` are filled in for each.
     welcome: Welcome,
+    /// Of the state that was sent last.
+    declarations: Mutex<Declarations>,
     state: StateConfig,
     /// Most bytes a second for one client.
     rate_max: u32,
@@ -87,12 +89,13 @@ impl Network {
                 mode: config.mode.clone(),
                 map: config.map.clone(),
                 map_hash,
-                field_table: ticking.field_table.clone(),
+                declarations: Declarations::default(),
                 reconnect: None,
                 reconnect_grace_s: 0,
                 resumed: false,
                 spectator: false,
             },
+            declarations: Mutex::new(ticking.field_table.clone().into()),
             state: StateConfig::default(),
             rate_max: config.client_kib_s << 10,
             roster: ticking.roster.clone(),
@@ -238,13 +241,9 @@ impl Network {
         }
     }
 
-    fn gallery(&self) -> Gallery {
-        let Welcome {
-            field_table,
-            tick_hz,
-            ..
-        } = &self.welcome;
-        Gallery::new(field_table, self.state, self.spectator_delay, *tick_hz)
+    fn declarations(&self) -> MutexGuard<'_, Declarations> {
+        let declarations = self.declarations.lock();
+        declarations.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {

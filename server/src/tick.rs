@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use tessera_protocol::{ClientId, EntityId, FieldTable, Tick};
+use tessera_protocol::{ClientId, Declarations, EntityId, FieldTable, Tick};
 use tessera_python::ModeSource;
 use tessera_sim::{
     ReloadError, Reloaded, SimConfig, SimError, SimReport, Simulation, TickOutput, TickTimings,
@@ -149,6 +149,7 @@ impl Ticking {
                     overseer: Overseer::new(on_exhausted, hz),
                     reloading: None,
                     tracing: None,
+                    declarations: simulation.field_table().clone().into(),
                     simulation,
                     owners: start.map(|start| start.owners).unwrap_or_default(),
                     intake,
@@ -195,6 +196,8 @@ impl Drop for CloseOnDrop {
 
 struct Ticker {
     simulation: Simulation,
+    /// Of the newest state.
+    declarations: Declarations,
     /// By client, who steers whom in the newest state.
     owners: Vec<(ClientId, EntityId)>,
     intake: Intake,
@@ -260,12 +263,19 @@ impl Ticker {
 
     fn publish(&mut self, output: TickOutput, due_ns: u64) -> TickTimings {
         let tick = output.snapshot.tick();
+        let table = self.simulation.field_table();
+        if !Arc::ptr_eq(&self.declarations.table, table) {
+            self.declarations = Declarations {
+                edition: self.declarations.edition.next(),
+                table: table.clone(),
+            };
+        }
         self.owners = output.owners;
         self.pulse.tick.store(tick.0, Relaxed);
         self.pulse.clients.store(self.intake.acks().len(), Relaxed);
         self.handover.put(Publication {
             snapshot: output.snapshot,
-            field_table: self.simulation.field_table().clone(),
+            declarations: self.declarations.clone(),
             due_ns,
             acks: self.intake.acks().to_vec(),
             events: output

@@ -172,7 +172,7 @@ fn is_it(client: &Client, runner: EntityId) -> bool {
     let (Some(world), Some(welcome)) = (client.session.world(), client.session.welcome()) else {
         return false;
     };
-    let kinds = &welcome.field_table.kinds;
+    let kinds = &welcome.declarations.table.kinds;
     let tag = kinds
         .iter()
         .position(|kind| kind.is_match)

@@ -5,6 +5,7 @@ mod common;
 use common::client::Client;
 use common::folder::Folder;
 use common::server::{Server, tessera};
+use tessera_protocol::{EntityId, JoinRequest, ValueRef, Watch};
 
 /// A mode whose clients' players do harm: it does what the button of its client says.
 const HARM: &str = r#"
@@ -97,25 +98,51 @@ async fn new_code_runs_when_it_fits_and_a_mistake_leaves_the_match_alone() {
     );
     ada.until_obeyed().await;
 
-    let more = "    ticks: u32 = field(0)\n    secret: u32 = field(5, to=NOBODY)\n";
+    let mut watcher = Client::connect(server.listen, watching()).await;
+    let sees = |client: &Client| client.session.seen_through() != EntityId::NONE;
+    ada.beside(watcher.until("Ada's surroundings", sees)).await;
+    let more = "    secret: u32 = field(5, to=NOBODY)\n    shown: u32 = field(9)\n    ticks: u32 = field(0)\n";
     let code = HARM
         .replace("    ticks: u32 = field(0)\n", more)
         .replace("import Command", "import NOBODY, Command");
     folder.write(FILE, &code);
     let told = reload();
     assert!(told.success, "{}", told.stderr);
-    assert!(
-        told.stdout.contains("Player.secret is new"),
-        "{}",
-        told.stdout
-    );
+    for new in ["Player.secret is new", "Player.shown is new"] {
+        assert!(told.stdout.contains(new), "{}", told.stdout);
+    }
+    // Who was there before sees the new field, who comes later does, and who watches, some seconds later.
+    ada.until("the new field", |ada| shown(ada, "shown")).await;
+    let mut bob = Client::join(server.listen, "Bob").await;
+    bob.until("the new field", |bob| shown(bob, "shown")).await;
+    let late = watcher.until("the new field", |watcher| shown(watcher, "shown"));
+    ada.beside(late).await;
     ada.until_obeyed().await;
     let told = server.report();
+    assert!(told["wire"]["full_snapshots"]["declared"] != 0, "{told}");
     assert_eq!(
         told["supervision"]["restarts"]["reload"], 2,
         "each zone once: {told}"
     );
     assert_eq!(told["counters"]["hook_errors"], 0, "{told}");
+}
+
+/// Whether a client sees such a field, with its default, of the player that it plays or watches.
+fn shown(client: &Client, name: &str) -> bool {
+    let world = client.session.world().expect("it is in the match");
+    let player = world.get(client.session.seen_through());
+    let value = player.and_then(|player| {
+        let kind = &world.field_table().kinds[player.kind().index()];
+        player.field(kind.field(name)?)
+    });
+    value == Some(ValueRef::U32(9))
+}
+
+fn watching() -> JoinRequest {
+    JoinRequest {
+        watch: Some(Watch::Anyone),
+        ..JoinRequest::from("watcher")
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

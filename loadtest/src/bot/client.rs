@@ -318,10 +318,11 @@ impl Client {
     fn hear(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Welcome(welcome) => {
-                self.eyes = Eyes::new(&welcome.field_table);
+                self.eyes = Eyes::new(&welcome.declarations.table);
                 self.welcome = Some(welcome);
                 self.phase = Phase::Playing;
             }
+            ClientEvent::Declared(table) => self.eyes = Eyes::new(&table),
             ClientEvent::Closed(close) => {
                 self.why = match close.text.is_empty() {
                     true => format!("{:?}", close.reason),

@@ -77,6 +77,13 @@ impl Predictor {
         })
     }
 
+    /// The kind's fields have other places from now on; it walks as before.
+    pub fn read_by(&mut self, kind: &Kind) {
+        if let Some(walker) = kind.walker {
+            self.walker = walker;
+        }
+    }
+
     /// What the server says of the player, and whether it walks at all.
     pub fn read(&self, entity: &EntityRef<'_>) -> (WalkState, bool) {
         let flag = |field: Option<u16>, unknown| {

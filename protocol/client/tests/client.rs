@@ -120,7 +120,7 @@ impl Server {
                 mode: "test".to_owned(),
                 map: "flat".to_owned(),
                 map_hash: 0,
-                field_table: table(),
+                declarations: table().into(),
                 reconnect: None,
                 reconnect_grace_s: 0,
                 resumed: false,

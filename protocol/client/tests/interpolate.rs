@@ -5,7 +5,7 @@ use std::time::Duration;
 use glam::DVec3;
 use proptest::prelude::*;
 use tessera_client::{Interpolator, Pose, ServerClock};
-use tessera_protocol::{CommandAck, EntityId, StateHeader, Tick};
+use tessera_protocol::{CommandAck, Edition, EntityId, StateHeader, Tick};
 
 const HZ: u32 = 64;
 const ID: EntityId = EntityId(7);
@@ -18,6 +18,7 @@ fn header(tick: u32) -> StateHeader {
         ack: CommandAck::default(),
         own: EntityId::NONE,
         epoch: 0,
+        edition: Edition::default(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::messages::{
 use super::seats::ReconnectSecret;
 use super::{HANDSHAKE_TIMEOUT, protocol_hash};
 use crate::command::Command;
+use crate::fields::{Declarations, Edition, FieldTable};
 use crate::ids::{EntityId, Tick};
 use crate::state::{FrameDecoder, StateError, StateHeader};
 use crate::token::SignedToken;
@@ -50,6 +51,9 @@ pub enum ClientEvent {
     Welcome(Arc<Welcome>),
     /// A script told it something.
     Event(ServerEvent),
+    /// Scripts declare something else from the newest state on, and what was in sight is told anew: see
+    /// [`ClientSession::world`].
+    Declared(Arc<FieldTable>),
     /// The session ended.
     Closed(Close),
 }
@@ -66,6 +70,9 @@ pub struct ClientCounters {
     pub old_datagrams: u64,
     /// State datagrams before the welcome or after the close; reordering makes these.
     pub stray_datagrams: u64,
+    /// State datagrams that came before what the scripts now declare, on which they are coded, or that
+    /// were overtaken by it.
+    pub undeclared_datagrams: u64,
 }
 
 /// The client's end of a session.
@@ -102,6 +109,8 @@ enum Phase {
 struct Playing {
     welcome: Arc<Welcome>,
     world: FrameDecoder,
+    /// Declarations that no state has been of yet, oldest first.
+    declared: VecDeque<Declarations>,
     clock: CommandClock,
     /// The last commands, oldest first.
     commands: VecDeque<Command>,
@@ -150,12 +159,17 @@ impl ClientSession {
                 Ok(Some(message)) => read_server(message),
                 Err(_) => None,
             };
-            match (&self.phase, message) {
+            match (&mut self.phase, message) {
                 (Phase::Greeting, Some(ServerMessage::Welcome(welcome))) => {
                     self.begin(now, welcome)
                 }
                 (Phase::Playing(_), Some(ServerMessage::Event(event))) => {
                     self.events.push_back(ClientEvent::Event(event));
+                }
+                (Phase::Playing(playing), Some(ServerMessage::Declarations(declarations))) => {
+                    let is_older = |older: &Declarations| older.edition != declarations.edition;
+                    playing.declared.retain(is_older);
+                    playing.declared.push_back(declarations);
                 }
                 _ => self.close(CloseReason::Garbage, "the server's message makes no sense"),
             }
@@ -168,7 +182,14 @@ impl ClientSession {
             self.counters.stray_datagrams += 1;
             return None;
         };
-        match playing.world.handle(datagram) {
+        let mut handled = playing.world.handle(datagram);
+        if let Err(StateError::OtherEdition(edition)) = handled
+            && let Some(table) = playing.change_to(edition)
+        {
+            self.events.push_back(ClientEvent::Declared(table));
+            handled = playing.world.handle(datagram);
+        }
+        match handled {
             Ok(header) => {
                 self.counters.datagrams += 1;
                 playing.clock.handle_ack(now, header.tick, header.ack);
@@ -176,6 +197,10 @@ impl ClientSession {
             }
             Err(StateError::TooOld(_) | StateError::NoBaseline(..)) => {
                 self.counters.old_datagrams += 1;
+                None
+            }
+            Err(StateError::OtherEdition(_)) => {
+                self.counters.undeclared_datagrams += 1;
                 None
             }
             Err(_) => {
@@ -326,7 +351,7 @@ impl ClientSession {
     }
 
     fn begin(&mut self, now: Duration, welcome: Welcome) {
-        let Ok(world) = FrameDecoder::new(Arc::clone(&welcome.field_table), welcome.tick_hz) else {
+        let Ok(world) = FrameDecoder::new(welcome.declarations.clone(), welcome.tick_hz) else {
             return self.close(CloseReason::Garbage, "the field table makes no sense");
         };
         let welcome = Arc::new(welcome);
@@ -336,6 +361,7 @@ impl ClientSession {
             clock: CommandClock::new(now, welcome.tick, welcome.tick_hz),
             welcome,
             world,
+            declared: VecDeque::new(),
             commands: VecDeque::with_capacity(COMMANDS_MAX),
             unsent: 0,
             watching_due: false,
@@ -346,5 +372,18 @@ impl ClientSession {
         self.phase = Phase::Closed;
         self.outgoing.clear();
         self.events.push_back(ClientEvent::Closed(close));
+    }
+}
+
+impl Playing {
+    /// Empties the world for states of this edition, if it has been declared. Those before it were for
+    /// states that were all lost.
+    fn change_to(&mut self, edition: Edition) -> Option<Arc<FieldTable>> {
+        let is_it = |declarations: &Declarations| declarations.edition == edition;
+        let at = self.declared.iter().position(is_it)?;
+        let declarations = self.declared.drain(..=at).next_back()?;
+        let table = Arc::clone(&declarations.table);
+        self.world = FrameDecoder::new(declarations, self.welcome.tick_hz).ok()?;
+        Some(table)
     }
 }

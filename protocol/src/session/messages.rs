@@ -7,8 +7,8 @@ use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 use super::framing::frame;
 use super::seats::ReconnectSecret;
 use super::table::{read_table, write_table};
-use crate::fields::FieldTable;
-use crate::generated::{events, handshake as fb};
+use crate::fields::{Declarations, Edition};
+use crate::generated::{events, fields, handshake as fb};
 use crate::ids::{ClientId, EntityId, Tick};
 use crate::token::SignedToken;
 use crate::value::Value;
@@ -63,8 +63,8 @@ pub struct Welcome {
     pub map: String,
     /// Hash of the map, for a client that has it.
     pub map_hash: u64,
-    /// What the entities' fields are.
-    pub field_table: Arc<FieldTable>,
+    /// What the entities' fields are, when the client comes in.
+    pub declarations: Declarations,
     /// What brings the client back to its player after its connection was lost, if anything does.
     pub reconnect: Option<ReconnectSecret>,
     /// For how many seconds after the loss.
@@ -124,11 +124,47 @@ impl SharedEvent {
     }
 }
 
+/// Declarations, coded once for all clients that are told them.
+#[derive(Clone, Debug)]
+pub struct SharedDeclarations {
+    edition: Edition,
+    bytes: Arc<[u8]>,
+}
+
+impl SharedDeclarations {
+    /// Codes declarations.
+    pub fn new(declarations: &Declarations) -> Self {
+        let mut builder = FlatBufferBuilder::new();
+        let args = fb::DeclarationsArgs {
+            edition: declarations.edition.number(),
+            field_table: Some(write_table(&mut builder, &declarations.table)),
+            field_table_hash: declarations.table.hash(),
+        };
+        let body = fb::Declarations::create(&mut builder, &args).as_union_value();
+        let message = finish_server(builder, fb::ServerBody::Declarations, body);
+        Self {
+            edition: declarations.edition,
+            bytes: frame(&message).into(),
+        }
+    }
+
+    /// Which these are.
+    pub(super) fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// What goes on the stream.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What a server says.
 #[derive(Debug)]
 pub(super) enum ServerMessage {
     Welcome(Welcome),
     Event(ServerEvent),
+    Declarations(Declarations),
 }
 
 /// The bytes of a hello on the stream.
@@ -199,8 +235,9 @@ pub(super) fn write_welcome(welcome: &Welcome) -> Vec<u8> {
         mode: Some(builder.create_string(&welcome.mode)),
         map: Some(builder.create_string(&welcome.map)),
         map_hash: welcome.map_hash,
-        field_table: Some(write_table(&mut builder, &welcome.field_table)),
-        field_table_hash: welcome.field_table.hash(),
+        field_table: Some(write_table(&mut builder, &welcome.declarations.table)),
+        field_table_hash: welcome.declarations.table.hash(),
+        edition: welcome.declarations.edition.number(),
         reconnect: welcome
             .reconnect
             .map(|secret| builder.create_vector(&secret.0)),
@@ -220,28 +257,43 @@ pub(super) fn read_server(message: &[u8]) -> Option<ServerMessage> {
             read_welcome(message.body_as_welcome()?).map(ServerMessage::Welcome)
         }
         fb::ServerBody::Event => read_event(message.body_as_event()?).map(ServerMessage::Event),
+        fb::ServerBody::Declarations => {
+            let told = message.body_as_declarations()?;
+            let (table, hash) = (told.field_table(), told.field_table_hash());
+            read_declarations(told.edition(), table, hash).map(ServerMessage::Declarations)
+        }
         _ => None,
     }
 }
 
 fn read_welcome(welcome: fb::Welcome<'_>) -> Option<Welcome> {
-    let field_table = read_table(welcome.field_table())?;
-    let same = field_table.hash() == welcome.field_table_hash();
-    let ticks = welcome.tick_hz() > 0;
+    let (table, hash) = (welcome.field_table(), welcome.field_table_hash());
+    let declarations = read_declarations(welcome.edition(), table, hash)?;
     let reconnect = read_secret(welcome.reconnect())?;
-    (same && ticks && field_table.check().is_ok()).then(|| Welcome {
+    (welcome.tick_hz() > 0).then(|| Welcome {
         client: ClientId(welcome.client()),
         tick: Tick(welcome.tick()),
         tick_hz: welcome.tick_hz(),
         mode: welcome.mode().to_owned(),
         map: welcome.map().to_owned(),
         map_hash: welcome.map_hash(),
-        field_table: Arc::new(field_table),
+        declarations,
         reconnect,
         reconnect_grace_s: welcome.reconnect_grace_s(),
         resumed: welcome.resumed(),
         spectator: welcome.spectator(),
     })
+}
+
+/// The table is sound, and both ends read the same.
+fn read_declarations(
+    edition: u8,
+    table: fields::FieldTable<'_>,
+    hash: u64,
+) -> Option<Declarations> {
+    let edition = Edition::of_number(edition)?;
+    let table = Arc::new(read_table(table)?);
+    (table.hash() == hash && table.check().is_ok()).then_some(Declarations { edition, table })
 }
 
 fn write_event<'b>(

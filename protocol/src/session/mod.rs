@@ -23,7 +23,9 @@ mod table;
 
 pub use client::{ClientCounters, ClientEvent, ClientSession, JoinRequest};
 pub use close::{Close, CloseReason};
-pub use messages::{EventError, Hello, ServerEvent, SharedEvent, Watch, Welcome};
+pub use messages::{
+    EventError, Hello, ServerEvent, SharedDeclarations, SharedEvent, Watch, Welcome,
+};
 pub use name::{NAME_LEN_MAX, NameError, checked_name};
 pub use rate::{AddressLimiter, Bucket, RateLimit, network_of};
 pub use seats::{Parting, ReconnectSecret, Resumed, Seats, Sitting};
@@ -39,7 +41,7 @@ pub const ALPN: &[u8] = b"tessera/1";
 
 /// Version of what the schemas don't say: state datagrams, framing, meaning. Raise it with each
 /// change to those.
-const WIRE_VERSION: u32 = 2;
+const WIRE_VERSION: u32 = 3;
 
 /// How long either end waits for the other in the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,12 +6,14 @@ use super::close::{Close, CloseReason};
 use super::commands::CommandsRef;
 use super::framing::Deframer;
 use super::messages::{
-    CLIENT_MESSAGE_LEN_MAX, Hello, SharedEvent, Welcome, read_client, write_welcome,
+    CLIENT_MESSAGE_LEN_MAX, Hello, SharedDeclarations, SharedEvent, Welcome, read_client,
+    write_welcome,
 };
 use super::queue::{Arrival, CommandQueue};
 use super::rate::{Bucket, RateLimit};
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, checked_name, protocol_hash};
 use crate::command::Command;
+use crate::fields::Edition;
 use crate::ids::{ClientId, EntityId, Tick};
 use crate::state::{CommandAck, StateAck};
 
@@ -107,6 +109,8 @@ enum Phase {
 struct Playing {
     client: ClientId,
     spectator: bool,
+    /// The declarations that it was told last.
+    edition: Edition,
     queue: CommandQueue,
     ack: CommandAck,
     /// Which states the client says it has.
@@ -254,6 +258,7 @@ impl ServerSession {
         self.phase = Phase::Playing(Playing {
             client: welcome.client,
             spectator: welcome.spectator,
+            edition: welcome.declarations.edition,
             queue: CommandQueue::new(welcome.tick),
             ack: CommandAck::default(),
             state: StateAck::default(),
@@ -270,6 +275,20 @@ impl ServerSession {
         if self.outgoing.len() > OUTGOING_LEN_MAX {
             self.close(CloseReason::TooSlow, "the control stream isn't read");
         }
+    }
+
+    /// Tells the client by which declarations the states to come are coded, unless it knows. Call it before
+    /// each state is sent: it has to be on its way no later. Returns whether there is something to write.
+    pub fn declare(&mut self, declarations: &SharedDeclarations) -> bool {
+        let Phase::Playing(playing) = &mut self.phase else {
+            return false;
+        };
+        if playing.edition == declarations.edition() {
+            return false;
+        }
+        playing.edition = declarations.edition();
+        self.outgoing.extend_from_slice(declarations.bytes());
+        true
     }
 
     /// Consumes the client's command for a tick; call it once each tick, ascending. `own` is the

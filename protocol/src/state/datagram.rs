@@ -1,6 +1,7 @@
 //! The parts of a state datagram around the entities' pieces; docs/protocol.md draws them.
 
 use super::bits::{BitReader, BitWriter, golomb_len};
+use crate::fields::Edition;
 use crate::ids::{EntityId, KindId, Tick};
 
 /// What a state datagram says about itself and its receiver. A tick has one for each client.
@@ -10,6 +11,8 @@ pub struct StateHeader {
     pub tick: Tick,
     /// Goes up when the server begins anew with this client: what it told before is void.
     pub epoch: u8,
+    /// By which declarations it is coded.
+    pub edition: Edition,
     /// What became of the client's commands.
     pub ack: CommandAck,
     /// The client's player, [`EntityId::NONE`] while it has none.
@@ -106,6 +109,9 @@ pub enum StateError {
     /// It is so old that what it says has been forgotten since, or it was there before.
     #[error("the datagram is of {0}, long past or known")]
     TooOld(Tick),
+    /// It is coded by other declarations than the decoder's.
+    #[error("the datagram is coded by declarations {}", .0.number())]
+    OtherEdition(Edition),
     /// More entities than a client keeps.
     #[error("more entities than a client keeps")]
     TooMany,
@@ -113,6 +119,8 @@ pub enum StateError {
 
 const HAS_CONSUMED: u8 = 1;
 const HAS_SLACK: u8 = 2;
+/// The edition is in the highest bits of the flags.
+const EDITION_SHIFT: u32 = u8::BITS - Edition::BITS;
 
 /// Most bytes of a header: tick, epoch, flags, consumed tick, slack, own entity.
 pub(super) const HEADER_LEN_MAX: usize = 4 + 1 + 1 + 5 + 1 + 5;
@@ -124,7 +132,8 @@ impl StateHeader {
         out.push(self.epoch);
         out.push(
             flag(HAS_CONSUMED, self.ack.consumed.is_some())
-                | flag(HAS_SLACK, self.ack.slack.is_some()),
+                | flag(HAS_SLACK, self.ack.slack.is_some())
+                | self.edition.number() << EDITION_SHIFT,
         );
         if let Some(tick) = self.ack.consumed {
             write_varint(self.tick.0.wrapping_sub(tick.0), out);
@@ -151,6 +160,7 @@ impl StateHeader {
         Ok(Self {
             tick,
             epoch,
+            edition: Edition::of_number(flags >> EDITION_SHIFT).unwrap_or_default(),
             ack: CommandAck { consumed, slack },
             own,
         })

@@ -10,7 +10,7 @@ use super::datagram::{
 use super::entities::{Entities, Entity, EntityRef};
 use super::plan::{KindPlan, Record};
 use super::value::FieldValue;
-use crate::fields::{FieldTable, TableError};
+use crate::fields::{Declarations, FieldTable, TableError};
 use crate::ids::{EntityId, Tick};
 
 /// Ticks between sweeps for entities that are long gone.
@@ -19,7 +19,7 @@ const SWEEP_TICKS: i32 = 16;
 /// Reads state datagrams, in whichever order they arrive, into a table of entities.
 #[derive(Debug)]
 pub struct FrameDecoder {
-    table: Arc<FieldTable>,
+    declarations: Declarations,
     plans: Vec<KindPlan>,
     entities: Entities,
     newest: Option<StateHeader>,
@@ -35,12 +35,13 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// Where the table doesn't pass [`FieldTable::check`].
-    pub fn new(table: Arc<FieldTable>, tick_hz: u32) -> Result<Self, TableError> {
+    pub fn new(declarations: impl Into<Declarations>, tick_hz: u32) -> Result<Self, TableError> {
+        let declarations = declarations.into();
+        let table = &declarations.table;
         table.check()?;
-        let plans = KindPlan::of(&table, tick_hz);
         Ok(Self {
-            table,
-            plans,
+            plans: KindPlan::of(table, tick_hz),
+            declarations,
             entities: Entities::default(),
             newest: None,
             ack: StateAck::default(),
@@ -52,7 +53,7 @@ impl FrameDecoder {
 
     /// What the entities' fields are.
     pub fn field_table(&self) -> &Arc<FieldTable> {
-        &self.table
+        &self.declarations.table
     }
 
     /// The header of the newest datagram so far.
@@ -88,6 +89,9 @@ impl FrameDecoder {
     pub fn handle(&mut self, datagram: &[u8]) -> Result<StateHeader, StateError> {
         let mut input = Input(datagram);
         let header = StateHeader::read(&mut input)?;
+        if header.edition != self.declarations.edition {
+            return Err(StateError::OtherEdition(header.edition));
+        }
         self.begin(header)?;
         let mut bits = BitReader::new(input.0);
         let entities = &mut self.entities;

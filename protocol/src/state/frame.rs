@@ -13,7 +13,7 @@ use super::pack::Scratch;
 use super::plan::{KindPlan, Piece, Record, Rounded};
 use super::slots::{Ranks, SlotSet};
 use super::view::RESEND_TICKS;
-use crate::fields::{FieldTable, TableError};
+use crate::fields::{Declarations, Edition, FieldTable, TableError};
 use crate::ids::{ClientId, EntityId, KindId, Tick};
 use crate::snapshot::{BatchRef, RowRef, Snapshot};
 
@@ -25,7 +25,7 @@ use crate::snapshot::{BatchRef, RowRef, Snapshot};
 pub struct FrameEncoder {
     pub(super) config: StateConfig,
     pub(super) tick_hz: u32,
-    table: Arc<FieldTable>,
+    declarations: Declarations,
     plans: Vec<KindPlan>,
     /// By kind: whether its entities are in everyone's sight, wherever they are.
     always: Vec<bool>,
@@ -120,7 +120,7 @@ impl FrameEncoder {
         Ok(Self {
             config,
             tick_hz,
-            table: table.clone(),
+            declarations: table.clone().into(),
             plans: KindPlan::of(table, tick_hz),
             always: kinds.clone().map(|kind| kind.is_match).collect(),
             player: kinds.map(|kind| kind.projectile.is_none()).collect(),
@@ -143,13 +143,23 @@ impl FrameEncoder {
         })
     }
 
-    /// The snapshots to come have other columns: the fields that clients are sent are the same, only
-    /// private ones may have come between them.
-    pub fn set_table(&mut self, table: &Arc<FieldTable>) {
-        if !Arc::ptr_eq(&self.table, table) {
-            self.table = table.clone();
-            self.plans = KindPlan::of(table, self.tick_hz);
+    /// By which declarations the snapshots to come are laid out, and clients' datagrams are coded. Where
+    /// they are others than before, all clients are told everything anew. Returns whether they are.
+    ///
+    /// # Errors
+    /// Where the table doesn't pass [`FieldTable::check`]; then nothing has changed.
+    pub fn set_declarations(&mut self, declarations: &Declarations) -> Result<bool, TableError> {
+        if self.edition() == declarations.edition {
+            return Ok(false);
         }
+        *self = Self::new(&declarations.table, self.tick_hz, self.config)?;
+        self.declarations.edition = declarations.edition;
+        Ok(true)
+    }
+
+    /// Of the declarations by which it codes.
+    pub(super) fn edition(&self) -> Edition {
+        self.declarations.edition
     }
 
     /// Rounds all entities of a snapshot, which is newer than the one before.

@@ -89,6 +89,7 @@ pub struct Packed {
 impl FrameEncoder {
     /// Finds out what a client has in sight of the frame encoded last, and what presses to be told.
     pub fn look(&mut self, view: &mut ClientView) {
+        view.decode_by(self.edition());
         if let Some(slot) = self.slot_of(self.own_entity(view.client)) {
             view.viewpoint = Some(self.slots[slot as usize].position);
         }
@@ -130,6 +131,7 @@ impl FrameEncoder {
         let header = StateHeader {
             tick: self.tick,
             epoch: view.epoch,
+            edition: self.edition(),
             ack,
             own: self.own_entity(view.client),
         };

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::datagram::StateAck;
 use super::slots::SlotSet;
 use super::urgency::Urgency;
+use crate::fields::Edition;
 use crate::ids::{ClientId, EntityId, Tick};
 
 /// Datagrams of which it is remembered what was in them, until it is known whether they arrived: a
@@ -26,6 +27,8 @@ pub enum FullReason {
     Silent,
     /// It watches, and now somebody else.
     Moved,
+    /// Scripts declare something else than before.
+    Declared,
 }
 
 /// What the server remembers of a client's knowledge.
@@ -47,6 +50,8 @@ pub struct ClientView {
     /// Sent ones to use again, for the sake of their memory.
     spare: Vec<Sent>,
     pub(super) epoch: u8,
+    /// Of the declarations by which it was told what it knows.
+    edition: Edition,
     /// Set until the first datagram of an epoch is packed.
     pub(super) full: Option<FullReason>,
     /// Most bytes a second.
@@ -118,6 +123,7 @@ impl ClientView {
             sent: VecDeque::new(),
             spare: Vec::new(),
             epoch: 0,
+            edition: Edition::default(),
             full: Some(FullReason::Joined),
             rate: bytes_per_s,
             credit: 0.0,
@@ -145,6 +151,17 @@ impl ClientView {
     /// Changes how many bytes a second it may be sent, as the path allows.
     pub fn set_rate(&mut self, bytes_per_s: u32) {
         self.rate = bytes_per_s;
+    }
+
+    /// What it is told from now on is coded by these declarations.
+    pub(super) fn decode_by(&mut self, edition: Edition) {
+        if self.edition != edition {
+            self.edition = edition;
+            // Who has just come in knows nothing that could be void.
+            if self.full != Some(FullReason::Joined) {
+                self.begin_anew(FullReason::Declared);
+            }
+        }
     }
 
     /// Learns which datagrams have arrived.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tessera_protocol::session::{HANDSHAKE_TIMEOUT, Parting, Seats, Sitting};
 use tessera_protocol::{
     ClientEvent, ClientId, ClientSession, ClientView, Close, CloseReason, Command, EntityId,
-    FrameEncoder, Hello, JoinRequest, ReconnectSecret, ServerSession, StateConfig, Tick, Welcome,
+    FrameEncoder, Hello, JoinRequest, ReconnectSecret, ServerSession, SharedDeclarations,
+    StateConfig, Tick, Welcome,
 };
 
 use super::world::{Rng, Thing, World, table};
@@ -242,6 +243,11 @@ impl Session {
         }
         self.world.tick = self.world.tick.next();
         if self.server.client().is_some() {
+            let declarations = &self.world.declarations;
+            let others = self.encoder.set_declarations(declarations);
+            if others.expect("a good table") {
+                self.server.declare(&SharedDeclarations::new(declarations));
+            }
             self.encoder.encode(&self.world.snapshot());
             self.view.handle_ack(self.server.state_ack());
             self.encoder.look(&mut self.view);
@@ -330,7 +336,7 @@ impl Session {
             mode: "royale".to_owned(),
             map: "island".to_owned(),
             map_hash: 0xfeed_beef,
-            field_table: table(),
+            declarations: self.world.declarations.clone(),
             reconnect: None,
             reconnect_grace_s: 0,
             resumed: false,

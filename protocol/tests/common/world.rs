@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tessera_protocol::{
-    Audience, ClientId, EntityId, Field, FieldTable, FieldType, Kind, KindTable, Quantization,
-    Snapshot, SnapshotHeader, Tick, ZoneBatch, ZoneId, base,
+    Audience, ClientId, Declarations, EntityId, Field, FieldTable, FieldType, Kind, KindTable,
+    Quantization, Snapshot, SnapshotHeader, Tick, ZoneBatch, ZoneId, base,
 };
 
 pub(crate) const PLAYER: usize = 0;
@@ -59,6 +59,21 @@ pub(crate) fn table() -> Arc<FieldTable> {
         kind("Match", Vec::new(), true),
     ];
     Arc::new(FieldTable { kinds })
+}
+
+/// What every rock has in a [`mossy`] table.
+pub(crate) const MOSS: u8 = 7;
+
+/// The same, but that rocks have moss, which all can see.
+pub(crate) fn mossy() -> Arc<FieldTable> {
+    let mut table = FieldTable::clone(&table());
+    table.kinds[ROCK].fields.push(Field {
+        name: "moss".to_owned(),
+        ty: FieldType::U8,
+        quantization: Quantization::Exact,
+        audience: Audience::Everyone,
+    });
+    Arc::new(table)
 }
 
 /// One entity.
@@ -125,6 +140,8 @@ impl Thing {
 pub(crate) struct World {
     pub(crate) tick: Tick,
     pub(crate) things: BTreeMap<u32, Thing>,
+    /// By which snapshots are laid out: of a table that is [`table`] or [`mossy`].
+    pub(crate) declarations: Declarations,
     next: u32,
 }
 
@@ -134,6 +151,7 @@ impl World {
         Self {
             tick: Tick(tick),
             things: BTreeMap::new(),
+            declarations: table().into(),
             next: 0,
         }
     }
@@ -146,12 +164,16 @@ impl World {
 
     /// The snapshot of now, cut into two zones at x = 500.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let table = table();
+        let table = &self.declarations.table;
         let mut zones = [0, 1].map(|_| table.kinds.iter().map(KindTable::new).collect::<Vec<_>>());
         for (&id, thing) in &self.things {
             let zone = &mut zones[usize::from(thing.position[0] >= 500.0)];
+            let mut row = thing.row();
+            if table.kinds[thing.kind].field("moss").is_some() {
+                row.push(MOSS);
+            }
             zone[thing.kind]
-                .insert_row(EntityId(id), &thing.row())
+                .insert_row(EntityId(id), &row)
                 .expect("a good row");
         }
         let batches = [0, 1].map(|zone| ZoneBatch::of(ZoneId(zone), &zones[usize::from(zone)]));

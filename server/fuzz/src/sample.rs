@@ -69,7 +69,7 @@ pub(crate) fn welcome() -> Welcome {
         mode: "royale".to_owned(),
         map: "island".to_owned(),
         map_hash: 0xfeed_beef,
-        field_table: table(),
+        declarations: table().into(),
         reconnect: None,
         reconnect_grace_s: 0,
         resumed: false,

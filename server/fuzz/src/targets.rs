@@ -78,7 +78,7 @@ pub fn server_stream(bytes: &[u8]) {
     pieces(bytes).for_each(|piece| client.handle_stream(Duration::ZERO, piece));
     if let Some(welcome) = client.welcome() {
         assert!(welcome.tick_hz > 0);
-        assert!(welcome.field_table.check().is_ok());
+        assert!(welcome.declarations.table.check().is_ok());
     }
     while client.poll_event().is_some() {}
     // Whatever the server said, the client's own machinery goes on.

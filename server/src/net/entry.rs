@@ -96,6 +96,7 @@ impl Network {
         let grace_s = u32::try_from(self.reconnect_grace.as_secs()).unwrap_or(u32::MAX);
         let mut welcome = Welcome {
             tick: self.pulse.tick(),
+            declarations: self.declarations().clone(),
             reconnect: (grace_s > 0).then_some(secret),
             reconnect_grace_s: grace_s,
             ..self.welcome.clone()

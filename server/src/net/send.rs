@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tessera_protocol::{
-    ClientId, CommandAck, FrameEncoder, FullReason, Packed, ServerSession, SharedEvent, Tick,
+    ClientId, CommandAck, FullReason, Packed, ServerSession, SharedEvent, Tick,
 };
 use tessera_python::Event;
 
 use super::Network;
+use super::coding::Coding;
 use super::session::Player;
 use super::spectate::Gallery;
 use crate::clock;
@@ -33,6 +34,8 @@ const BATCH_CLIENTS: usize = 25;
 const PATH_LOOK_TICKS: u32 = 16;
 /// Least bytes a second for a client, whatever its path: its own player, and the nearest others.
 const RATE_MIN: u32 = 4 << 10;
+/// Reasons to tell a client everything anew.
+const REASONS: usize = 5;
 /// Ticks of a trace, and some that are sent before and after it.
 const TRACE_MAX: usize = crate::trace::TICKS_MAX as usize + 256;
 
@@ -52,7 +55,7 @@ pub(crate) struct SendRecord {
     /// Mean bits of a datagram's records; a bit counts as a microsecond.
     bits_per_entity: Durations,
     /// By reason.
-    full: [u64; 4],
+    full: [u64; REASONS],
     /// Records told as a whole for want of a baseline that would do.
     rewritten: u64,
 }
@@ -72,7 +75,7 @@ pub(crate) struct SendTally {
     pub(crate) lately: Lately,
     pub(crate) state_age_lately: Lately,
     /// Times that a client was told everything anew, by reason.
-    full: [u64; 4],
+    full: [u64; REASONS],
 }
 
 /// All that is remembered of what sending cost.
@@ -137,17 +140,18 @@ impl SendTally {
     }
 
     /// Times that a client was told everything anew, by reason.
-    pub(crate) fn full_snapshots(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn full_snapshots(&self) -> [(&'static str, u64); REASONS] {
         full_snapshots(&self.full)
     }
 }
 
-fn full_snapshots(full: &[u64; 4]) -> [(&'static str, u64); 4] {
+fn full_snapshots(full: &[u64; REASONS]) -> [(&'static str, u64); REASONS] {
     let reasons = [
         (FullReason::Joined, "joined"),
         (FullReason::Asked, "asked"),
         (FullReason::Silent, "silent"),
         (FullReason::Moved, "moved"),
+        (FullReason::Declared, "declared"),
     ];
     reasons.map(|(reason, name)| (name, full[reason as usize]))
 }
@@ -161,7 +165,7 @@ impl SendRecord {
             encode: Durations::new(),
             state: Durations::new(),
             bits_per_entity: Durations::new(),
-            full: [0; 4],
+            full: [0; REASONS],
             rewritten: 0,
         }
     }
@@ -203,14 +207,13 @@ pub(crate) fn spawn(
     network: Arc<Network>,
     handover: Arc<Handover>,
 ) -> Result<JoinHandle<()>, Error> {
-    let welcome = &network.welcome;
-    let encoder = FrameEncoder::new(&welcome.field_table, welcome.tick_hz, network.state);
-    // The zones have loaded the same table, and the loader checks it.
-    let encoder = encoder.expect("a table that was loaded is sound");
-    let gallery = network.gallery();
+    let declarations = network.declarations().clone();
+    let (state, hz) = (network.state, network.welcome.tick_hz);
+    let coding = Coding::new(&declarations, state, hz);
+    let gallery = Gallery::new(&declarations, state, network.spectator_delay, hz);
     let mut sender = Sender {
         network,
-        encoder,
+        coding,
         gallery,
         players: Vec::new(),
         packed: Vec::new(),
@@ -227,7 +230,7 @@ pub(crate) fn spawn(
 
 struct Sender {
     network: Arc<Network>,
-    encoder: FrameEncoder,
+    coding: Coding,
     gallery: Gallery,
     /// Scratch: who is in.
     players: Vec<Arc<Player>>,
@@ -251,8 +254,10 @@ impl Sender {
             .extend(self.network.players().values().cloned());
         self.tell(&publication.events);
         let encode_ns = clock::now_ns();
-        self.encoder.set_table(&publication.field_table);
-        self.encoder.encode(&publication.snapshot);
+        if self.coding.set_declarations(&publication.declarations) {
+            *self.network.declarations() = publication.declarations.clone();
+        }
+        self.coding.encoder.encode(&publication.snapshot);
         let mut sent = SentTick {
             tick: publication.snapshot.tick(),
             due_ns: publication.due_ns,
@@ -284,12 +289,12 @@ impl Sender {
             let mut view = player.view();
             let at = acks.binary_search_by_key(&player.client, |(client, _)| *client);
             let ack = at.map_or(CommandAck::default(), |at| acks[at].1);
-            let has = player.with(|session| session.state_ack());
+            let has = self.coding.prepare(player);
             let began_ns = clock::now_ns();
             view.handle_ack(has);
-            self.encoder.look(&mut view);
+            self.coding.encoder.look(&mut view);
             let looked_ns = clock::now_ns();
-            let packed = self.encoder.pack(&mut view, ack, |datagram| {
+            let packed = self.coding.encoder.pack(&mut view, ack, |datagram| {
                 self.datagrams.push(Bytes::copy_from_slice(datagram));
             });
             sent.interest_ns += looked_ns - began_ns;

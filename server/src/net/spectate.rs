@@ -10,11 +10,12 @@ use bytes::Bytes;
 use slotmap::SecondaryMap;
 use tessera_protocol::session::ServerSession;
 use tessera_protocol::{
-    ClientId, ClientView, CommandAck, FieldTable, FrameEncoder, SharedEvent, Snapshot, StateConfig,
+    ClientId, ClientView, CommandAck, Declarations, FieldTable, SharedEvent, Snapshot, StateConfig,
     Tick, ValueRef, Watch,
 };
 use tessera_python::Event;
 
+use super::coding::Coding;
 use super::session::Player;
 use super::{Network, PlayerKey};
 use crate::handover::Publication;
@@ -29,13 +30,13 @@ const EVENTS_MAX: usize = 1 << 14;
 /// One state that is not old enough yet, and the events up to it.
 struct Kept {
     snapshot: Arc<Snapshot>,
-    field_table: Arc<FieldTable>,
+    declarations: Declarations,
     events: Vec<(Tick, Event)>,
 }
 
 /// Shows the match to those who watch. While nobody does, it keeps nothing.
 pub(super) struct Gallery {
-    encoder: FrameEncoder,
+    coding: Coding,
     lives: Lives,
     delay_ticks: u32,
     kept: VecDeque<Kept>,
@@ -47,15 +48,14 @@ pub(super) struct Gallery {
 
 impl Gallery {
     pub(super) fn new(
-        table: &Arc<FieldTable>,
+        declarations: &Declarations,
         state: StateConfig,
         delay: Duration,
         tick_hz: u32,
     ) -> Gallery {
-        let encoder = FrameEncoder::new(table, tick_hz, state);
         Gallery {
-            encoder: encoder.expect("a table that was loaded is sound"),
-            lives: Lives::of(table),
+            coding: Coding::new(declarations, state, tick_hz),
+            lives: Lives::of(&declarations.table),
             delay_ticks: delay.as_secs() as u32 * tick_hz,
             kept: VecDeque::new(),
             events: 0,
@@ -81,9 +81,10 @@ impl Gallery {
             return;
         };
         tell(&spectators, &shown.events);
-        self.encoder.set_table(&shown.field_table);
-        self.encoder.encode(&shown.snapshot);
-        self.lives = Lives::of(&shown.field_table);
+        if self.coding.set_declarations(&shown.declarations) {
+            self.lives = Lives::of(&shown.declarations.table);
+        }
+        self.coding.encoder.encode(&shown.snapshot);
         let living = self.lives.in_state(&shown.snapshot);
         self.eyes
             .retain(|key, _| spectators.iter().any(|(other, _)| *other == key));
@@ -95,12 +96,14 @@ impl Gallery {
                 self.eyes.insert(*key, view);
             }
             let view = &mut self.eyes[*key];
-            view.handle_ack(spectator.with(|session| session.state_ack()));
+            view.handle_ack(self.coding.prepare(spectator));
             view.see_through(client);
-            self.encoder.look(view);
-            self.encoder.pack(view, CommandAck::default(), |datagram| {
-                spectator.send_state(network, Bytes::copy_from_slice(datagram));
-            });
+            self.coding.encoder.look(view);
+            self.coding
+                .encoder
+                .pack(view, CommandAck::default(), |datagram| {
+                    spectator.send_state(network, Bytes::copy_from_slice(datagram));
+                });
         }
     }
 
@@ -119,7 +122,7 @@ impl Gallery {
             }
             _ => self.kept.push_back(Kept {
                 snapshot: publication.snapshot.clone(),
-                field_table: publication.field_table.clone(),
+                declarations: publication.declarations.clone(),
                 events: events.collect(),
             }),
         }
@@ -239,7 +242,7 @@ mod tests {
             args: vec![],
         };
         Publication {
-            field_table: Arc::default(),
+            declarations: Declarations::default(),
             due_ns: 0,
             snapshot: Arc::new(Snapshot::seal(header, &[], None)),
             acks: vec![],
@@ -251,9 +254,9 @@ mod tests {
     }
 
     fn gallery(delay_s: u64) -> Gallery {
-        let table = Arc::new(FieldTable::default());
+        let declarations = Declarations::default();
         let delay = Duration::from_secs(delay_s);
-        Gallery::new(&table, StateConfig::default(), delay, 64)
+        Gallery::new(&declarations, StateConfig::default(), delay, 64)
     }
 
     #[test]

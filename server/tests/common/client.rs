@@ -203,7 +203,7 @@ impl Client {
     async fn settle(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                ClientEvent::Welcome(_) => {}
+                ClientEvent::Welcome(_) | ClientEvent::Declared(_) => {}
                 ClientEvent::Event(event) => self.events.push(event),
                 ClientEvent::Closed(close) => self.closed = Some(close),
             }

@@ -1,0 +1,47 @@
+//! How states are coded, and what clients have to be told to understand them.
+
+use tessera_protocol::{Declarations, FrameEncoder, SharedDeclarations, StateAck, StateConfig};
+
+use super::session::Player;
+
+/// The zones have loaded the same table, and the loader checks it.
+const SOUND: &str = "a table that was loaded is sound";
+
+/// An encoder, and the declarations by which it codes as clients are told them.
+pub(super) struct Coding {
+    pub(super) encoder: FrameEncoder,
+    declarations: SharedDeclarations,
+}
+
+impl Coding {
+    pub(super) fn new(declarations: &Declarations, state: StateConfig, tick_hz: u32) -> Coding {
+        let mut encoder = FrameEncoder::new(&declarations.table, tick_hz, state).expect(SOUND);
+        encoder.set_declarations(declarations).expect(SOUND);
+        Coding {
+            encoder,
+            declarations: SharedDeclarations::new(declarations),
+        }
+    }
+
+    /// Goes on with states of these declarations; returns whether they are others than before.
+    pub(super) fn set_declarations(&mut self, declarations: &Declarations) -> bool {
+        let others = self.encoder.set_declarations(declarations).expect(SOUND);
+        if others {
+            self.declarations = SharedDeclarations::new(declarations);
+        }
+        others
+    }
+
+    /// Tells a client by which declarations the states to come are coded, unless it knows, and asks which
+    /// states it has.
+    pub(super) fn prepare(&self, player: &Player) -> StateAck {
+        let (ack, told) = player.with(|session| {
+            let told = session.declare(&self.declarations);
+            (session.state_ack(), told)
+        });
+        if told {
+            player.wake_writer();
+        }
+        ack
+    }
+}
