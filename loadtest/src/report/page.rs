@@ -37,6 +37,7 @@ struct Page<'a> {
 
     mosaic: String,
     mosaic_legend: String,
+    holes: bool,
     timeline: String,
     duration: String,
     jitter: String,
@@ -97,6 +98,7 @@ pub fn render(report: &Report) -> String {
         name: "goal",
         limit: true,
     };
+    let end_s = end_s(report);
     let page = Page {
         style: include_str!("../../templates/report.css"),
         json,
@@ -114,9 +116,10 @@ pub fn render(report: &Report) -> String {
             Scenario::Hostile => "hostile clients beside them",
         },
         warning: detail.conditions.warning(&json.run),
-        mosaic: charts::mosaic(&detail.ticks, hz),
+        mosaic: charts::mosaic(&detail.ticks, hz, detail.ticks.begin_s(&json.run), end_s),
         mosaic_legend: charts::mosaic_legend(hz),
-        timeline: charts::tick_timeline(&detail.seconds, hz),
+        holes: detail.ticks.slots().last() >= Some(&detail.ticks.duration_us.len()),
+        timeline: charts::tick_timeline(&detail.seconds, hz, end_s),
         duration: histogram(
             "Tick durations",
             &detail.duration,
@@ -131,7 +134,7 @@ pub fn render(report: &Report) -> String {
         ),
         stage_bar: charts::stage_bar(&json.tick.stages_us, hz),
         stage_ranges: charts::stage_ranges(&json.tick.stages_us),
-        stage_timeline: charts::stage_timeline(&detail.seconds),
+        stage_timeline: charts::stage_timeline(&detail.seconds, end_s),
         zone_bars: charts::zone_bars(&json.zones),
         channels: charts::channel_matrix(&json.zones),
         snapshot_age: histogram(
@@ -146,9 +149,9 @@ pub fn render(report: &Report) -> String {
             &json.clients.input_ack_us,
             None,
         ),
-        client_timeline: charts::client_timeline(&detail.client_seconds),
+        client_timeline: charts::client_timeline(&detail.client_seconds, end_s),
         client_strips: charts::client_strips(&detail.clients),
-        bandwidth: charts::bandwidth_timeline(&detail.client_seconds),
+        bandwidth: charts::bandwidth_timeline(&detail.client_seconds, end_s),
         correction: (!detail.correction.is_empty()).then(|| {
             let p = json.clients.correction_cm.scaled(1e4);
             let label = "Corrections of predicted positions";
@@ -177,6 +180,14 @@ pub fn render(report: &Report) -> String {
     };
     page.render()
         .expect("the template calls nothing that can fail")
+}
+
+/// The last second of the server or of the bots.
+fn end_s(report: &Report) -> f64 {
+    let Report { json, detail } = report;
+    let server = detail.seconds.last().map_or(1.0, |r| r.t_s + 1.0);
+    let bots = detail.client_seconds.last().map_or(1.0, |r| r.t_s + 1.0);
+    json.run.duration_s.max(server).max(bots)
 }
 
 /// How many cards stand in a row, so that the last row isn't much shorter than the others.

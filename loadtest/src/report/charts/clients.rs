@@ -1,28 +1,21 @@
 //! The bots: over time, and one by one.
 
-use super::{FULL, HALF, seconds};
+use super::{FULL, HALF, timeline};
 use crate::report::detail::{ClientRow, ClientSecond};
-use crate::report::draw::{Anchor, Axis, Plot, Scale, Svg};
+use crate::report::draw::{Anchor, Axis, Scale, Svg};
 use crate::report::format;
 
 /// Age of states and round trip of commands by the second.
-pub fn client_timeline(rows: &[ClientSecond]) -> String {
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+pub fn client_timeline(rows: &[ClientSecond], end_s: f64) -> String {
     let high = rows
         .iter()
         .flat_map(|r| [r.age_p99_us, r.ack_p99_us])
         .fold(1_000.0, f64::max)
         * 1.15;
-    let mut plot = Plot::new(
-        (HALF, 260.0),
-        74.0,
+    let mut plot = timeline(
+        (HALF, 240.0),
         "Age of states and round trip of commands by the second",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 6,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (0.0, high),
             log: false,
@@ -49,22 +42,9 @@ pub fn client_timeline(rows: &[ClientSecond]) -> String {
         );
         plot.svg.polyline(&p99, &format!("line thin {class}"));
         plot.svg.polyline(&p50, &format!("line strong {class}"));
-        if let (Some(&(x, low)), Some(&(_, high))) = (p50.last(), p99.last()) {
-            plot.svg.text(
-                x + 6.0,
-                low + 4.0,
-                Anchor::Start,
-                &format!("name {class}"),
-                name,
-            );
-            if low - high > 14.0 {
-                plot.svg.text(
-                    x + 6.0,
-                    high + 4.0,
-                    Anchor::Start,
-                    &format!("name {class}"),
-                    "p99",
-                );
+        for (points, name) in [(p50, name), (p99, "p99")] {
+            if let Some(&(_, y)) = points.last() {
+                plot.name(y, &format!("name {class}"), name);
             }
         }
     }
@@ -72,8 +52,7 @@ pub fn client_timeline(rows: &[ClientSecond]) -> String {
 }
 
 /// What all bots receive and send by the second.
-pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+pub fn bandwidth_timeline(rows: &[ClientSecond], end_s: f64) -> String {
     let high = rows
         .iter()
         .map(|r| r.bytes_down.max(r.bytes_up))
@@ -81,20 +60,14 @@ pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
         .unwrap_or(0)
         .max(1_000) as f64
         * 1.15;
-    let mut plot = Plot::new(
-        (HALF, 170.0),
-        74.0,
+    let mut plot = timeline(
+        (HALF, 240.0),
         "Bytes received and sent by all bots by the second",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 6,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (0.0, high),
             log: false,
-            ticks: 3,
+            ticks: 5,
             show: format::bytes,
         },
     );
@@ -109,14 +82,8 @@ pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
     ];
     for (points, class, name) in lines {
         plot.svg.polyline(&points, &format!("line strong {class}"));
-        if let Some(&(x, y)) = points.last() {
-            plot.svg.text(
-                x + 6.0,
-                y + 4.0,
-                Anchor::Start,
-                &format!("name {class}"),
-                name,
-            );
+        if let Some(&(_, y)) = points.last() {
+            plot.name(y, &format!("name {class}"), name);
         }
     }
     plot.finish()
