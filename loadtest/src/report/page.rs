@@ -7,7 +7,7 @@ use super::charts::{self, Mark};
 use super::detail::{ClientRow, HookErrors};
 use super::format::{self, micrometres, micros};
 use super::schema::{Percentiles, ReportJson, ZoneReport};
-use super::sections::{self, ChaosSection, HostileSection, NetworkSection, WireSection};
+use super::sections::{self, ChaosSection, Counts, HostileSection, NetworkSection, WireSection};
 use super::targets::{self, Verdict};
 use crate::args::Scenario;
 
@@ -62,8 +62,9 @@ struct Page<'a> {
     zones: Vec<Row>,
     outliers: Vec<Row>,
     hook_errors: Vec<Row>,
-    totals: Vec<(&'static str, String)>,
-    counters: Vec<(String, String)>,
+    traffic: Vec<(&'static str, String)>,
+    deeds: Vec<(&'static str, String)>,
+    counters: Counts,
     conditions: Vec<(&'static str, String)>,
 }
 
@@ -170,12 +171,9 @@ pub fn render(report: &Report) -> String {
         zones: json.zones.iter().map(zone).collect(),
         outliers: outliers(&detail.clients),
         hook_errors: detail.hook_errors.iter().map(hook_error).collect(),
-        totals: totals(report),
-        counters: detail
-            .counters
-            .iter()
-            .map(|(name, n)| (name.replace('_', " "), format::count(*n)))
-            .collect(),
+        traffic: traffic(report),
+        deeds: deeds(report),
+        counters: sections::counts(detail.counters.iter().map(|(name, n)| (name.as_str(), *n))),
         conditions: conditions(report),
     };
     page.render()
@@ -303,34 +301,22 @@ fn hook_error(error: &HookErrors) -> Row {
     }
 }
 
-fn totals(report: &Report) -> Vec<(&'static str, String)> {
+/// What went over the wire between all bots and the server.
+fn traffic(report: &Report) -> Vec<(&'static str, String)> {
     let (json, detail) = (&report.json, &report.detail);
     let seconds = json.run.duration_s.max(1e-3);
     let down: u64 = detail.client_seconds.iter().map(|s| s.bytes_down).sum();
     let up: u64 = detail.client_seconds.iter().map(|s| s.bytes_up).sum();
     let sum = |part: fn(&ClientRow) -> u64| detail.clients.iter().map(part).sum::<u64>();
+    let rate = |bytes: u64| format!("{}/s", format::bytes(bytes as f64 / seconds));
     let per_client = |total: u64| {
         let rate = total as f64 / seconds / detail.clients.len().max(1) as f64;
         format!("{} a second", format::significant(rate))
     };
-    let deeds = &detail.deeds;
-    let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
-    let of_commands = |part: u64| {
-        let all = sum(|c| c.commands).max(1) as f64;
-        format!(
-            "{} % of commands",
-            format::significant(part as f64 / all * 100.0)
-        )
-    };
+    let applied = json.clients.applied_share();
     vec![
-        (
-            "received, all bots",
-            format!("{}/s", format::bytes(down as f64 / seconds)),
-        ),
-        (
-            "sent, all bots",
-            format!("{}/s", format::bytes(up as f64 / seconds)),
-        ),
+        ("received, all bots", rate(down)),
+        ("sent, all bots", rate(up)),
         ("states per bot", per_client(sum(|c| c.states))),
         ("commands per bot", per_client(sum(|c| c.commands))),
         (
@@ -339,10 +325,26 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         ),
         (
             "commands applied",
-            json.clients
-                .applied_share()
-                .map_or_else(|| "–".into(), format::share),
+            applied.map_or_else(|| "–".into(), format::share),
         ),
+    ]
+}
+
+/// What the bots did and saw, to judge whether it was a match.
+fn deeds(report: &Report) -> Vec<(&'static str, String)> {
+    let Report { json, detail } = report;
+    let deeds = &detail.deeds;
+    let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
+    let commands: u64 = detail.clients.iter().map(|c| c.commands).sum();
+    let firing = deeds.firing as f64 / commands.max(1) as f64 * 100.0;
+    vec![
+        ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
+        (
+            "trigger held",
+            format!("{} % of commands", format::significant(firing)),
+        ),
+        ("events heard, each bot", per_bot(deeds.events as f64)),
+        ("alive at the end", deeds.alive.to_string()),
         (
             "longest wait for a moving entity",
             match json.clients.staleness_ticks_max {
@@ -350,10 +352,6 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
                 ticks => format!("{ticks} ticks"),
             },
         ),
-        ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
-        ("trigger held", of_commands(deeds.firing)),
-        ("events heard, each bot", per_bot(deeds.events as f64)),
-        ("alive at the end", deeds.alive.to_string()),
     ]
 }
 
