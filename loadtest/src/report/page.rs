@@ -49,7 +49,8 @@ struct Page<'a> {
     snapshot_age: String,
     input_ack: String,
     client_timeline: String,
-    client_strips: String,
+    client_latencies: String,
+    client_rates: String,
     bandwidth: String,
     correction: Option<String>,
     interpolation: Option<String>,
@@ -151,7 +152,8 @@ pub fn render(report: &Report) -> String {
             None,
         ),
         client_timeline: charts::client_timeline(&detail.client_seconds, end_s),
-        client_strips: charts::client_strips(&detail.clients),
+        client_latencies: charts::client_latencies(&detail.clients),
+        client_rates: charts::client_rates(&detail.clients),
         bandwidth: charts::bandwidth_timeline(&detail.client_seconds, end_s),
         correction: (!detail.correction.is_empty()).then(|| {
             let p = json.clients.correction_cm.scaled(1e4);

@@ -1,6 +1,6 @@
 //! The bots: over time, and one by one.
 
-use super::{FULL, HALF, timeline};
+use super::{HALF, timeline};
 use crate::report::detail::{ClientRow, ClientSecond};
 use crate::report::draw::{Anchor, Axis, Scale, Svg};
 use crate::report::format;
@@ -97,7 +97,7 @@ struct Strip {
     class: &'static str,
 }
 
-const STRIPS: [Strip; 4] = [
+const LATENCIES: [Strip; 2] = [
     Strip {
         name: "state age, p99",
         measure: |c| c.snapshot_age_us.p99,
@@ -110,6 +110,9 @@ const STRIPS: [Strip; 4] = [
         show: format::micros,
         class: "c2",
     },
+];
+
+const RATES: [Strip; 2] = [
     Strip {
         name: "received per s",
         measure: |c| c.bytes_down_per_s,
@@ -124,16 +127,22 @@ const STRIPS: [Strip; 4] = [
     },
 ];
 
-/// Each client a dot on each of four measures: an outlier is seen at once, and whether it is one on all of them.
-pub fn client_strips(clients: &[ClientRow]) -> String {
+/// How late each client was told and heard: an outlier is seen at once, and whether it is one on both measures.
+pub fn client_latencies(clients: &[ClientRow]) -> String {
+    strips("Each client's latencies as dots", clients, LATENCIES)
+}
+
+/// How much each client received and sent.
+pub fn client_rates(clients: &[ClientRow]) -> String {
+    strips("Each client's traffic as dots", clients, RATES)
+}
+
+/// Each client a dot on each measure.
+fn strips(label: &str, clients: &[ClientRow], strips: [Strip; 2]) -> String {
     const ROW: f64 = 62.0;
-    const LEFT: f64 = 150.0;
-    const RIGHT: f64 = 20.0;
-    let mut svg = Svg::new(
-        FULL,
-        ROW * STRIPS.len() as f64,
-        "Each client as a dot on four measures",
-    );
+    const LEFT: f64 = 128.0;
+    const RIGHT: f64 = 12.0;
+    let mut svg = Svg::new(HALF, ROW * strips.len() as f64, label);
     for (
         i,
         Strip {
@@ -142,15 +151,15 @@ pub fn client_strips(clients: &[ClientRow]) -> String {
             show,
             class,
         },
-    ) in STRIPS.into_iter().enumerate()
+    ) in strips.into_iter().enumerate()
     {
         let y = i as f64 * ROW + 24.0;
         let values: Vec<f64> = clients.iter().map(measure).collect();
         let high = values.iter().copied().fold(1.0, f64::max) * 1.05;
-        let x = Scale::linear((0.0, high), (LEFT, FULL - RIGHT));
-        svg.text(LEFT - 16.0, y + 4.0, Anchor::End, "row", name);
-        svg.line((LEFT, y), (FULL - RIGHT, y), "grid");
-        for value in x.ticks(8) {
+        let x = Scale::linear((0.0, high), (LEFT, HALF - RIGHT));
+        svg.text(LEFT - 12.0, y + 4.0, Anchor::End, "row", name);
+        svg.line((LEFT, y), (HALF - RIGHT, y), "grid");
+        for value in x.ticks(4) {
             svg.text(x.at(value), y + 26.0, Anchor::Middle, "tick", &show(value));
         }
         for (k, (client, value)) in clients.iter().zip(&values).enumerate() {

@@ -10,7 +10,7 @@ mod ticks;
 mod wire;
 mod zones;
 
-pub use clients::{bandwidth_timeline, client_strips, client_timeline};
+pub use clients::{bandwidth_timeline, client_latencies, client_rates, client_timeline};
 pub use histogram::{Mark, histogram};
 pub use mosaic::{legend as mosaic_legend, mosaic};
 pub use network::link_fates;
@@ -29,7 +29,7 @@ const HALF: f64 = 530.0;
 /// Room for names beside a timeline over the whole page: also for those of reference lines.
 const FULL_NAMES: f64 = 108.0;
 /// Room for names beside a timeline over half the page.
-const HALF_NAMES: f64 = 74.0;
+const HALF_NAMES: f64 = 88.0;
 
 /// An empty timeline. All of a page end at the same second, so that those one above the other line up.
 fn timeline(size: (f64, f64), label: &str, end_s: f64, y_axis: Axis) -> Plot {

@@ -15,7 +15,7 @@ pub fn tick_timeline(rows: &[Second], tick_hz: u32, end_s: f64) -> String {
         .map(|r| positive(r.p50_us))
         .fold(budget / 4.0, f64::min)
         * 0.7;
-    let high = rows.iter().map(|r| r.max_us).fold(budget, f64::max) * 1.4;
+    let high = rows.iter().map(|r| r.max_us).fold(budget, f64::max) * 1.15;
     let mut plot = timeline(
         (FULL, 300.0),
         "Tick duration by the second: median, 95th percentile, maximum",
