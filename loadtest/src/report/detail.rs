@@ -357,6 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn seconds_begin_when_they_did_after_gaps_and_forgotten_ticks() {
+        let begins = |duration_s| {
+            let ticks = Ticks {
+                duration_us: vec![3_000; 128],
+                skips: vec![(64, 32)],
+                ..Ticks::default()
+            };
+            let mut detail = Detail {
+                ticks,
+                ..Detail::default()
+            };
+            let run = Run {
+                tick_hz: 64,
+                duration_s,
+                ..Run::default()
+            };
+            detail.derive_from_ticks(&run);
+            let begins = detail.seconds.iter().map(|s| s.t_s);
+            begins.collect::<Vec<_>>()
+        };
+        assert_eq!(begins(2.5), [0.0, 1.5]);
+        assert_eq!(begins(10.0), [7.5, 9.0]);
+    }
+
+    #[test]
     fn seconds_and_histograms_come_from_ticks() {
         let mut duration_us = vec![3_000; 128 + 30];
         duration_us[70] = 16_000;
