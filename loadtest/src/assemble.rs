@@ -92,7 +92,7 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
         ..Detail::default()
     };
     let mut report = Report { json, detail };
-    report.detail.derive_from_ticks(report.json.run.tick_hz);
+    report.detail.derive_from_ticks(&report.json.run);
     report
 }
 

@@ -100,6 +100,27 @@ pub struct Ticks {
     pub skips: Vec<(u32, u32)>,
 }
 
+impl Ticks {
+    /// In which slot of the schedule each tick ran, counted from the first tick's.
+    pub fn slots(&self) -> Vec<usize> {
+        let mut gaps = self.skips.iter().copied().peekable();
+        gaps.next_if(|gap| gap.0 == self.first_tick);
+        let mut left_out = 0;
+        let slot = |i| {
+            let tick = self.first_tick.wrapping_add(i as u32);
+            left_out += gaps.next_if(|gap| gap.0 == tick).map_or(0, |gap| gap.1);
+            i + left_out as usize
+        };
+        (0..self.duration_us.len()).map(slot).collect()
+    }
+
+    /// How long after the window's begin the first tick was due; the last was due at its end.
+    pub fn begin_s(&self, run: &Run) -> f64 {
+        let slots = self.slots().last().map_or(0, |last| last + 1);
+        (run.duration_s - slots as f64 / f64::from(run.tick_hz.max(1))).max(0.0)
+    }
+}
+
 /// The server's tick loop during one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -245,9 +266,11 @@ impl Conditions {
 
 impl Detail {
     /// Makes histograms and seconds out of single ticks; of the seconds the server told, the stages are kept.
-    pub fn derive_from_ticks(&mut self, tick_hz: u32) {
-        let hz = tick_hz.max(1) as usize;
-        let budget_us = 1_000_000 / tick_hz.max(1);
+    pub fn derive_from_ticks(&mut self, run: &Run) {
+        let tick_hz = run.tick_hz.max(1);
+        let hz = tick_hz as usize;
+        let budget_us = 1_000_000 / tick_hz;
+        let (begin_s, slots) = (self.ticks.begin_s(run), self.ticks.slots());
         self.duration = buckets_of(&self.ticks.duration_us);
         self.jitter = buckets_of(&self.ticks.start_jitter_us);
         // A part of a second at the end has too few ticks to compare.
@@ -264,7 +287,7 @@ impl Detail {
             let at = |share: f64| {
                 f64::from(sorted[((hz as f64 * share).ceil() as usize).clamp(1, hz) - 1])
             };
-            second.t_s = i as f64;
+            second.t_s = begin_s + slots[i * hz] as f64 / f64::from(tick_hz);
             second.ticks = ticks.len() as u64;
             second.missed = ticks.iter().filter(|us| **us > budget_us).count() as u64;
             (second.p50_us, second.p95_us, second.max_us) = (at(0.5), at(0.95), at(1.0));
@@ -334,6 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn seconds_begin_when_they_did_after_gaps_and_forgotten_ticks() {
+        let begins = |duration_s| {
+            let ticks = Ticks {
+                duration_us: vec![3_000; 128],
+                skips: vec![(64, 32)],
+                ..Ticks::default()
+            };
+            let mut detail = Detail {
+                ticks,
+                ..Detail::default()
+            };
+            let run = Run {
+                tick_hz: 64,
+                duration_s,
+                ..Run::default()
+            };
+            detail.derive_from_ticks(&run);
+            let begins = detail.seconds.iter().map(|s| s.t_s);
+            begins.collect::<Vec<_>>()
+        };
+        assert_eq!(begins(2.5), [0.0, 1.5]);
+        assert_eq!(begins(10.0), [7.5, 9.0]);
+    }
+
+    #[test]
     fn seconds_and_histograms_come_from_ticks() {
         let mut duration_us = vec![3_000; 128 + 30];
         duration_us[70] = 16_000;
@@ -346,7 +394,11 @@ mod tests {
             ticks,
             ..Detail::default()
         };
-        detail.derive_from_ticks(64);
+        let run = Run {
+            tick_hz: 64,
+            ..Run::default()
+        };
+        detail.derive_from_ticks(&run);
         let rows: Vec<_> = detail
             .seconds
             .iter()

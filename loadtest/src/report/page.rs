@@ -7,7 +7,7 @@ use super::charts::{self, Mark};
 use super::detail::{ClientRow, HookErrors};
 use super::format::{self, micrometres, micros};
 use super::schema::{Percentiles, ReportJson, ZoneReport};
-use super::sections::{self, ChaosSection, HostileSection, NetworkSection, WireSection};
+use super::sections::{self, ChaosSection, Counts, HostileSection, NetworkSection, WireSection};
 use super::targets::{self, Verdict};
 use crate::args::Scenario;
 
@@ -37,6 +37,7 @@ struct Page<'a> {
 
     mosaic: String,
     mosaic_legend: String,
+    holes: bool,
     timeline: String,
     duration: String,
     jitter: String,
@@ -48,7 +49,8 @@ struct Page<'a> {
     snapshot_age: String,
     input_ack: String,
     client_timeline: String,
-    client_strips: String,
+    client_latencies: String,
+    client_rates: String,
     bandwidth: String,
     correction: Option<String>,
     interpolation: Option<String>,
@@ -61,8 +63,9 @@ struct Page<'a> {
     zones: Vec<Row>,
     outliers: Vec<Row>,
     hook_errors: Vec<Row>,
-    totals: Vec<(&'static str, String)>,
-    counters: Vec<(String, String)>,
+    traffic: Vec<(&'static str, String)>,
+    deeds: Vec<(&'static str, String)>,
+    counters: Counts,
     conditions: Vec<(&'static str, String)>,
 }
 
@@ -97,6 +100,7 @@ pub fn render(report: &Report) -> String {
         name: "goal",
         limit: true,
     };
+    let end_s = end_s(report);
     let page = Page {
         style: include_str!("../../templates/report.css"),
         json,
@@ -114,9 +118,10 @@ pub fn render(report: &Report) -> String {
             Scenario::Hostile => "hostile clients beside them",
         },
         warning: detail.conditions.warning(&json.run),
-        mosaic: charts::mosaic(&detail.ticks, hz),
+        mosaic: charts::mosaic(&detail.ticks, hz, detail.ticks.begin_s(&json.run), end_s),
         mosaic_legend: charts::mosaic_legend(hz),
-        timeline: charts::tick_timeline(&detail.seconds, hz),
+        holes: detail.ticks.slots().last() >= Some(&detail.ticks.duration_us.len()),
+        timeline: charts::tick_timeline(&detail.seconds, hz, end_s),
         duration: histogram(
             "Tick durations",
             &detail.duration,
@@ -131,7 +136,7 @@ pub fn render(report: &Report) -> String {
         ),
         stage_bar: charts::stage_bar(&json.tick.stages_us, hz),
         stage_ranges: charts::stage_ranges(&json.tick.stages_us),
-        stage_timeline: charts::stage_timeline(&detail.seconds),
+        stage_timeline: charts::stage_timeline(&detail.seconds, end_s),
         zone_bars: charts::zone_bars(&json.zones),
         channels: charts::channel_matrix(&json.zones),
         snapshot_age: histogram(
@@ -146,9 +151,10 @@ pub fn render(report: &Report) -> String {
             &json.clients.input_ack_us,
             None,
         ),
-        client_timeline: charts::client_timeline(&detail.client_seconds),
-        client_strips: charts::client_strips(&detail.clients),
-        bandwidth: charts::bandwidth_timeline(&detail.client_seconds),
+        client_timeline: charts::client_timeline(&detail.client_seconds, end_s),
+        client_latencies: charts::client_latencies(&detail.clients),
+        client_rates: charts::client_rates(&detail.clients),
+        bandwidth: charts::bandwidth_timeline(&detail.client_seconds, end_s),
         correction: (!detail.correction.is_empty()).then(|| {
             let p = json.clients.correction_cm.scaled(1e4);
             let label = "Corrections of predicted positions";
@@ -167,16 +173,21 @@ pub fn render(report: &Report) -> String {
         zones: json.zones.iter().map(zone).collect(),
         outliers: outliers(&detail.clients),
         hook_errors: detail.hook_errors.iter().map(hook_error).collect(),
-        totals: totals(report),
-        counters: detail
-            .counters
-            .iter()
-            .map(|(name, n)| (name.replace('_', " "), format::count(*n)))
-            .collect(),
+        traffic: traffic(report),
+        deeds: deeds(report),
+        counters: sections::counts(detail.counters.iter().map(|(name, n)| (name.as_str(), *n))),
         conditions: conditions(report),
     };
     page.render()
         .expect("the template calls nothing that can fail")
+}
+
+/// The last second of the server or of the bots.
+fn end_s(report: &Report) -> f64 {
+    let Report { json, detail } = report;
+    let server = detail.seconds.last().map_or(1.0, |r| r.t_s + 1.0);
+    let bots = detail.client_seconds.last().map_or(1.0, |r| r.t_s + 1.0);
+    json.run.duration_s.max(server).max(bots)
 }
 
 /// How many cards stand in a row, so that the last row isn't much shorter than the others.
@@ -292,34 +303,22 @@ fn hook_error(error: &HookErrors) -> Row {
     }
 }
 
-fn totals(report: &Report) -> Vec<(&'static str, String)> {
+/// What went over the wire between all bots and the server.
+fn traffic(report: &Report) -> Vec<(&'static str, String)> {
     let (json, detail) = (&report.json, &report.detail);
     let seconds = json.run.duration_s.max(1e-3);
     let down: u64 = detail.client_seconds.iter().map(|s| s.bytes_down).sum();
     let up: u64 = detail.client_seconds.iter().map(|s| s.bytes_up).sum();
     let sum = |part: fn(&ClientRow) -> u64| detail.clients.iter().map(part).sum::<u64>();
+    let rate = |bytes: u64| format!("{}/s", format::bytes(bytes as f64 / seconds));
     let per_client = |total: u64| {
         let rate = total as f64 / seconds / detail.clients.len().max(1) as f64;
         format!("{} a second", format::significant(rate))
     };
-    let deeds = &detail.deeds;
-    let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
-    let of_commands = |part: u64| {
-        let all = sum(|c| c.commands).max(1) as f64;
-        format!(
-            "{} % of commands",
-            format::significant(part as f64 / all * 100.0)
-        )
-    };
+    let applied = json.clients.applied_share();
     vec![
-        (
-            "received, all bots",
-            format!("{}/s", format::bytes(down as f64 / seconds)),
-        ),
-        (
-            "sent, all bots",
-            format!("{}/s", format::bytes(up as f64 / seconds)),
-        ),
+        ("received, all bots", rate(down)),
+        ("sent, all bots", rate(up)),
         ("states per bot", per_client(sum(|c| c.states))),
         ("commands per bot", per_client(sum(|c| c.commands))),
         (
@@ -328,10 +327,26 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         ),
         (
             "commands applied",
-            json.clients
-                .applied_share()
-                .map_or_else(|| "–".into(), format::share),
+            applied.map_or_else(|| "–".into(), format::share),
         ),
+    ]
+}
+
+/// What the bots did and saw, to judge whether it was a match.
+fn deeds(report: &Report) -> Vec<(&'static str, String)> {
+    let Report { json, detail } = report;
+    let deeds = &detail.deeds;
+    let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
+    let commands: u64 = detail.clients.iter().map(|c| c.commands).sum();
+    let firing = deeds.firing as f64 / commands.max(1) as f64 * 100.0;
+    vec![
+        ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
+        (
+            "trigger held",
+            format!("{} % of commands", format::significant(firing)),
+        ),
+        ("events heard, each bot", per_bot(deeds.events as f64)),
+        ("alive at the end", deeds.alive.to_string()),
         (
             "longest wait for a moving entity",
             match json.clients.staleness_ticks_max {
@@ -339,10 +354,6 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
                 ticks => format!("{ticks} ticks"),
             },
         ),
-        ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
-        ("trigger held", of_commands(deeds.firing)),
-        ("events heard, each bot", per_bot(deeds.events as f64)),
-        ("alive at the end", deeds.alive.to_string()),
     ]
 }
 

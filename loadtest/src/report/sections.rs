@@ -12,6 +12,22 @@ use super::schema::{
 /// A row of a table of two columns.
 pub(super) type Fact = (String, String);
 
+/// Counters: what was counted, and the names of those that stayed zero.
+pub(super) struct Counts {
+    pub(super) counted: Vec<Fact>,
+    pub(super) zero: Vec<String>,
+}
+
+/// Counters by their names.
+pub(super) fn counts<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> Counts {
+    let (counted, zero): (Vec<_>, Vec<_>) = all.partition(|(_, n)| *n > 0);
+    let fact = |(name, n)| (in_words(name), format::count(n));
+    Counts {
+        counted: counted.into_iter().map(fact).collect(),
+        zero: zero.into_iter().map(|(name, _)| in_words(name)).collect(),
+    }
+}
+
 /// The simulated network and what came of it.
 pub(super) struct NetworkSection {
     pub(super) what: String,
@@ -41,7 +57,7 @@ pub(super) struct ChaosSection {
     pub(super) total: String,
     pub(super) planned: String,
     pub(super) faults: Vec<Fact>,
-    pub(super) answers: Vec<Fact>,
+    pub(super) answers: Counts,
     pub(super) costs: Vec<Fact>,
 }
 
@@ -165,23 +181,18 @@ pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
 pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<ChaosSection> {
     let (chaos, detail): (&ChaosReport, _) = (json.chaos.as_ref()?, detail?);
     let total = |counts: &BTreeMap<String, u64>| format::count(counts.values().sum());
-    let restarts = detail.restarts.iter().filter(|(_, n)| **n > 0);
-    let mut answers: Vec<Fact> = restarts
-        .map(|(why, n)| {
-            (
-                format!("interpreters replaced: {}", in_words(why)),
-                format::count(*n),
-            )
-        })
+    let restarts = detail.restarts.iter();
+    let restarts: Vec<_> = restarts
+        .map(|(why, n)| (format!("interpreters replaced: {why}"), *n))
         .collect();
-    let counted = [
+    let restarts = restarts.iter().map(|(name, n)| (name.as_str(), *n));
+    let others = [
         ("hooks preempted", detail.preemptions),
         ("allocations refused", detail.memory_denied),
         ("rests of entities", detail.rests),
         ("entity ticks without hooks", detail.coasted),
         ("zones restarted too often", detail.exhausted),
     ];
-    answers.extend(counted.map(|(name, n)| (name.to_owned(), format::count(n))));
     let restart = &chaos.restart_ticks;
     let ticks = |p: f64| format::significant(p);
     let of_ticks = |n: usize| {
@@ -192,7 +203,7 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
         total: total(&chaos.faults),
         planned: total(&detail.planned),
         faults: faults(chaos, detail),
-        answers,
+        answers: counts(restarts.chain(others)),
         costs: vec![
             (
                 "ticks of a restart, p50 / p99".into(),
@@ -257,6 +268,13 @@ mod tests {
             network_in_words(&network),
             "100 ms there and back, ± 20 ms each way, 2.5 % lost, at most 512 kbit/s"
         );
+    }
+
+    #[test]
+    fn counters_that_stayed_zero_are_only_named() {
+        let Counts { counted, zero } = counts([("a_b", 0), ("c_d", 2_000)].into_iter());
+        assert_eq!(counted, [("c d".to_owned(), format::count(2_000))]);
+        assert_eq!(zero, ["a b"]);
     }
 
     #[test]

@@ -1,28 +1,21 @@
 //! The bots: over time, and one by one.
 
-use super::{FULL, HALF, seconds};
+use super::{HALF, timeline};
 use crate::report::detail::{ClientRow, ClientSecond};
-use crate::report::draw::{Anchor, Axis, Plot, Scale, Svg};
+use crate::report::draw::{Anchor, Axis, Scale, Svg};
 use crate::report::format;
 
 /// Age of states and round trip of commands by the second.
-pub fn client_timeline(rows: &[ClientSecond]) -> String {
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+pub fn client_timeline(rows: &[ClientSecond], end_s: f64) -> String {
     let high = rows
         .iter()
         .flat_map(|r| [r.age_p99_us, r.ack_p99_us])
         .fold(1_000.0, f64::max)
         * 1.15;
-    let mut plot = Plot::new(
-        (HALF, 260.0),
-        74.0,
+    let mut plot = timeline(
+        (HALF, 240.0),
         "Age of states and round trip of commands by the second",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 6,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (0.0, high),
             log: false,
@@ -49,22 +42,9 @@ pub fn client_timeline(rows: &[ClientSecond]) -> String {
         );
         plot.svg.polyline(&p99, &format!("line thin {class}"));
         plot.svg.polyline(&p50, &format!("line strong {class}"));
-        if let (Some(&(x, low)), Some(&(_, high))) = (p50.last(), p99.last()) {
-            plot.svg.text(
-                x + 6.0,
-                low + 4.0,
-                Anchor::Start,
-                &format!("name {class}"),
-                name,
-            );
-            if low - high > 14.0 {
-                plot.svg.text(
-                    x + 6.0,
-                    high + 4.0,
-                    Anchor::Start,
-                    &format!("name {class}"),
-                    "p99",
-                );
+        for (points, name) in [(p50, name), (p99, "p99")] {
+            if let Some(&(_, y)) = points.last() {
+                plot.name(y, &format!("name {class}"), name);
             }
         }
     }
@@ -72,8 +52,7 @@ pub fn client_timeline(rows: &[ClientSecond]) -> String {
 }
 
 /// What all bots receive and send by the second.
-pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+pub fn bandwidth_timeline(rows: &[ClientSecond], end_s: f64) -> String {
     let high = rows
         .iter()
         .map(|r| r.bytes_down.max(r.bytes_up))
@@ -81,20 +60,14 @@ pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
         .unwrap_or(0)
         .max(1_000) as f64
         * 1.15;
-    let mut plot = Plot::new(
-        (HALF, 170.0),
-        74.0,
+    let mut plot = timeline(
+        (HALF, 240.0),
         "Bytes received and sent by all bots by the second",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 6,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (0.0, high),
             log: false,
-            ticks: 3,
+            ticks: 5,
             show: format::bytes,
         },
     );
@@ -109,14 +82,8 @@ pub fn bandwidth_timeline(rows: &[ClientSecond]) -> String {
     ];
     for (points, class, name) in lines {
         plot.svg.polyline(&points, &format!("line strong {class}"));
-        if let Some(&(x, y)) = points.last() {
-            plot.svg.text(
-                x + 6.0,
-                y + 4.0,
-                Anchor::Start,
-                &format!("name {class}"),
-                name,
-            );
+        if let Some(&(_, y)) = points.last() {
+            plot.name(y, &format!("name {class}"), name);
         }
     }
     plot.finish()
@@ -130,7 +97,7 @@ struct Strip {
     class: &'static str,
 }
 
-const STRIPS: [Strip; 4] = [
+const LATENCIES: [Strip; 2] = [
     Strip {
         name: "state age, p99",
         measure: |c| c.snapshot_age_us.p99,
@@ -143,6 +110,9 @@ const STRIPS: [Strip; 4] = [
         show: format::micros,
         class: "c2",
     },
+];
+
+const RATES: [Strip; 2] = [
     Strip {
         name: "received per s",
         measure: |c| c.bytes_down_per_s,
@@ -157,16 +127,22 @@ const STRIPS: [Strip; 4] = [
     },
 ];
 
-/// Each client a dot on each of four measures: an outlier is seen at once, and whether it is one on all of them.
-pub fn client_strips(clients: &[ClientRow]) -> String {
+/// How late each client was told and heard: an outlier is seen at once, and whether it is one on both measures.
+pub fn client_latencies(clients: &[ClientRow]) -> String {
+    strips("Each client's latencies as dots", clients, LATENCIES)
+}
+
+/// How much each client received and sent.
+pub fn client_rates(clients: &[ClientRow]) -> String {
+    strips("Each client's traffic as dots", clients, RATES)
+}
+
+/// Each client a dot on each measure.
+fn strips(label: &str, clients: &[ClientRow], strips: [Strip; 2]) -> String {
     const ROW: f64 = 62.0;
-    const LEFT: f64 = 150.0;
-    const RIGHT: f64 = 20.0;
-    let mut svg = Svg::new(
-        FULL,
-        ROW * STRIPS.len() as f64,
-        "Each client as a dot on four measures",
-    );
+    const LEFT: f64 = 128.0;
+    const RIGHT: f64 = 12.0;
+    let mut svg = Svg::new(HALF, ROW * strips.len() as f64, label);
     for (
         i,
         Strip {
@@ -175,15 +151,15 @@ pub fn client_strips(clients: &[ClientRow]) -> String {
             show,
             class,
         },
-    ) in STRIPS.into_iter().enumerate()
+    ) in strips.into_iter().enumerate()
     {
         let y = i as f64 * ROW + 24.0;
         let values: Vec<f64> = clients.iter().map(measure).collect();
         let high = values.iter().copied().fold(1.0, f64::max) * 1.05;
-        let x = Scale::linear((0.0, high), (LEFT, FULL - RIGHT));
-        svg.text(LEFT - 16.0, y + 4.0, Anchor::End, "row", name);
-        svg.line((LEFT, y), (FULL - RIGHT, y), "grid");
-        for value in x.ticks(8) {
+        let x = Scale::linear((0.0, high), (LEFT, HALF - RIGHT));
+        svg.text(LEFT - 12.0, y + 4.0, Anchor::End, "row", name);
+        svg.line((LEFT, y), (HALF - RIGHT, y), "grid");
+        for value in x.ticks(4) {
             svg.text(x.at(value), y + 26.0, Anchor::Middle, "tick", &show(value));
         }
         for (k, (client, value)) in clients.iter().zip(&values).enumerate() {

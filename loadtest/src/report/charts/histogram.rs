@@ -33,12 +33,12 @@ pub fn histogram(
     let mut plot = Plot::new(
         (HALF, 260.0),
         // The name of the last mark stands beside it.
-        86.0,
+        96.0,
         label,
         Axis {
             domain: (low, high),
             log: true,
-            ticks: 6,
+            ticks: 5,
             show,
         },
         Axis {

@@ -2,37 +2,37 @@
 
 use std::fmt::Write as _;
 
-use super::FULL;
+use super::{FULL, FULL_NAMES, seconds};
 use crate::report::detail::Ticks;
-use crate::report::draw::{Anchor, Svg};
+use crate::report::draw::{Anchor, MARGIN_LEFT, Scale, Svg};
 use crate::report::format;
 
 /// Upper bounds of the colour steps as shares of the budget; what lies beyond the last is missed.
 const STEPS: [f64; 9] = [0.04, 0.08, 0.13, 0.19, 0.256, 0.36, 0.512, 0.75, 1.0];
 /// Room above the tiles for the seconds.
 const HEAD: f64 = 24.0;
-const TILE_MAX: f64 = 27.0;
+/// Height of a tile in a short run.
+const ROW_MAX: f64 = 9.0;
 /// More columns than this and the tiles would be dust; then each tile is the slowest of several ticks.
 const COLUMNS_MAX: usize = 270;
 
-/// Draws all ticks: down half a second, then to the right.
-pub fn mosaic(ticks: &Ticks, tick_hz: u32) -> String {
+/// Draws all ticks: down half a second, then to the right, on the time axis of the timelines. `begin_s` is when the first
+/// tick was due. Where the schedule left slots out there are holes.
+pub fn mosaic(ticks: &Ticks, tick_hz: u32, begin_s: f64, end_s: f64) -> String {
     let rows = (tick_hz as usize / 2).clamp(8, 64);
-    let count = ticks.duration_us.len();
-    let merged = count.div_ceil(rows).div_ceil(COLUMNS_MAX).max(1);
     let budget_us = 1e6 / f64::from(tick_hz);
-    let steps: Vec<usize> = (0..count)
-        .step_by(merged)
-        .map(|first| {
-            (first..(first + merged).min(count))
-                .map(|i| step(ticks, i, budget_us))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let columns = steps.len().div_ceil(rows).max(1);
-    let pitch = (FULL / columns as f64).min(TILE_MAX);
-    let row_pitch = pitch.min(9.0);
+    let slots = ticks.slots();
+    let count = slots.last().map_or(0, |last| last + 1);
+    let merged = count.div_ceil(rows).div_ceil(COLUMNS_MAX).max(1);
+    let mut steps = vec![None; count.div_ceil(merged)];
+    for (i, slot) in slots.iter().enumerate() {
+        let slowest = &mut steps[slot / merged];
+        *slowest = (*slowest).max(Some(step(ticks, i, budget_us)));
+    }
+    let x = Scale::linear((0.0, end_s), (MARGIN_LEFT, FULL - FULL_NAMES));
+    let column_s = (rows * merged) as f64 / f64::from(tick_hz);
+    let pitch = x.at(column_s) - x.at(0.0);
+    let row_pitch = pitch.min(ROW_MAX);
     let gap = (pitch * 0.12).min(1.2);
     let height = HEAD + rows as f64 * row_pitch;
     let mut svg = Svg::new(
@@ -42,43 +42,22 @@ pub fn mosaic(ticks: &Ticks, tick_hz: u32) -> String {
     );
 
     let mut tiles = vec![Vec::new(); STEPS.len() + 1];
-    for (i, &step) in steps.iter().enumerate() {
+    for (i, step) in steps.into_iter().enumerate() {
+        let Some(step) = step else { continue };
         tiles[step].push((
-            (i / rows) as f64 * pitch,
+            x.at(begin_s + (i / rows) as f64 * column_s),
             HEAD + (i % rows) as f64 * row_pitch,
         ));
     }
     for (step, corners) in tiles.iter().enumerate() {
         svg.tiles(corners, (pitch - gap, row_pitch - gap), &format!("m{step}"));
     }
-    let columns_per_s = f64::from(tick_hz) / (rows * merged) as f64;
-    let every_s = label_distance(columns_per_s * pitch);
-    let length_s = count as f64 / f64::from(tick_hz);
-    let mut at = 0.0;
-    while at < length_s {
-        let x = at * columns_per_s * pitch;
-        svg.line((x, HEAD - 6.0), (x, HEAD - 2.0), "axis");
-        // The last label must not be cut off at the right edge.
-        if x < FULL - 30.0 {
-            svg.text(
-                x + 3.0,
-                HEAD - 8.0,
-                Anchor::Start,
-                "tick",
-                &format!("{at:.0} s"),
-            );
-        }
-        at += every_s;
+    for value in x.ticks(12) {
+        let at = x.at(value);
+        svg.line((at, HEAD - 7.0), (at, HEAD - 2.0), "axis");
+        svg.text(at, HEAD - 11.0, Anchor::Middle, "tick", &seconds(value));
     }
     svg.finish()
-}
-
-/// Seconds between two labels when a second is so many pixels wide.
-fn label_distance(pixels_per_s: f64) -> f64 {
-    [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0]
-        .into_iter()
-        .find(|s| s * pixels_per_s >= 80.0)
-        .unwrap_or(600.0)
 }
 
 fn step(ticks: &Ticks, i: usize, budget_us: f64) -> usize {
@@ -130,6 +109,8 @@ mod tests {
                     ..Ticks::default()
                 },
                 64,
+                0.0,
+                count as f64 / 64.0,
             )
         };
         assert_eq!(run(100).matches("h-").count(), 100);
@@ -139,12 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_was_left_out_is_a_hole() {
+        let ticks = Ticks {
+            first_tick: 5,
+            duration_us: vec![500; 3],
+            skips: vec![(5, 9), (7, 2)],
+            ..Ticks::default()
+        };
+        assert_eq!(ticks.slots(), [0, 1, 4]);
+        let svg = mosaic(&ticks, 64, 0.0, 1.0);
+        assert_eq!(svg.matches("h-").count(), 3);
+    }
+
+    #[test]
     fn a_merged_tile_shows_its_slowest_tick() {
         let mut ticks = Ticks {
             duration_us: vec![500; 38_400],
             ..Ticks::default()
         };
         ticks.duration_us[20_001] = 40_000;
-        assert!(mosaic(&ticks, 64).contains(r#"class="m9""#));
+        assert!(mosaic(&ticks, 64, 0.0, 600.0).contains(r#"class="m9""#));
     }
 }

@@ -9,7 +9,7 @@ use crate::report::schema::{LinkCounts, NetworkReport};
 pub fn link_fates(network: &NetworkReport) -> String {
     const LEFT: f64 = 98.0;
     const ROW: f64 = 62.0;
-    let rows = [("to the server", network.up), ("to the bots", network.down)];
+    let rows = [("to server", network.up), ("to bots", network.down)];
     let mut svg = Svg::new(HALF, ROW * rows.len() as f64, "Fates of the datagrams");
     for (row, (name, counts)) in rows.into_iter().enumerate() {
         let y = row as f64 * ROW + 6.0;

@@ -27,7 +27,7 @@ pub(super) fn ranges(
     let x = Scale::log((low * 0.7, high * 1.3), (LEFT, HALF - RIGHT));
     let height = rows.len() as f64 * row_height + 34.0;
     let mut svg = Svg::new(HALF, height, label);
-    for value in x.ticks(6) {
+    for value in x.ticks(5) {
         svg.line((x.at(value), 4.0), (x.at(value), height - 28.0), "grid");
         svg.text(
             x.at(value),

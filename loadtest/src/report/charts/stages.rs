@@ -1,9 +1,9 @@
 //! Where a tick's time goes.
 
 use super::ranges::ranges;
-use super::{FULL, HALF, seconds};
+use super::{FULL, HALF, timeline};
 use crate::report::detail::Second;
-use crate::report::draw::{Anchor, Axis, Plot, Scale, Svg};
+use crate::report::draw::{Anchor, Axis, Scale, Svg};
 use crate::report::format;
 use crate::report::schema::{Percentiles, Stages};
 
@@ -96,8 +96,7 @@ pub fn stage_ranges(stages: &Stages<Percentiles>) -> String {
 }
 
 /// Mean of each stage by the second, stacked.
-pub fn stage_timeline(rows: &[Second]) -> String {
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
+pub fn stage_timeline(rows: &[Second], end_s: f64) -> String {
     let sum = |r: &Second| -> f64 {
         r.stages_mean_us.named()[..IN_TICK]
             .iter()
@@ -105,16 +104,10 @@ pub fn stage_timeline(rows: &[Second]) -> String {
             .sum()
     };
     let high = rows.iter().map(sum).fold(100.0, f64::max) * 1.15;
-    let mut plot = Plot::new(
+    let mut plot = timeline(
         (HALF, 220.0),
-        14.0,
         "Mean of each stage by the second",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 6,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (0.0, high),
             log: false,
@@ -139,6 +132,9 @@ pub fn stage_timeline(rows: &[Second]) -> String {
         let name = Stages::<f64>::default().named()[stage].0;
         plot.svg
             .area(&upper, &lower, &format!("fill {colour}"), name);
+        if let (Some(upper), Some(lower)) = (upper.last(), lower.last()) {
+            plot.name((upper.1 + lower.1) / 2.0, &format!("name {colour}"), name);
+        }
         below = above;
     }
     plot.finish()
@@ -166,6 +162,6 @@ mod tests {
         let nothing = Stages::<Percentiles>::default();
         assert!(stage_bar(&nothing, 64).starts_with("<svg"));
         assert!(stage_ranges(&nothing).starts_with("<svg"));
-        assert!(stage_timeline(&[]).starts_with("<svg"));
+        assert!(stage_timeline(&[], 1.0).starts_with("<svg"));
     }
 }

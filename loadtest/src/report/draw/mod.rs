@@ -6,6 +6,6 @@ mod plot;
 mod scale;
 mod svg;
 
-pub use plot::{Axis, Plot};
+pub use plot::{Axis, MARGIN_LEFT, Plot};
 pub use scale::Scale;
 pub use svg::{Anchor, Svg};

@@ -41,15 +41,26 @@ pub struct Plot {
     right: f64,
     top: f64,
     bottom: f64,
-    notes: Vec<(f64, f64, Anchor, String)>,
+    notes: Vec<(f64, f64, String)>,
+    names: Vec<Name>,
+}
+
+/// The name of a line, beside its right end.
+#[derive(Debug)]
+struct Name {
+    y: f64,
+    class: String,
+    text: String,
 }
 
 /// Room for the values of the vertical axis.
-const MARGIN_LEFT: f64 = 58.0;
+pub const MARGIN_LEFT: f64 = 62.0;
 /// Room for the values of the horizontal axis.
 const MARGIN_BOTTOM: f64 = 30.0;
 /// Room for labels of reference lines.
 const MARGIN_TOP: f64 = 22.0;
+/// How far apart the baselines of names are at least.
+const LINE: f64 = 15.0;
 
 impl Plot {
     /// An empty plot with its grid. `margin_right` leaves room for labels beside the last value.
@@ -94,6 +105,7 @@ impl Plot {
             top,
             bottom,
             notes: Vec::new(),
+            names: Vec::new(),
         }
     }
 
@@ -107,12 +119,13 @@ impl Plot {
         self.top
     }
 
-    /// Horizontal coordinate of the right edge.
-    pub fn right(&self) -> f64 {
-        self.right
+    /// Names what ends at the height `y` of the right edge; names that would overlap are moved apart.
+    pub fn name(&mut self, y: f64, class: &str, text: &str) {
+        let (class, text) = (class.to_owned(), text.to_owned());
+        self.names.push(Name { y, class, text });
     }
 
-    /// A horizontal reference line at a value, its name at the left end above it. Not drawn outside the domain.
+    /// A horizontal reference line at a value, its name beside its right end. Not drawn outside the domain.
     pub fn level(&mut self, value: f64, class: &str, name: &str) {
         let (low, high) = self.y.domain();
         if value < low || value > high {
@@ -120,8 +133,7 @@ impl Plot {
         }
         let y = self.y.at(value);
         self.svg.line((self.left, y), (self.right, y), class);
-        self.notes
-            .push((self.left + 8.0, y - 5.0, Anchor::Start, name.to_owned()));
+        self.name(y, "note", name);
     }
 
     /// A vertical reference line at a value, its name at the top on its right. Not drawn outside the domain. `row` moves the name
@@ -132,18 +144,59 @@ impl Plot {
             return;
         }
         let x = self.x.at(value);
-        let y = self.top - 9.0 + row as f64 * 15.0;
+        let y = self.top - 9.0 + row as f64 * LINE;
         self.svg.line((x, y + 4.0), (x, self.bottom), class);
         let drop = if row == 0 { 4.0 } else { 8.0 };
-        self.notes
-            .push((x + 4.0, y + drop, Anchor::Start, name.to_owned()));
+        self.notes.push((x + 4.0, y + drop, name.to_owned()));
     }
 
-    /// The finished element; names of reference lines come last, above all marks.
+    /// The finished element; names come last, above all marks.
     pub fn finish(mut self) -> String {
-        for (x, y, anchor, name) in std::mem::take(&mut self.notes) {
-            self.svg.text(x, y, anchor, "note", &name);
+        for (x, y, name) in &self.notes {
+            self.svg.text(*x, *y, Anchor::Start, "note", name);
+        }
+        spread(&mut self.names, self.bottom);
+        for Name { y, class, text } in &self.names {
+            let (x, y) = (self.right + 8.0, y + 4.0);
+            self.svg.text(x, y, Anchor::Start, class, text);
         }
         self.svg.finish()
+    }
+}
+
+/// Sorts names by height and moves them apart by a line each, none below `bottom`.
+fn spread(names: &mut [Name], bottom: f64) {
+    names.sort_by(|a, b| a.y.total_cmp(&b.y));
+    let mut above = f64::NEG_INFINITY;
+    for name in names.iter_mut() {
+        name.y = name.y.max(above + LINE);
+        above = name.y;
+    }
+    let mut below = bottom + LINE;
+    for name in names.iter_mut().rev() {
+        name.y = name.y.min(below - LINE);
+        below = name.y;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_a_line_apart_and_above_the_axis() {
+        let heights = |heights: &[f64]| {
+            let named = heights.iter().map(|&y| Name {
+                y,
+                class: String::new(),
+                text: String::new(),
+            });
+            let mut names: Vec<_> = named.collect();
+            spread(&mut names, 100.0);
+            names.iter().map(|name| name.y).collect::<Vec<_>>()
+        };
+        assert_eq!(heights(&[50.0, 10.0]), [10.0, 50.0]);
+        assert_eq!(heights(&[50.0, 48.0, 49.0]), [48.0, 63.0, 78.0]);
+        assert_eq!(heights(&[99.0, 98.0]), [85.0, 100.0]);
     }
 }

@@ -89,12 +89,17 @@ fn log_ticks((low, high): (f64, f64), wanted: usize) -> Vec<f64> {
             .filter(|v| *v >= low * 0.9999 && *v <= high * 1.0001)
             .collect()
     };
-    // The finest of the three usual subdivisions that isn't crowded.
-    [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]]
-        .into_iter()
-        .map(inside)
-        .find(|ticks| ticks.len() <= wanted.max(2))
-        .unwrap_or_else(|| inside(&[1.0]))
+    // The finest of the usual subdivisions that isn't crowded.
+    [
+        &[1.0, 2.0, 3.0, 5.0, 7.0][..],
+        &[1.0, 2.0, 5.0],
+        &[1.0, 3.0],
+        &[1.0],
+    ]
+    .into_iter()
+    .map(inside)
+    .find(|ticks| ticks.len() <= wanted.max(2))
+    .unwrap_or_else(|| inside(&[1.0]))
 }
 
 #[cfg(test)]
@@ -125,6 +130,10 @@ mod tests {
         assert_eq!(
             Scale::log((40.0, 900.0), (0.0, 1.0)).ticks(6),
             [50.0, 100.0, 200.0, 500.0]
+        );
+        assert_eq!(
+            Scale::log((22.0, 95.0), (0.0, 1.0)).ticks(6),
+            [30.0, 50.0, 70.0]
         );
         assert_eq!(
             Scale::log((1.0, 10_000.0), (0.0, 1.0)).ticks(5),

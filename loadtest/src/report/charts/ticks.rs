@@ -1,32 +1,25 @@
 //! The tick's duration over the run.
 
-use super::{FULL, seconds};
+use super::{FULL, timeline};
 use crate::report::detail::Second;
-use crate::report::draw::{Anchor, Axis, Plot};
+use crate::report::draw::Axis;
 use crate::report::format;
 use crate::report::targets;
 
 /// Median, 95th percentile and maximum by the second, against the budget.
-pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
+pub fn tick_timeline(rows: &[Second], tick_hz: u32, end_s: f64) -> String {
     let budget = 1e6 / f64::from(tick_hz);
-    let end = rows.last().map_or(1.0, |r| r.t_s + 1.0);
     let positive = |v: f64| v.max(10.0);
     let low = rows
         .iter()
         .map(|r| positive(r.p50_us))
         .fold(budget / 4.0, f64::min)
         * 0.7;
-    let high = rows.iter().map(|r| r.max_us).fold(budget, f64::max) * 1.4;
-    let mut plot = Plot::new(
+    let high = rows.iter().map(|r| r.max_us).fold(budget, f64::max) * 1.15;
+    let mut plot = timeline(
         (FULL, 300.0),
-        64.0,
         "Tick duration by the second: median, 95th percentile, maximum",
-        Axis {
-            domain: (0.0, end),
-            log: false,
-            ticks: 12,
-            show: seconds,
-        },
+        end_s,
         Axis {
             domain: (low, high),
             log: true,
@@ -58,14 +51,9 @@ pub fn tick_timeline(rows: &[Second], tick_hz: u32) -> String {
         ("p95", &p95, "c2"),
         ("median", &p50, "c1"),
     ];
-    let mut previous = f64::NEG_INFINITY;
     for (name, points, class) in names {
-        if let Some(&(x, y)) = points.last() {
-            // Names keep a line's height apart even where the lines meet.
-            let y = (y + 4.0).max(previous + 15.0);
-            plot.svg
-                .text(x + 8.0, y, Anchor::Start, &format!("name {class}"), name);
-            previous = y;
+        if let Some(&(_, y)) = points.last() {
+            plot.name(y, &format!("name {class}"), name);
         }
     }
     let bottom = plot.bottom();
