@@ -74,6 +74,23 @@ async fn a_loop_and_a_regex_end_neither_the_match_nor_another_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_was_stuck_leaves_no_thread_behind() {
+    let (server, _folder) = serve("stuck", HARM, &["--isolation", "process"]);
+    let mut eve = Client::join(server.listen, "Eve").await;
+    eve.until_obeyed().await;
+    for stuck in 1..=3 {
+        eve.wish.buttons = 2;
+        let replaced = |_: &Client| server.report()["supervision"]["restarts"]["stuck"] == stuck;
+        eve.until("a zone that is replaced", replaced).await;
+        eve.wish.buttons = 0;
+        eve.until_obeyed().await;
+    }
+    // Each of two zones has a thread in the server, and so has the spare.
+    eve.until("the end of the others", |_| server.threads("zone-") == 3)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn new_code_runs_when_it_fits_and_a_mistake_leaves_the_match_alone() {
     let (server, folder) = serve("fits", HARM, &[]);
     let mut ada = Client::join(server.listen, "Ada").await;

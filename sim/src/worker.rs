@@ -297,6 +297,8 @@ impl Worker {
     /// more, and ends. Until then it gets what processor time nobody else wants. A process is ended.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
+        // It gets no more orders, so that it ends when it comes back.
+        self.orders = None;
         if let Leash::Process(process) = &self.leash {
             return process.kill();
         }

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use tessera_protocol::{
-    ClientId, ClientSession, ClientView, Command, CommandAck, FrameEncoder, SharedEvent, StateAck,
-    StateConfig, Tick, Value,
+    ClientId, ClientSession, ClientView, Command, CommandAck, FrameEncoder, SharedDeclarations,
+    SharedEvent, StateAck, StateConfig, Tick, Token, Value,
 };
 
 use crate::sample;
 use crate::targets::joined;
 
+/// Bytes of a token's signature.
+const TAG_LEN: usize = 32;
 /// Most bytes of a file of the corpus.
-pub const FILE_LEN_MAX: usize = 2_048;
+pub const FILE_LEN_MAX: usize = 4_096;
 
 /// A little generator (splitmix64, Steele, Lea and Flood 2014), so that a seed gives the same bytes everywhere.
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ pub fn valid(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "client_stream" => hellos(),
         "server_stream" => welcomes(),
         "state_datagrams" => states(),
+        "token" => tokens(),
         "snapshot" => vec![("match", sample::state(sample::TICK).bytes().to_vec())],
         "map" => vec![("hill", joined([MAP.as_bytes(), &heights()]))],
         "config" => vec![
@@ -127,10 +130,31 @@ fn welcomes() -> Vec<(&'static str, Vec<u8>)> {
     ];
     server.send_event(&SharedEvent::new(sample::TICK, "kill", &args).expect("short"));
     let event = server.poll_stream().expect("an event");
+    server.declare(&SharedDeclarations::new(&sample::redeclared()));
+    let declared = server.poll_stream().expect("declarations");
     vec![
         ("welcome", joined([welcome.as_slice()])),
         ("event", joined([welcome.as_slice(), event.as_slice()])),
         ("event-first", joined([event.as_slice()])),
+        (
+            "declared",
+            joined([welcome.as_slice(), declared.as_slice(), event.as_slice()]),
+        ),
+    ]
+}
+
+/// What tokens say, before they are signed.
+fn tokens() -> Vec<(&'static str, Vec<u8>)> {
+    let content = |match_id, expires_unix_s| {
+        let token = Token::new(match_id, "Ada", expires_unix_s, [0xaa; 16]).expect("short");
+        let signed = token.sign(&sample::key());
+        let len = signed.as_bytes().len() - TAG_LEN;
+        signed.as_bytes()[..len].to_vec()
+    };
+    vec![
+        ("good", content("m", sample::NOW_UNIX_S + 60)),
+        ("expired", content("m", sample::NOW_UNIX_S)),
+        ("another-match", content("n", sample::NOW_UNIX_S + 60)),
     ]
 }
 
@@ -139,7 +163,11 @@ fn states() -> Vec<(&'static str, Vec<u8>)> {
     let mut encoder = encoder.expect("a table");
     let mut view = ClientView::new(ClientId(0), 30_000);
     let mut datagrams: Vec<Vec<u8>> = Vec::new();
-    for tick in 0..3 {
+    for tick in 0..4 {
+        if tick == 3 {
+            let others = encoder.set_declarations(&sample::redeclared());
+            assert_eq!(others, Ok(true), "a table, and another edition");
+        }
         let tick: Tick = sample::TICK.offset(tick);
         encoder.encode(&sample::state(tick));
         let ack = CommandAck {
@@ -157,7 +185,8 @@ fn states() -> Vec<(&'static str, Vec<u8>)> {
     let slices = || datagrams.iter().map(Vec::as_slice);
     vec![
         ("first", joined(slices().take(1))),
-        ("three", joined(slices())),
+        ("three", joined(slices().take(3))),
+        ("redeclared", joined(slices())),
         ("backwards", joined(slices().rev())),
     ]
 }

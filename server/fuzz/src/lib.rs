@@ -17,7 +17,7 @@ mod sample;
 pub mod targets;
 
 pub use targets::{
-    client_datagram, client_stream, config, map, server_stream, snapshot, state_datagrams,
+    client_datagram, client_stream, config, map, server_stream, snapshot, state_datagrams, token,
 };
 
 /// A decoder under test.
@@ -30,7 +30,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "client_datagram",
         run: client_datagram,
@@ -46,6 +46,10 @@ pub const TARGETS: [Target; 7] = [
     Target {
         name: "state_datagrams",
         run: state_datagrams,
+    },
+    Target {
+        name: "token",
+        run: token,
     },
     Target {
         name: "snapshot",

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::hmac;
 use tessera_protocol::{
-    Audience, ClientId, ClientSession, EntityId, Field, FieldTable, FieldType, Kind, KindTable,
-    Quantization, ServerSession, Snapshot, SnapshotHeader, Tick, Welcome, ZoneBatch, ZoneId, base,
+    Audience, ClientId, ClientSession, Declarations, Edition, EntityId, Field, FieldTable,
+    FieldType, Kind, KindTable, Quantization, ServerSession, SharedDeclarations, SignedToken,
+    Snapshot, SnapshotHeader, Tick, TokenGate, TokenKey, Welcome, ZoneBatch, ZoneId, base,
 };
 
 /// The tick that clients are welcomed at.
@@ -77,7 +79,15 @@ pub(crate) fn welcome() -> Welcome {
     }
 }
 
-/// Both ends of a session in the match.
+/// What scripts declare that were loaded anew.
+pub(crate) fn redeclared() -> Declarations {
+    Declarations {
+        edition: Edition::default().next(),
+        table: table(),
+    }
+}
+
+/// Both ends of a session in the match, the client having been told of [`redeclared`] too.
 ///
 /// # Panics
 /// Where the two don't understand each other.
@@ -89,7 +99,31 @@ pub(crate) fn playing() -> (ClientSession, ServerSession) {
     server.accept(&welcome());
     client.handle_stream(Duration::ZERO, &server.poll_stream().expect("a welcome"));
     assert!(client.welcome().is_some());
+    server.declare(&SharedDeclarations::new(&redeclared()));
+    client.handle_stream(Duration::ZERO, &server.poll_stream().expect("declarations"));
     (client, server)
+}
+
+/// The secret of [`key`].
+const SECRET: [u8; 32] = [7; 32];
+/// When tokens are brought, seconds since 1970.
+pub(crate) const NOW_UNIX_S: u64 = 1_000_000;
+
+/// The key of a server that asks for tokens.
+pub(crate) fn key() -> TokenKey {
+    TokenKey::new(&SECRET)
+}
+
+/// The gate of its match.
+pub(crate) fn gate() -> TokenGate {
+    TokenGate::new(key(), "m")
+}
+
+/// Any bytes under the right signature.
+pub(crate) fn signed(content: &[u8]) -> SignedToken {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &SECRET);
+    let tag = hmac::sign(&key, content);
+    SignedToken::from_bytes([content, tag.as_ref()].concat())
 }
 
 /// The match at a tick: three players, the first of whom is the client's, and the match itself.

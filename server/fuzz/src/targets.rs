@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tessera_protocol::{ClientSession, EntityId, FieldTable, ServerSession, Snapshot};
+use tessera_protocol::token::TokenError;
+use tessera_protocol::{ClientSession, EntityId, FieldTable, ServerSession, SignedToken, Snapshot};
 use tessera_server::config::Config;
 use tessera_world::World;
 
@@ -107,6 +108,26 @@ pub fn state_datagrams(bytes: &[u8]) {
         let _ = (entity.position(), entity.velocity(), entity.seen());
     }
     while client.poll_command_tick(Duration::from_secs(1)).is_some() {}
+}
+
+/// A token, as it arrives and as its text; and what it says, signed with the right key. One that lets its bearer in says
+/// just what was signed, and lets nobody in again.
+pub fn token(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let told = [Some(SignedToken::from_bytes(bytes)), text.parse().ok()];
+    let mut gate = sample::gate();
+    for token in told.into_iter().flatten() {
+        let _ = gate.check(Some(&token), sample::NOW_UNIX_S);
+    }
+    let signed = sample::signed(bytes);
+    if let Ok(token) = gate.check(Some(&signed), sample::NOW_UNIX_S) {
+        assert!((1..=24).contains(&token.name().len()));
+        assert!(!token.name().chars().any(char::is_control));
+        assert_eq!(token.sign(&sample::key()), signed);
+        gate.spend(&token);
+        let again = gate.check(Some(&signed), sample::NOW_UNIX_S);
+        assert_eq!(again, Err(TokenError::Used));
+    }
 }
 
 /// A snapshot from outside: one that is accepted can be read through and through.

@@ -176,6 +176,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// How many of its threads have a name that begins so.
+    pub fn threads(&self, name: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let names = tasks.expect("it runs").filter_map(|task| {
+            // One that ends meanwhile has no name any more.
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        });
+        names.filter(|comm| comm.starts_with(name)).count()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Both fail only when it has ended already.
