@@ -127,7 +127,7 @@ impl Failure {
         unsafe {
             let exception = Owned::from_new(PyErr_GetRaisedException()).ok()?;
             let message = message(&exception);
-            let place = syntax_place(&exception).or_else(|| traceback_place(&exception, mode));
+            let place = own_place(&exception).or_else(|| traceback_place(&exception, mode));
             let (file, line) = place.map_or((None, 0), |(file, line)| (Some(file), line));
             Some(Self {
                 exception,
@@ -225,13 +225,12 @@ pub(crate) unsafe fn number(object: &Owned) -> u32 {
     }
 }
 
-/// A `SyntaxError` names the place itself: no frame of the file has run.
-unsafe fn syntax_place(exception: &Owned) -> Option<(String, u32)> {
+/// A `SyntaxError` names the place itself, and what `PyErr_SyntaxLocation` has made like one: no frame of
+/// the file has run.
+unsafe fn own_place(exception: &Owned) -> Option<(String, u32)> {
     // SAFETY: attached by the callers.
     unsafe {
-        if PyErr_GivenExceptionMatches(exception.as_ptr(), PyExc_SyntaxError) == 0 {
-            return None;
-        }
+        attribute(exception, c"print_file_and_line")?;
         let file = attribute(exception, c"filename")?;
         let line = attribute(exception, c"lineno")?;
         if PyUnicode_Check(file.as_ptr()) == 0 {

@@ -165,15 +165,98 @@ fn declarations_that_only_the_engine_can_refuse() {
 
 #[test]
 fn hooks_that_would_never_run() {
-    for body in [
-        "async def tick(self, dt): pass",
-        "def on_hit(self, sender): yield",
+    let expected = "is a generator or async, which the engine would never run";
+    check(&[
+        (
+            "class A(Entity):\n    async def tick(self, dt): pass # here",
+            expected,
+        ),
+        (
+            "class A(Entity):\n    def on_hit(self, sender): yield # here",
+            expected,
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_that_the_engine_can_not_call() {
+    for (hook, write) in [
+        ("def tick(self)", "def tick(self, dt)"),
+        ("def tick()", "def tick(self, dt)"),
+        ("def tick(self, dt, more)", "def tick(self, dt)"),
+        ("def tick(self, *, dt)", "def tick(self, dt)"),
+        ("def tick(self, dt, *, more)", "def tick(self, dt)"),
+        ("@staticmethod\n    def tick(dt)", "def tick(self, dt)"),
+        ("def command(self)", "def command(self, cmd)"),
+        ("def on_spawn(self, sender)", "def on_spawn(self)"),
+        ("def on_restart(self, sender)", "def on_restart(self)"),
+        ("def on_despawn()", "def on_despawn(self)"),
+        ("def on_hit(self)", "def on_hit(self, sender, ...)"),
+        ("def on_join()", "def on_join(self, sender, ...)"),
     ] {
-        let error = refused(&format!(
-            "from tessera import *\nclass A(Entity):\n    {body}\n"
-        ));
-        assert!(error.message.contains("is a generator or async"), "{error}");
+        let name = &write["def ".len()..write.find('(').expect("parameters")];
+        let expected = format!(
+            "DeclarationError: A.{name} can't be called as the engine calls it: write {write}"
+        );
+        let hook = hook.replacen('\n', " # here\n", 1);
+        check(&[(
+            &format!("class A(Entity):\n    {hook}: pass # here"),
+            &expected,
+        )]);
     }
+    check(&[
+        (
+            "class M(Match):\n    def on_join(self, sender, client): pass # here",
+            "M.on_join can't be called as the engine calls it: write def on_join(self, sender, client, name)",
+        ),
+        (
+            "class M(Match):\n    def on_leave(self, sender, client, name): pass # here",
+            "M.on_leave can't be called as the engine calls it: write def on_leave(self, sender, client)",
+        ),
+        (
+            "class Base:\n    __slots__ = ()\n    def tick(self): pass # here\nclass A(Base, Entity): pass",
+            "A.tick can't be called as the engine calls it",
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_that_the_engine_can_call() {
+    let mode = Mode::new(
+        r#"
+        from functools import partialmethod, wraps
+        def logged(hook):
+            @wraps(hook)
+            def run(*args, **kwargs): return hook(*args, **kwargs)
+            return run
+        class A(Entity):
+            def tick(self, dt, more=1, *rest, even=2, **most): pass
+            def command(*args): pass
+            def on_spawn(self, sender=0): pass
+            def on_restart(*args, **kwargs): pass
+            def on_hit(self, sender, damage, by): pass
+            def on_miss(self, sender, /, *, loud=False): pass
+        class B(Entity):
+            tick = lambda entity, seconds: None
+            @logged
+            def command(self, cmd): pass
+            def strike(self, how, sender): pass
+            on_strike = partialmethod(strike, "hard")
+        class C(Entity):
+            on_fire: bool = field(False)
+            on_colour = "red"
+            def on_join(self, sender, anything): pass
+        "#,
+    );
+    let zone = mode.zone();
+    let handlers = |kind| zone.scripts.handlers(zone.kind(kind)).collect::<Vec<_>>();
+    assert_eq!(handlers("A"), ["hit", "miss", "restart", "spawn"]);
+    assert_eq!(handlers("B"), ["strike"]);
+    assert_eq!(
+        handlers("C"),
+        ["join"],
+        "neither a field nor a constant is one"
+    );
 }
 
 #[test]
