@@ -92,24 +92,37 @@ fn checking_a_mode_shows_what_it_declares() {
 #[test]
 fn checking_a_broken_mode_names_file_and_line() {
     let folder = Folder::new("broken");
-    for (mode, text, line, says) in [
+    let match_class = "import tessera\n\nclass Game(tessera.Match):";
+    for (mode, text, place, says) in [
         (
             "syntax",
             "import tessera\n\nclass Player(\n",
-            3,
+            "__init__.py:3: ",
             "never closed",
         ),
         (
             "name",
             "import tessera\n\nx = undefined_thing\n",
-            3,
+            "__init__.py:3: ",
             "undefined_thing",
+        ),
+        (
+            "hook",
+            &format!("{match_class}\n    def tick(self): pass\n"),
+            "__init__.py:4: ",
+            "Game.tick can't be called as the engine calls it: write def tick(self, dt)",
+        ),
+        (
+            "empty",
+            &format!("{match_class} pass\n"),
+            "__init__.py: ",
+            "the mode has no function start(world)",
         ),
     ] {
         folder.write(&format!("{mode}/__init__.py"), text);
         let path = folder.path(mode);
         let done = tessera(&["check", &path]);
-        let place = format!("{mode}/__init__.py:{line}:");
+        let place = format!("{mode}/{place}");
         refused(&done, &[&place, says]);
         refused(
             &tessera(&[

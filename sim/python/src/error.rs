@@ -18,7 +18,7 @@ pub struct ScriptError {
     pub line: Option<u32>,
     /// What is wrong and what to do.
     pub message: String,
-    /// Python's traceback, ending in the message; empty where Python wasn't involved.
+    /// Python's traceback, ending in the message; empty where no code of Python's ran.
     pub traceback: String,
 }
 
@@ -158,6 +158,14 @@ impl Failure {
     /// Python's own rendering, with its guesses at what was meant. Its first time takes 10 ms: longer
     /// than a tick has.
     unsafe fn in_full(&self) -> String {
+        // SAFETY: attached, by the caller.
+        let has_frames = unsafe {
+            let frames = attribute(&self.exception, c"__traceback__");
+            frames.is_some_and(|frames| frames.as_ptr() != Py_None())
+        };
+        if !has_frames {
+            return String::new();
+        }
         // SAFETY: attached, by the caller; failures on the way leave the plain message.
         unsafe { format_exception(&self.exception) }.unwrap_or_else(|| {
             // SAFETY: attached.

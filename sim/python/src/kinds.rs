@@ -9,7 +9,7 @@ use tessera_protocol::ids::KindId;
 use tessera_protocol::{FieldTable, FieldType, Kind};
 
 use crate::entity::BASE_NAMES;
-use crate::py::{Owned, PyResult, Raised, raise};
+use crate::py::{Owned, PyResult, Raised};
 use crate::register::{self, Registration};
 use crate::signature::Signature;
 use crate::value::str_lossy;
@@ -123,8 +123,7 @@ impl Kinds {
     ) -> PyResult<Self> {
         if registrations.is_empty() {
             let message = "the mode declares no entity: derive a class from tessera.Entity";
-            // SAFETY: attached.
-            return Err(unsafe { raise(PyExc_TypeError, message) });
+            return Err(register::refuse_mode(message));
         }
         let kinds = registrations.iter().map(|one| one.kind.clone()).collect();
         let classes: Vec<_> = registrations.iter().map(|one| one.class.clone()).collect();
@@ -310,7 +309,7 @@ unsafe fn hook(
         let method = match PyFunction_Check(found.as_ptr()) {
             0 => Method::Named(name),
             _ => {
-                signature.check(kind, called, &found)?;
+                signature.check(&format!("{kind}.{called}"), &found)?;
                 Method::Function(found)
             }
         };

@@ -1,6 +1,6 @@
-//! Whether a function can be called as the engine calls a hook, and what is told of one that can't.
+//! Whether a function can be called as the engine calls it, and what is told of one that can't.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fmt;
 
 use pyo3_ffi::*;
@@ -10,22 +10,23 @@ use crate::py::{Owned, PyResult, Raised};
 use crate::register;
 use crate::value::str_lossy;
 
-/// How the engine calls a hook.
+/// How the engine calls a function of the mode.
 pub(crate) struct Signature {
-    /// What it gives after the entity, as the guide names it.
+    /// What it gives, as the guide names it.
     arguments: &'static [&'static str],
     /// Whether what a script sends comes after that.
     more: bool,
 }
 
 impl Signature {
-    pub(crate) const TICK: Self = Self::exactly(&["dt"]);
-    pub(crate) const COMMAND: Self = Self::exactly(&["cmd"]);
-    pub(crate) const LIFECYCLE: Self = Self::exactly(&[]);
-    pub(crate) const JOIN: Self = Self::exactly(&["sender", "client", "name"]);
-    pub(crate) const LEAVE: Self = Self::exactly(&["sender", "client"]);
+    pub(crate) const START: Self = Self::exactly(&["world"]);
+    pub(crate) const TICK: Self = Self::exactly(&["self", "dt"]);
+    pub(crate) const COMMAND: Self = Self::exactly(&["self", "cmd"]);
+    pub(crate) const LIFECYCLE: Self = Self::exactly(&["self"]);
+    pub(crate) const JOIN: Self = Self::exactly(&["self", "sender", "client", "name"]);
+    pub(crate) const LEAVE: Self = Self::exactly(&["self", "sender", "client"]);
     pub(crate) const MESSAGE: Self = Self {
-        arguments: &["sender"],
+        arguments: &["self", "sender"],
         more: true,
     };
 
@@ -36,25 +37,26 @@ impl Signature {
         }
     }
 
-    /// Raises where the method `kind.method` can't be called so, or would do nothing.
+    /// Raises where a function can't be called so, or would do nothing. It is `called` such as `A.tick`.
     ///
     /// # Safety
     /// Attached; `function` is a Python function.
-    pub(crate) unsafe fn check(&self, kind: &str, method: &str, function: &Owned) -> PyResult<()> {
+    pub(crate) unsafe fn check(&self, called: &str, function: &Owned) -> PyResult<()> {
         // SAFETY: by the caller's promise; a function has code.
         unsafe {
             let code = Owned::from_borrowed(PyFunction_GetCode(function.as_ptr()));
             // A generator or coroutine would never run: nobody awaits a hook.
             if flags(&code) & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR) != 0 {
                 let message = format!(
-                    "{kind}.{method} is a generator or async, which the engine would never run: make it \
-                     a plain method"
+                    "{called} is a generator or async, which the engine would never run: make it a \
+                     plain function"
                 );
                 return Err(refuse(&code, &message));
             }
             if !self.fits(function, &code) {
+                let name = called.rsplit('.').next().unwrap_or(called);
                 let message = format!(
-                    "{kind}.{method} can't be called as the engine calls it: write def {method}{self}"
+                    "{called} can't be called as the engine calls it: write def {name}({self})"
                 );
                 return Err(refuse(&code, &message));
             }
@@ -62,8 +64,7 @@ impl Signature {
         Ok(())
     }
 
-    /// Whether a call with the entity and the arguments finds a parameter for each, and an argument for
-    /// each parameter.
+    /// Whether a call finds a parameter for each argument, and an argument for each parameter.
     unsafe fn fits(&self, function: &Owned, code: &Owned) -> bool {
         // SAFETY: attached, by the caller; defaults are borrowed, or null where there are none.
         unsafe {
@@ -71,7 +72,7 @@ impl Signature {
             let keywords = count(code, c"co_kwonlyargcount");
             let defaults = size(PyFunction_GetDefaults(function.as_ptr()));
             let keyword_defaults = size(PyFunction_GetKwDefaults(function.as_ptr()));
-            let given = 1 + self.arguments.len();
+            let given = self.arguments.len();
             let takes_all = positional >= given || flags(code) & CO_VARARGS != 0;
             let needs_no_more = self.more || positional <= given + defaults;
             takes_all && needs_no_more && keywords <= keyword_defaults
@@ -82,11 +83,8 @@ impl Signature {
 /// The parameters, as a script declares them.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(self")?;
-        for argument in self.arguments {
-            write!(f, ", {argument}")?;
-        }
-        write!(f, "{})", if self.more { ", ..." } else { "" })
+        let more = if self.more { ", ..." } else { "" };
+        write!(f, "{}{more}", self.arguments.join(", "))
     }
 }
 
@@ -113,13 +111,10 @@ unsafe fn size(defaults: *mut PyObject) -> usize {
 /// Raises with the place of a function, no frame of which runs.
 #[cold]
 unsafe fn refuse(code: &Owned, message: &str) -> Raised {
-    // SAFETY: attached, by the callers; the exception is set before it is given its place.
+    // SAFETY: attached, by the callers.
     unsafe {
         let file = attribute(code, c"co_filename").map(|file| str_lossy(file.as_ptr()));
-        let file = CString::new(file.unwrap_or_default()).unwrap_or_default();
         let line = count(code, c"co_firstlineno");
-        let raised = register::refuse(message);
-        PyErr_SyntaxLocationEx(file.as_ptr(), line as i32, 0);
-        raised
+        register::refuse_at(&file.unwrap_or_default(), line, message)
     }
 }

@@ -10,6 +10,8 @@ use crate::error::{ScriptError, attribute};
 use crate::interrupt::Run;
 use crate::kinds::Kinds;
 use crate::py::{Owned, PyResult, Raised, text};
+use crate::register;
+use crate::signature::Signature;
 use crate::source::{Modules, Source};
 use crate::view::Members;
 
@@ -44,8 +46,8 @@ static ENGINE: LazyLock<Modules> = LazyLock::new(|| {
 /// What a loaded mode offers.
 pub(crate) struct Loaded {
     pub(crate) kinds: Kinds,
-    /// The mode's `start`, if it has one.
-    pub(crate) start: Option<Owned>,
+    /// The mode's `start(world)`.
+    pub(crate) start: Owned,
 }
 
 /// An interpreter's way to the mode: all is there but that.
@@ -146,9 +148,26 @@ unsafe fn load_mode(
         let module = module?;
         let registrations = context.registrations.take();
         let kinds = Kinds::build(registrations, members)?;
+        let start = start(&module)?;
         freeze()?;
-        let start = attribute(&module, c"start");
         Ok(Loaded { kinds, start })
+    }
+}
+
+/// The mode's `start(world)`.
+unsafe fn start(module: &Owned) -> PyResult<Owned> {
+    // SAFETY: attached, by the caller.
+    unsafe {
+        let found = attribute(module, c"start");
+        let Some(start) = found.filter(|start| PyCallable_Check(start.as_ptr()) != 0) else {
+            let message = "the mode has no function start(world), which puts its first entities into \
+                           the match";
+            return Err(register::refuse_mode(message));
+        };
+        if PyFunction_Check(start.as_ptr()) != 0 {
+            Signature::START.check("start", &start)?;
+        }
+        Ok(start)
     }
 }
 
