@@ -296,12 +296,26 @@ fn modes_that_are_none() {
             .contains("nowhere/__init__.py: there is no such file"),
         "{error}"
     );
-    for name in ["random", "tessera", "not-a-name"] {
+    for (name, expected) in [
+        ("random", "there is a module called random already: rename"),
+        (
+            "tessera",
+            "there is a module called tessera already: rename",
+        ),
+        (
+            "my-mode",
+            "named like a Python module, not 'my-mode': rename",
+        ),
+        ("2fast", "named like a Python module, not '2fast': rename"),
+    ] {
         mode.write(&format!("{name}/__init__.py"), "");
         let mut config = mode.config();
         config.mode = Arc::new(ModeSource::read(&mode.folder.join(name)).expect("a folder"));
         let error = ScriptZone::start(&config).err().expect("a bad name");
-        assert!(error.message.contains(name), "{error}");
+        assert!(error.message.contains(expected), "{error}");
+        let file = error.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with(&format!("{name}/__init__.py")), "{error:?}");
+        assert_eq!((error.line, &*error.traceback), (None, ""));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::py::{Owned, PyResult, Raised, text};
 use crate::register;
 use crate::signature::Signature;
 use crate::source::{Modules, Source};
+use crate::value::str_lossy;
 use crate::view::Members;
 
 /// The module that makes the others importable.
@@ -52,7 +53,7 @@ pub(crate) struct Loaded {
 
 /// An interpreter's way to the mode: all is there but that.
 pub(crate) struct Threshold {
-    load_mode: Owned,
+    bootstrap: Owned,
 }
 
 impl Threshold {
@@ -128,22 +129,26 @@ unsafe fn load_package(context: &Context) -> PyResult<Threshold> {
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");
-        let load_mode = get(&bootstrap, c"load_mode")?;
-        Ok(Threshold { load_mode })
+        Ok(Threshold { bootstrap })
     }
 }
 
 unsafe fn load_mode(
     context: &Context,
-    Threshold { load_mode }: Threshold,
+    Threshold { bootstrap }: Threshold,
     members: &mut Members,
 ) -> PyResult<Loaded> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
         let mode = &context.source;
-        let modules = listed(&mode.modules)?;
+        let name = text(mode.name())?;
+        let refusal = call(&get(&bootstrap, c"refusal")?, &[&name])?;
+        if refusal.as_ptr() != Py_None() {
+            return Err(register::refuse_mode(&str_lossy(refusal.as_ptr())));
+        }
+        let (load, modules) = (get(&bootstrap, c"load_mode")?, listed(&mode.modules)?);
         context.loading.set(true);
-        let module = call(&load_mode, &[&text(mode.name())?, &modules]);
+        let module = call(&load, &[&name, &modules]);
         context.loading.set(false);
         let module = module?;
         let registrations = context.registrations.take();
