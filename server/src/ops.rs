@@ -192,7 +192,11 @@ async fn kick(State(ops): State<Arc<Ops>>, Json(kick): Json<Kick>) -> Response {
     };
     let kicked = ops.network.kick(&whom, &kick.text);
     if kicked.is_empty() {
-        return (StatusCode::NOT_FOUND, "nobody such is in the match\n").into_response();
+        let say = match whom {
+            Whom::Client(client) => format!("no client {} is in the match\n", client.0),
+            Whom::Name(name) => format!("nobody called {name:?} is in the match\n"),
+        };
+        return (StatusCode::NOT_FOUND, say).into_response();
     }
     let kicked = kicked.into_iter().map(|evicted| {
         let client = evicted.client.map(|client| client.0);
