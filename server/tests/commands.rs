@@ -90,6 +90,25 @@ fn checking_a_mode_shows_what_it_declares() {
 }
 
 #[test]
+fn checking_goes_by_the_configuration() {
+    let folder = Folder::new("packages");
+    folder.write("packages/loot.py", "GOLD = 3\n");
+    let mode = "import tessera\nfrom loot import GOLD\n\nclass Game(tessera.Match): pass\n\n\
+                def start(world): world.spawn(Game)\n";
+    folder.write("hunt/__init__.py", mode);
+    let (mode, packages) = (folder.path("hunt"), folder.path("packages"));
+    let zones = format!("[zones]\nisolation = \"process\"\npackages = [\"{packages}\"]\n");
+    let config = folder.write("server.toml", &zones);
+    let done = tessera(&["check", &mode, "--config", &config]);
+    assert!(done.success, "{}", done.stderr);
+    assert!(done.stdout.contains("1 kind"), "{}", done.stdout);
+    for more in [&[][..], &["--config", &config, "--isolation", "thread"]] {
+        let done = tessera(&[&["check", &mode], more].concat());
+        refused(&done, &["hunt/__init__.py:2: ", "No module named 'loot'"]);
+    }
+}
+
+#[test]
 fn checking_a_broken_mode_names_file_and_line() {
     let folder = Folder::new("broken");
     let match_class = "import tessera\n\nclass Game(tessera.Match):";
