@@ -110,7 +110,7 @@ struct MatchArgs {
     #[arg(long, value_name = "METRES", value_parser = within(HALO_M))]
     halo: Option<f64>,
     /// What to log, such as debug or info,tessera_python=trace [default: info]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = config::log_filter)]
     log: Option<String>,
 }
 
@@ -505,6 +505,8 @@ mod tests {
             ("--halo", "inf", "10 to 500"),
             ("--option", "fill_bots", "KEY=VALUE"),
             ("--ops", "7778", "IP:PORT"),
+            ("--log", "inof=wat=x", "`inof=wat=x` is no filter"),
+            ("--log", "loud", "`loud` is no level"),
         ] {
             let error = Cli::try_parse_from(["tessera", flag, value])
                 .err()

@@ -185,6 +185,17 @@ fn a_mistake_in_the_configuration_names_file_line_and_key() {
         &["no mode `chess`", "royale"],
     );
     refused(&tessera(&["--tick-hz", "1000"]), &["10 to 128"]);
+    refused(
+        &tessera(&[
+            "--cuts-x",
+            "300,5000",
+            "--listen",
+            "127.0.0.1:0",
+            "--ops",
+            "off",
+        ]),
+        &["--cuts-x", "a border at 5000 m", "0 to "],
+    );
 }
 
 #[test]
