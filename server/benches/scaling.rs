@@ -109,7 +109,9 @@ fn run(simulation: &mut Simulation, wait: impl Fn()) -> Result<Duration, SimErro
 /// Time of a turn of both.
 fn run_both(left: &mut Simulation, right: &mut Simulation) -> Result<Duration, SimError> {
     let barrier = Barrier::new(2);
-    let wait = || drop(barrier.wait());
+    let wait = || {
+        barrier.wait();
+    };
     let began = Instant::now();
     std::thread::scope(|scope| {
         let left = scope.spawn(|| run(left, wait));

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tessera_process::{ProcessConfig, ProcessError, ProcessZone, SnapshotSlots};
 use tessera_protocol::{Audience, Field, FieldTable, FieldType, Kind, Quantization, ZoneId};
-use tessera_python::{ModeSource, ScriptConfig, ScriptZone};
-use tessera_sim::SimError;
+use tessera_python::{ModeSource, ScriptConfig, ScriptError, ScriptZone};
+use tessera_sim::{Isolation, SimError};
 
 use crate::assets::Assets;
 use crate::config::Config;
@@ -22,10 +23,11 @@ pub struct Declarations {
     table: Arc<FieldTable>,
 }
 
-/// Loads the mode into an interpreter, as a zone would.
+/// Loads the mode into an interpreter, as a zone would: of this process, or of one of its own.
 ///
 /// # Errors
-/// Where the mode or the map is not there, or the mode does not load: the file and line at fault.
+/// Where the mode or the map is not there, or the mode does not load: the file and line at fault; a system
+/// that lacks what process zones need.
 pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
     let sim = setup::simulation(config, assets)?;
     let script = ScriptConfig {
@@ -38,7 +40,10 @@ pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
         world: sim.world,
         memory_cap: None,
     };
-    let load = move || ScriptZone::start(&script).map(|zone| zone.field_table().clone());
+    let load = move || match sim.isolation {
+        Isolation::Thread => ScriptZone::start(&script).map(|zone| zone.field_table().clone()),
+        Isolation::Process(process) => in_process(&script, &process),
+    };
     let loading = std::thread::Builder::new()
         .name("check".into())
         .stack_size(STACK_BYTES)
@@ -51,6 +56,15 @@ pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
         mode: config.mode.clone(),
         table: loaded.map_err(SimError::from)?,
     })
+}
+
+fn in_process(
+    script: &ScriptConfig,
+    process: &ProcessConfig,
+) -> Result<Arc<FieldTable>, ScriptError> {
+    let zone = SnapshotSlots::new().and_then(|slots| ProcessZone::start(script, process, &slots));
+    let zone = zone.map_err(ProcessError::into_script_error)?;
+    Ok(zone.field_table().clone())
 }
 
 impl fmt::Display for Declarations {

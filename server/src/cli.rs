@@ -60,18 +60,31 @@ enum Command {
     Token(TokenArgs),
 }
 
-/// What decides the match, in any subcommand that runs one.
+/// What decides how a mode loads, in any subcommand that loads one.
 #[derive(Args)]
-struct MatchArgs {
+struct LoadArgs {
     /// Configuration file [default: assets/tessera.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The game: a folder in assets/modes, or a path to one
-    #[arg(long)]
-    mode: Option<String>,
     /// The map: a file in assets/maps, or a path to one
     #[arg(long)]
     map: Option<String>,
+    /// An option of the mode, such as fill_bots=20; may be given many times
+    #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
+    options: Vec<(String, OptionValue)>,
+    /// Whether each zone is a thread of this process or a process of its own
+    #[arg(long, value_name = "thread|process", value_parser = isolation)]
+    isolation: Option<Isolation>,
+}
+
+/// What decides the match, in any subcommand that runs one.
+#[derive(Args)]
+struct MatchArgs {
+    /// The game: a folder in assets/modes, or a path to one
+    #[arg(long)]
+    mode: Option<String>,
+    #[command(flatten)]
+    load: LoadArgs,
     /// All chance in the match comes from this number
     #[arg(long)]
     seed: Option<u64>,
@@ -81,9 +94,6 @@ struct MatchArgs {
     /// The most clients; in `simulate`, how many AI players
     #[arg(long, value_name = "N", value_parser = within(PLAYERS))]
     players: Option<u16>,
-    /// An option of the mode, such as fill_bots=20; may be given many times
-    #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
-    options: Vec<(String, OptionValue)>,
     /// How many zones: 1, 2, 4, 9, 16…
     #[arg(long, value_name = "N", value_parser = count, conflicts_with_all = ["grid", "cuts_x", "cuts_z"])]
     zones: Option<Layout>,
@@ -99,11 +109,8 @@ struct MatchArgs {
     /// How far scripts may look around an entity, metres
     #[arg(long, value_name = "METRES", value_parser = within(HALO_M))]
     halo: Option<f64>,
-    /// Whether each zone is a thread of this process or a process of its own
-    #[arg(long, value_name = "thread|process", value_parser = isolation)]
-    isolation: Option<Isolation>,
     /// What to log, such as debug or info,tessera_python=trace [default: info]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = config::log_filter)]
     log: Option<String>,
 }
 
@@ -150,9 +157,8 @@ struct SimulateArgs {
 struct CheckArgs {
     /// The mode: a folder in assets/modes, or a path to one
     mode: String,
-    /// The map to load it with
-    #[arg(long)]
-    map: Option<String>,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 /// Seconds between two looks at a running server.
@@ -257,7 +263,14 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
     }
 }
 
-impl MatchArgs {
+/// Puts what a flag says over what a file says.
+fn set(into: &mut String, flag: &Option<String>) {
+    if let Some(value) = flag {
+        into.clone_from(value);
+    }
+}
+
+impl LoadArgs {
     /// The file's configuration with these flags over it.
     fn configuration(&self, assets: &Assets) -> Result<Config, Error> {
         let file = self.config.clone().or_else(|| assets.configuration());
@@ -265,20 +278,23 @@ impl MatchArgs {
             Some(path) => Config::load(&path)?,
             None => Config::default(),
         };
-        let set = |into: &mut String, flag: &Option<String>| {
-            if let Some(value) = flag {
-                into.clone_from(value);
-            }
-        };
-        set(&mut config.mode, &self.mode);
         set(&mut config.map, &self.map);
+        config.options.extend(self.options.iter().cloned());
+        config.isolation = self.isolation.unwrap_or(config.isolation);
+        Ok(config)
+    }
+}
+
+impl MatchArgs {
+    /// The file's configuration with these flags over it.
+    fn configuration(&self, assets: &Assets) -> Result<Config, Error> {
+        let mut config = self.load.configuration(assets)?;
+        set(&mut config.mode, &self.mode);
         set(&mut config.log, &self.log);
         config.seed = self.seed.unwrap_or(config.seed);
         config.tick_hz = self.tick_hz.unwrap_or(config.tick_hz);
         config.players = self.players.unwrap_or(config.players);
         config.halo_m = self.halo.unwrap_or(config.halo_m);
-        config.options.extend(self.options.iter().cloned());
-        config.isolation = self.isolation.unwrap_or(config.isolation);
         if let Some(layout) = self.zones.as_ref().or(self.grid.as_ref()) {
             config.layout = layout.clone();
         }
@@ -319,8 +335,8 @@ impl SimulateArgs {
         let log = self.game.log.clone();
         start_log(&log.unwrap_or_else(|| "warn".into()));
         // AI players are an option of the mode; one that is given by hand is meant.
-        let by_hand = self.game.options.iter().any(|(key, _)| key == "fill_bots");
-        if !by_hand {
+        let options = &self.game.load.options;
+        if !options.iter().any(|(key, _)| key == "fill_bots") {
             let bots = OptionValue::Int(i64::from(config.players));
             config.options.insert("fill_bots".into(), bots);
         }
@@ -340,15 +356,9 @@ impl SimulateArgs {
 impl CheckArgs {
     fn run(self) -> Result<(), Error> {
         let assets = Assets::find()?;
-        let defaults = match assets.configuration() {
-            Some(path) => Config::load(&path)?,
-            None => Config::default(),
-        };
-        let map = self.map.unwrap_or(defaults.map.clone());
         let config = Config {
             mode: self.mode,
-            map,
-            ..defaults
+            ..self.load.configuration(&assets)?
         };
         start_log("warn");
         Ok(print(&check::run(&config, &assets)?.to_string())?)
@@ -480,7 +490,7 @@ mod tests {
                 None => cli.serve,
             };
             assert_eq!(serve.game.zones, Some(Layout::of_count(9).unwrap()));
-            let options = serve.game.options;
+            let options = serve.game.load.options;
             assert_eq!(options, [("fill_bots".to_owned(), OptionValue::Int(3))]);
         }
     }
@@ -495,6 +505,8 @@ mod tests {
             ("--halo", "inf", "10 to 500"),
             ("--option", "fill_bots", "KEY=VALUE"),
             ("--ops", "7778", "IP:PORT"),
+            ("--log", "inof=wat=x", "`inof=wat=x` is no filter"),
+            ("--log", "loud", "`loud` is no level"),
         ] {
             let error = Cli::try_parse_from(["tessera", flag, value])
                 .err()

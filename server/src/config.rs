@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tessera_python::OptionValue;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::layout::Layout;
 
@@ -231,6 +233,28 @@ impl Default for Config {
             ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),
             log: "info".into(),
         }
+    }
+}
+
+/// What can be logged, as a `tracing` filter. A word by itself has to be a level: `tracing` takes a mistyped
+/// one for the name of a module, and logs nothing else.
+///
+/// # Errors
+/// What is none, and what to write.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    let write = "write off, error, warn, info, debug or trace, and MODULE=LEVEL for what differs, such as \
+                 info,tessera_python=trace";
+    if let Err(error) = EnvFilter::builder().parse(text) {
+        return Err(format!("`{text}` is no filter ({error}): {write}"));
+    }
+    let is_word = |part: &&str| {
+        part.chars()
+            .all(|char| char.is_alphanumeric() || "_-:".contains(char))
+    };
+    let mut words = text.split(',').map(str::trim).filter(is_word);
+    match words.find(|word| word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(format!("`{word}` is no level: {write}")),
+        None => Ok(text.to_owned()),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tessera_sim::{GridError, SimError};
+use tessera_sim::SimError;
 use tessera_world::MapError;
 use thiserror::Error;
 
 use crate::assets::AssetError;
 use crate::config::ConfigError;
 use crate::keys::KeyError;
+use crate::layout::LayoutError;
 use crate::net::CertificateError;
 use crate::remote::RemoteError;
 
@@ -27,7 +28,7 @@ pub enum Error {
     Map(#[from] MapError),
     /// The zones.
     #[error(transparent)]
-    Grid(#[from] GridError),
+    Layout(#[from] LayoutError),
     /// The mode does not load, or a zone ended.
     #[error("{}", with_traceback(.0))]
     Sim(#[from] SimError),

@@ -26,7 +26,7 @@ pub enum Layout {
 }
 
 /// What a user gave is no layout.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Error, PartialEq)]
 pub enum LayoutError {
     /// A number of zones outside the permitted range.
     #[error("{0} zones are not possible: give 1 to {ZONES_MAX}")]
@@ -34,6 +34,21 @@ pub enum LayoutError {
     /// Not of the form `COLUMNSxROWS`.
     #[error("`{0}` is no grid: write columns x rows, like `2x2`")]
     Grid(String),
+    /// Borders that are none.
+    #[error(transparent)]
+    Borders(#[from] GridError),
+    /// A border that is not on the map.
+    #[error(
+        "zones.cuts_{axis} (--cuts-{axis}) has a border at {cut} m, which is not on the map: that goes from 0 to {size} m"
+    )]
+    Outside {
+        /// `x` or `z`.
+        axis: char,
+        /// The border.
+        cut: f64,
+        /// How wide the map is.
+        size: f64,
+    },
 }
 
 impl Layout {
@@ -60,12 +75,19 @@ impl Layout {
     /// The grid over a square map `size` metres wide.
     ///
     /// # Errors
-    /// Borders that do not ascend, or too many zones.
-    pub fn grid(&self, size: f64) -> Result<Grid, GridError> {
-        match self {
-            Layout::Even { columns, rows } => Grid::even(*columns, *rows, size),
-            Layout::Cuts { x, z } => Grid::new(x.clone(), z.clone()),
+    /// Borders that do not ascend or are not on the map, or too many zones.
+    pub fn grid(&self, size: f64) -> Result<Grid, LayoutError> {
+        let (x, z) = match self {
+            Layout::Even { columns, rows } => return Ok(Grid::even(*columns, *rows, size)?),
+            Layout::Cuts { x, z } => (x, z),
+        };
+        let grid = Grid::new(x.clone(), z.clone())?;
+        for (axis, cuts) in [('x', x), ('z', z)] {
+            if let Some(&cut) = cuts.iter().find(|cut| !(0.0 < **cut && **cut < size)) {
+                return Err(LayoutError::Outside { axis, cut, size });
+            }
         }
+        Ok(grid)
     }
 }
 
@@ -115,6 +137,36 @@ mod tests {
         check(64, 8, 8);
         assert_eq!(Layout::of_count(0), Err(LayoutError::Count(0)));
         assert_eq!(Layout::of_count(65), Err(LayoutError::Count(65)));
+    }
+
+    #[test]
+    fn borders_lie_on_the_map() {
+        let grid = |x: &[f64], z: &[f64]| {
+            let (x, z) = (x.to_vec(), z.to_vec());
+            Layout::Cuts { x, z }.grid(1000.0)
+        };
+        assert_eq!(grid(&[1.0, 999.0], &[]).map(|grid| grid.zones()), Ok(3));
+        for (x, z, says) in [
+            (
+                &[0.0][..],
+                &[][..],
+                "zones.cuts_x (--cuts-x) has a border at 0 m",
+            ),
+            (
+                &[500.0, 1000.0],
+                &[],
+                "at 1000 m, which is not on the map: that goes from 0 to 1000 m",
+            ),
+            (
+                &[500.0],
+                &[-3.5],
+                "zones.cuts_z (--cuts-z) has a border at -3.5 m",
+            ),
+            (&[7.0, 5.0], &[], "along x"),
+        ] {
+            let error = grid(x, z).expect_err(says).to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

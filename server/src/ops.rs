@@ -2,6 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /` | this list |
 //! | `GET /health` | 200 while ticks run, 503 when they have stopped |
 //! | `GET /ready` | 200 while a new client would be let in, else 503 and the reason |
 //! | `GET /metrics` | everything since the start, for Prometheus |
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -113,6 +114,7 @@ pub(crate) async fn run(
     stop: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let routes = Router::new()
+        .route("/", get(INDEX))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics))
@@ -123,6 +125,7 @@ pub(crate) async fn run(
         .route("/trace", post(trace::trace))
         .route("/drain", post(drain))
         .route("/kick", post(kick))
+        .fallback(nothing)
         .with_state(ops);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async {
@@ -131,6 +134,28 @@ pub(crate) async fn run(
     axum::serve(listener, routes)
         .with_graceful_shutdown(stopped)
         .await
+}
+
+/// What is there, for whoever doesn't know.
+const INDEX: &str = "\
+GET  /health        200 while ticks run, else 503
+GET  /ready         200 while a new client would be let in, else 503 and why
+GET  /metrics       everything since the start, for Prometheus
+GET  /top.json      what `tessera top` shows
+GET  /report.json   times and counters since the last reset
+POST /report/reset  begin a new report
+POST /reload        change to the code that is in the mode's folder now
+POST /trace         record ticks for https://ui.perfetto.dev; how many is said as in /trace?ticks=640
+POST /drain         let nobody new in; who plays goes on
+POST /kick          make a client leave: JSON such as {\"name\": \"Ada\", \"text\": \"no cheating\"}
+";
+
+async fn nothing(uri: Uri) -> Response {
+    let say = format!(
+        "there is nothing at {}; / lists what there is\n",
+        uri.path()
+    );
+    (StatusCode::NOT_FOUND, say).into_response()
 }
 
 async fn report(State(ops): State<Arc<Ops>>) -> Response {
@@ -167,7 +192,11 @@ async fn kick(State(ops): State<Arc<Ops>>, Json(kick): Json<Kick>) -> Response {
     };
     let kicked = ops.network.kick(&whom, &kick.text);
     if kicked.is_empty() {
-        return (StatusCode::NOT_FOUND, "nobody such is in the match\n").into_response();
+        let say = match whom {
+            Whom::Client(client) => format!("no client {} is in the match\n", client.0),
+            Whom::Name(name) => format!("nobody called {name:?} is in the match\n"),
+        };
+        return (StatusCode::NOT_FOUND, say).into_response();
     }
     let kicked = kicked.into_iter().map(|evicted| {
         let client = evicted.client.map(|client| client.0);

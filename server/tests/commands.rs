@@ -90,26 +90,58 @@ fn checking_a_mode_shows_what_it_declares() {
 }
 
 #[test]
+fn checking_goes_by_the_configuration() {
+    let folder = Folder::new("packages");
+    folder.write("packages/loot.py", "GOLD = 3\n");
+    let mode = "import tessera\nfrom loot import GOLD\n\nclass Game(tessera.Match): pass\n\n\
+                def start(world): world.spawn(Game)\n";
+    folder.write("hunt/__init__.py", mode);
+    let (mode, packages) = (folder.path("hunt"), folder.path("packages"));
+    let zones = format!("[zones]\nisolation = \"process\"\npackages = [\"{packages}\"]\n");
+    let config = folder.write("server.toml", &zones);
+    let done = tessera(&["check", &mode, "--config", &config]);
+    assert!(done.success, "{}", done.stderr);
+    assert!(done.stdout.contains("1 kind"), "{}", done.stdout);
+    for more in [&[][..], &["--config", &config, "--isolation", "thread"]] {
+        let done = tessera(&[&["check", &mode], more].concat());
+        refused(&done, &["hunt/__init__.py:2: ", "No module named 'loot'"]);
+    }
+}
+
+#[test]
 fn checking_a_broken_mode_names_file_and_line() {
     let folder = Folder::new("broken");
-    for (mode, text, line, says) in [
+    let match_class = "import tessera\n\nclass Game(tessera.Match):";
+    for (mode, text, place, says) in [
         (
             "syntax",
             "import tessera\n\nclass Player(\n",
-            3,
+            "__init__.py:3: ",
             "never closed",
         ),
         (
             "name",
             "import tessera\n\nx = undefined_thing\n",
-            3,
+            "__init__.py:3: ",
             "undefined_thing",
+        ),
+        (
+            "hook",
+            &format!("{match_class}\n    def tick(self): pass\n"),
+            "__init__.py:4: ",
+            "Game.tick can't be called as the engine calls it: write def tick(self, dt)",
+        ),
+        (
+            "empty",
+            &format!("{match_class} pass\n"),
+            "__init__.py: ",
+            "the mode has no function start(world)",
         ),
     ] {
         folder.write(&format!("{mode}/__init__.py"), text);
         let path = folder.path(mode);
         let done = tessera(&["check", &path]);
-        let place = format!("{mode}/__init__.py:{line}:");
+        let place = format!("{mode}/{place}");
         refused(&done, &[&place, says]);
         refused(
             &tessera(&[
@@ -153,6 +185,17 @@ fn a_mistake_in_the_configuration_names_file_line_and_key() {
         &["no mode `chess`", "royale"],
     );
     refused(&tessera(&["--tick-hz", "1000"]), &["10 to 128"]);
+    refused(
+        &tessera(&[
+            "--cuts-x",
+            "300,5000",
+            "--listen",
+            "127.0.0.1:0",
+            "--ops",
+            "off",
+        ]),
+        &["--cuts-x", "a border at 5000 m", "0 to "],
+    );
 }
 
 #[test]

@@ -182,7 +182,18 @@ async fn the_ops_endpoint_tells_health_and_the_report() {
     assert_eq!(status, 200, "{health}");
     assert!(health.contains(r#""status":"ok""#), "{health}");
     assert_eq!(server.ask("POST", "/report/reset").0, 204);
-    assert_eq!(server.ask("GET", "/nothing").0, 404);
+    let (status, nothing) = server.ask("GET", "/nothing?x");
+    assert_eq!(status, 404);
+    assert_eq!(
+        nothing,
+        "there is nothing at /nothing; / lists what there is\n"
+    );
+    let (status, index) = server.ask("GET", "/");
+    assert_eq!(status, 200);
+    for line in index.lines() {
+        let path = line.split_whitespace().nth(1).expect("method and path");
+        assert_ne!(server.ask("PUT", path).0, 404, "{line}");
+    }
 
     client.until_obeyed().await;
     let report = server.report();

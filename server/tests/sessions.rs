@@ -284,13 +284,19 @@ async fn who_is_kicked_reads_why_and_stays_out() {
     let (status, _) = server.ask_with("POST", "/kick", &format!(r#"{{"client": {slot}}}"#));
     assert_eq!(status, 200);
     assert_eq!(bob.until_closed().await.reason, CloseReason::Kicked);
-    for (json, expected) in [
-        (r#"{"name": "Eve"}"#, 404),
-        (r#"{"client": 499}"#, 404),
-        ("{}", 422),
-        (r#"{"nmae": "Bob"}"#, 422),
+    for (json, expected, says) in [
+        (
+            r#"{"name": "Eve"}"#,
+            404,
+            "nobody called \"Eve\" is in the match",
+        ),
+        (r#"{"client": 499}"#, 404, "no client 499 is in the match"),
+        ("{}", 422, "say whom"),
+        (r#"{"nmae": "Bob"}"#, 422, "nmae"),
     ] {
-        assert_eq!(server.ask_with("POST", "/kick", json).0, expected, "{json}");
+        let (status, said) = server.ask_with("POST", "/kick", json);
+        assert_eq!(status, expected, "{json}");
+        assert!(said.contains(says), "{json}: {said}");
     }
     assert_eq!(server.counter("clients_kicked"), 2);
     // Their places are free again.

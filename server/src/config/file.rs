@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tessera_protocol::token::MATCH_ID_LEN_MAX;
 use tessera_python::OptionValue;
+use tessera_sim::Grid;
 use thiserror::Error;
 use toml::Spanned;
 
@@ -81,7 +82,7 @@ struct Zones {
     cuts_z: Value<Vec<f64>>,
     halo_m: Value<f64>,
     isolation: Value<String>,
-    packages: Value<Vec<PathBuf>>,
+    packages: Value<Vec<Spanned<PathBuf>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -226,15 +227,12 @@ impl Zones {
             config.layout = source.parsed("zones.grid", grid)?;
         } else if let Some(span) = given.into_iter().next() {
             let inner = |cuts: Value<Vec<f64>>| cuts.map(Spanned::into_inner).unwrap_or_default();
-            let layout = Layout::Cuts {
-                x: inner(self.cuts_x),
-                z: inner(self.cuts_z),
-            };
-            // Borders are absolute, so the size of the map plays no part in whether they are right.
-            if let Err(error) = layout.grid(1.0) {
+            let (x, z) = (inner(self.cuts_x), inner(self.cuts_z));
+            // Whether they lie on the map is seen when that has been loaded.
+            if let Err(error) = Grid::new(x.clone(), z.clone()) {
                 return Err(source.wrong(span, &format!("zones.cuts_x/cuts_z: {error}")));
             }
-            config.layout = layout;
+            config.layout = Layout::Cuts { x, z };
         }
         if let Some(halo) = self.halo_m {
             if !HALO_M.contains(halo.as_ref()) {
@@ -254,7 +252,17 @@ impl Zones {
                                such as numpy work in no other interpreter than a process's main one";
                 return Err(source.wrong(packages.span(), message));
             }
-            config.packages = packages.into_inner();
+            for folder in packages.into_inner() {
+                if !folder.as_ref().is_dir() {
+                    let message = format!(
+                        "zones.packages: there is no folder {}: name one that has packages in it, such as \
+                         the site-packages of a virtual environment",
+                        folder.as_ref().display()
+                    );
+                    return Err(source.wrong(folder.span(), &message));
+                }
+                config.packages.push(folder.into_inner());
+            }
         }
         Ok(())
     }
@@ -527,12 +535,8 @@ impl Source<'_> {
     }
 
     fn log_filter(&self, value: Spanned<String>) -> Result<String, ConfigError> {
-        let _: tracing_subscriber::EnvFilter = {
-            let span = value.span();
-            let parsed = tracing_subscriber::EnvFilter::builder().parse(value.as_ref());
-            parsed.map_err(|error| self.wrong(span, &format!("log.filter: {error}")))?
-        };
-        Ok(value.into_inner())
+        super::log_filter(value.as_ref())
+            .map_err(|error| self.wrong(value.span(), &format!("log.filter: {error}")))
     }
 }
 
@@ -597,6 +601,11 @@ mod tests {
             &["zones.packages", "zones.isolation = \"process\""],
         );
         refused(
+            "[zones]\nisolation = \"process\"\npackages = [\n  \"/\",\n  \"/no/such\",\n]",
+            5,
+            &["zones.packages: there is no folder /no/such"],
+        );
+        refused(
             "[supervision]\nmemory_mib = 1",
             2,
             &["supervision.memory_mib = 1", "32 to 65536"],
@@ -645,7 +654,12 @@ mod tests {
             &["net.address_validation = \"on\"", "\"under-load\""],
         );
         refused("[ops]\nlisten = \"7778\"", 2, &["ops.listen", "IP:PORT"]);
-        refused("[log]\nfilter = \"info,=\"", 2, &["log.filter"]);
+        refused("[log]\nfilter = \"info,=\"", 2, &["log.filter", "`info,=`"]);
+        refused(
+            "[log]\nfilter = \"debgu\"",
+            2,
+            &["log.filter", "`debgu` is no level: write off, error"],
+        );
     }
 
     #[test]

@@ -155,7 +155,10 @@ fn carried(view: &View, since: Option<&Since<'_>>) -> [Line; 2] {
         labelled("network")
             .and(Dim, "each client ")
             .and(Plain, format!("{down} down, {up} up")),
-        Line::of(Dim, "round trip ").then(spread(network.rtt_us)),
+        Line::of(Dim, "round trip ").then(match network.connected + network.spectators {
+            0 => Line::of(Dim, NONE),
+            _ => spread(network.rtt_us),
+        }),
     ]
 }
 
@@ -421,6 +424,16 @@ mod tests {
             assert!(text.contains("– of 2 cores"), "{text}");
             assert!(text.contains("each client – down"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_round_trip_that_nobody_has_is_unknown() {
+        let mut now = view(12.0, 768);
+        let shown = |now: &View| frame(None, now, 160).join("\n");
+        assert!(shown(&now).contains("round trip 1.25 ms median"));
+        now.network.connected = 0;
+        let text = shown(&now);
+        assert!(text.contains("round trip –"), "{text}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use thiserror::Error;
 pub enum ProcessError {
     /// The system lacks something that process zones are made of.
     #[error(
-        "isolation = \"process\" needs {feature}, which this system refuses: {reason}. Process zones \
-         run on Linux 5.3 or later; set isolation = \"thread\" to do without"
+        "zones.isolation = \"process\" needs {feature}, which this system refuses: {reason}. Process zones \
+         run on Linux 5.3 or later; set zones.isolation = \"thread\" to do without"
     )]
     Unsupported {
         /// What is needed.
@@ -18,7 +18,7 @@ pub enum ProcessError {
         reason: String,
     },
     /// The child's program could not be started.
-    #[error("isolation = \"process\": cannot start {program}: {source}")]
+    #[error("zones.isolation = \"process\": cannot start {program}: {source}")]
     Spawn {
         /// Its path.
         program: String,
@@ -29,7 +29,10 @@ pub enum ProcessError {
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// The child ended before it had loaded the mode.
-    #[error("a zone's process ended before it had loaded the mode: {0}")]
+    #[error(
+        "zones.isolation = \"process\": a zone's process ended before it had loaded the mode: {0}; what it \
+         said is in the log"
+    )]
     Ended(String),
 }
 

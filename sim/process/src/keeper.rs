@@ -312,7 +312,11 @@ impl Running<'_> {
                     return Some(Forked { pid, user });
                 }
                 Err(NoFork::Refused(error)) => {
-                    tracing::warn!("the fork server can't fork: {error}; zones start without it");
+                    tracing::warn!(
+                        "zones.isolation = \"process\": the fork server can't fork: {error}. Zones start \
+                         without it, slower; it needs a kernel with CONFIG_CHECKPOINT_RESTORE and room for \
+                         another process"
+                    );
                     return None;
                 }
                 Err(NoFork::Lost(error)) => self.lose(error),

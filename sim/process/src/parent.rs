@@ -235,7 +235,7 @@ impl ProcessZone {
     /// Runs the mode's `start(world)`, whose spawns have [`EntityId::NONE`] as their parent.
     ///
     /// # Errors
-    /// Where the mode has no `start`, or it raised, or the process is gone: then the outbox is empty.
+    /// Where it raised, or the process is gone: then the outbox is empty.
     pub fn run_start(&mut self) -> Result<(), ScriptError> {
         self.order(Order::RunStart);
         let read = self.exchange().and_then(|()| {

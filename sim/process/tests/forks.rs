@@ -151,8 +151,8 @@ fn a_mode_that_does_not_load_costs_its_fork_only() {
     assert!(error.contains("__init__.py:5: "), "{error}");
     let exits = Mode::new("import os\nos._exit(3)\n");
     let error = forks.start(&scripts(&exits.folder())).err();
-    let ended =
-        "a zone's process ended before it had loaded the mode: its process exited with code 3";
+    let ended = "zones.isolation = \"process\": a zone's process ended before it had loaded the mode: its process exited \
+         with code 3; what it said is in the log";
     assert_eq!(error.expect("it ends").to_string(), ended);
     let works = Mode::new(COUNTER);
     let mut solo = solo(&forks, &scripts(&works.folder()), &slots);

@@ -18,7 +18,7 @@ pub struct ScriptError {
     pub line: Option<u32>,
     /// What is wrong and what to do.
     pub message: String,
-    /// Python's traceback, ending in the message; empty where Python wasn't involved.
+    /// Python's traceback, ending in the message; empty where no code of Python's ran.
     pub traceback: String,
 }
 
@@ -127,7 +127,7 @@ impl Failure {
         unsafe {
             let exception = Owned::from_new(PyErr_GetRaisedException()).ok()?;
             let message = message(&exception);
-            let place = syntax_place(&exception).or_else(|| traceback_place(&exception, mode));
+            let place = own_place(&exception).or_else(|| traceback_place(&exception, mode));
             let (file, line) = place.map_or((None, 0), |(file, line)| (Some(file), line));
             Some(Self {
                 exception,
@@ -158,6 +158,14 @@ impl Failure {
     /// Python's own rendering, with its guesses at what was meant. Its first time takes 10 ms: longer
     /// than a tick has.
     unsafe fn in_full(&self) -> String {
+        // SAFETY: attached, by the caller.
+        let has_frames = unsafe {
+            let frames = attribute(&self.exception, c"__traceback__");
+            frames.is_some_and(|frames| frames.as_ptr() != Py_None())
+        };
+        if !has_frames {
+            return String::new();
+        }
         // SAFETY: attached, by the caller; failures on the way leave the plain message.
         unsafe { format_exception(&self.exception) }.unwrap_or_else(|| {
             // SAFETY: attached.
@@ -225,13 +233,12 @@ pub(crate) unsafe fn number(object: &Owned) -> u32 {
     }
 }
 
-/// A `SyntaxError` names the place itself: no frame of the file has run.
-unsafe fn syntax_place(exception: &Owned) -> Option<(String, u32)> {
+/// A `SyntaxError` names the place itself, and what `PyErr_SyntaxLocation` has made like one: no frame of
+/// the file has run.
+unsafe fn own_place(exception: &Owned) -> Option<(String, u32)> {
     // SAFETY: attached by the callers.
     unsafe {
-        if PyErr_GivenExceptionMatches(exception.as_ptr(), PyExc_SyntaxError) == 0 {
-            return None;
-        }
+        attribute(exception, c"print_file_and_line")?;
         let file = attribute(exception, c"filename")?;
         let line = attribute(exception, c"lineno")?;
         if PyUnicode_Check(file.as_ptr()) == 0 {

@@ -1,6 +1,6 @@
 //! The kinds of a mode, as the scripts' classes declare them: offsets, defaults, hooks, views.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 
 use pyo3_ffi::*;
@@ -9,8 +9,9 @@ use tessera_protocol::ids::KindId;
 use tessera_protocol::{FieldTable, FieldType, Kind};
 
 use crate::entity::BASE_NAMES;
-use crate::py::{Owned, PyResult, Raised, raise};
+use crate::py::{Owned, PyResult, Raised};
 use crate::register::{self, Registration};
+use crate::signature::Signature;
 use crate::value::str_lossy;
 use crate::view;
 
@@ -122,8 +123,7 @@ impl Kinds {
     ) -> PyResult<Self> {
         if registrations.is_empty() {
             let message = "the mode declares no entity: derive a class from tessera.Entity";
-            // SAFETY: attached.
-            return Err(unsafe { raise(PyExc_TypeError, message) });
+            return Err(register::refuse_mode(message));
         }
         let kinds = registrations.iter().map(|one| one.kind.clone()).collect();
         let classes: Vec<_> = registrations.iter().map(|one| one.class.clone()).collect();
@@ -218,9 +218,10 @@ unsafe fn build(
             objects |= u64::from(field.ty == FieldType::Object) << at;
         }
         let view = view::create_type(&class, &names, &offsets, members)?;
-        let mut named = |name| hook(&class, &kind.name, name, hooks);
-        let (tick, command) = (named("tick")?, named("command")?);
-        let handlers = handlers(&class, &kind.name, hooks)?;
+        let mut named = |name, signature| hook(&class, &kind.name, name, signature, hooks);
+        let tick = named("tick", Signature::TICK)?;
+        let command = named("command", Signature::COMMAND)?;
+        let handlers = handlers(&class, &kind, hooks)?;
         let on_despawn = handlers.iter().find(|handler| *handler.name == *"despawn");
         Ok(KindInfo {
             tick,
@@ -284,11 +285,12 @@ unsafe fn hidden(kind: &str, name: &Owned) -> Raised {
     ))
 }
 
-/// The method of that name, if the class has one.
+/// The method of that name, if the class has one. What can't be called, such as a field, is none.
 unsafe fn hook(
     class: &Owned,
     kind: &str,
     called: &str,
+    signature: Signature,
     hooks: &mut HookNames,
 ) -> PyResult<Option<Hook>> {
     // SAFETY: attached; `GetOptionalAttr` leaves a new reference or null.
@@ -301,10 +303,13 @@ unsafe fn hook(
             _ => return Err(Raised),
         }
         let found = Owned::from_new(found)?;
+        if PyCallable_Check(found.as_ptr()) == 0 {
+            return Ok(None);
+        }
         let method = match PyFunction_Check(found.as_ptr()) {
             0 => Method::Named(name),
             _ => {
-                refuse_generators(class, &name, &found)?;
+                signature.check(&format!("{kind}.{called}"), &found)?;
                 Method::Function(found)
             }
         };
@@ -313,30 +318,7 @@ unsafe fn hook(
     }
 }
 
-/// A generator or coroutine would never run: nobody awaits a hook.
-unsafe fn refuse_generators(class: &Owned, name: &Owned, function: &Owned) -> PyResult<()> {
-    // SAFETY: attached; a function's code is a code object.
-    unsafe {
-        let code = Owned::from_new(PyObject_GetAttrString(
-            function.as_ptr(),
-            c"__code__".as_ptr(),
-        ))?;
-        let flags = Owned::from_new(PyObject_GetAttrString(code.as_ptr(), c"co_flags".as_ptr()))?;
-        let never_runs = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR;
-        if PyLong_AsLong(flags.as_ptr()) & std::ffi::c_long::from(never_runs) == 0 {
-            return Ok(());
-        }
-        let class = CStr::from_ptr((*class.as_ptr().cast::<PyTypeObject>()).tp_name);
-        let message = format!(
-            "{}.{} is a generator or async, which the engine would never run: make it a plain method",
-            class.to_string_lossy(),
-            str_lossy(name.as_ptr())
-        );
-        Err(raise(PyExc_TypeError, &message))
-    }
-}
-
-unsafe fn handlers(class: &Owned, kind: &str, hooks: &mut HookNames) -> PyResult<Box<[Handler]>> {
+unsafe fn handlers(class: &Owned, kind: &Kind, hooks: &mut HookNames) -> PyResult<Box<[Handler]>> {
     // SAFETY: attached; `dir` returns a list of str.
     unsafe {
         let names = Owned::from_new(PyObject_Dir(class.as_ptr()))?;
@@ -347,11 +329,18 @@ unsafe fn handlers(class: &Owned, kind: &str, hooks: &mut HookNames) -> PyResult
             let Some(message) = text.strip_prefix("on_") else {
                 continue;
             };
-            if let Some(hook) = hook(class, kind, &text, hooks)? {
+            let bare = LIFECYCLE.contains(&message);
+            let signature = match message {
+                _ if bare => Signature::LIFECYCLE,
+                "join" if kind.is_match => Signature::JOIN,
+                "leave" if kind.is_match => Signature::LEAVE,
+                _ => Signature::MESSAGE,
+            };
+            if let Some(hook) = hook(class, &kind.name, &text, signature, hooks)? {
                 handlers.push(Handler {
                     name: message.into(),
                     hook,
-                    bare: LIFECYCLE.contains(&message),
+                    bare,
                 });
             }
         }

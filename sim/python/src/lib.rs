@@ -44,6 +44,7 @@ mod register;
 mod rewind;
 mod rng;
 mod runtime;
+mod signature;
 mod source;
 mod stats;
 #[doc(hidden)]

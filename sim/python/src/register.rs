@@ -1,6 +1,8 @@
 //! `_tessera.register_kind`: a class's declaration, checked while its class statement runs, so that
 //! the traceback of a refusal points at it.
 
+use std::ffi::{CString, c_int};
+
 use pyo3_ffi::*;
 use tessera_protocol::base;
 use tessera_protocol::fields::{FIELDS_MAX, KINDS_MAX};
@@ -152,6 +154,24 @@ pub(crate) fn refuse(message: &str) -> Raised {
         // SAFETY: natives run attached; the module made the exception before any class.
         unsafe { raise(context.declaration_error.get(), message) }
     })
+}
+
+/// Raises `DeclarationError` with the place of what is wrong, no frame of which runs; line 0 stands for all
+/// of the file.
+#[cold]
+pub(crate) fn refuse_at(file: &str, line: usize, message: &str) -> Raised {
+    let file = CString::new(file).unwrap_or_default();
+    let raised = refuse(message);
+    // SAFETY: natives run attached; the exception has just been set.
+    unsafe { PyErr_SyntaxLocationEx(file.as_ptr(), line as c_int, 0) };
+    raised
+}
+
+/// Raises `DeclarationError` for what the mode lacks.
+#[cold]
+pub(crate) fn refuse_mode(message: &str) -> Raised {
+    let file = context::with(|context| format!("{}/__init__.py", context.mode));
+    refuse_at(&file, 0, message)
 }
 
 unsafe fn size(tuple: *mut PyObject, what: &str) -> PyResult<Py_ssize_t> {

@@ -89,12 +89,12 @@ struct Objects {
     collect: Owned,
     /// Generations, as `gc.collect` numbers them.
     generations: [Owned; 3],
-    start: Option<Owned>,
+    start: Owned,
     arguments: Vec<Owned>,
 }
 
 impl Objects {
-    unsafe fn new(dt: f64, start: Option<Owned>) -> PyResult<Self> {
+    unsafe fn new(dt: f64, start: Owned) -> PyResult<Self> {
         // SAFETY: attached, by the caller; each call returns a new reference or null.
         unsafe {
             let gc = Owned::from_new(PyImport_ImportModule(c"gc".as_ptr()))?;
@@ -256,7 +256,7 @@ impl ScriptZone {
     /// zone, before the first tick.
     ///
     /// # Errors
-    /// Where the mode has no `start`, or it raised: then the outbox is empty.
+    /// Where it raised: then the outbox is empty.
     pub fn run_start(&mut self) -> Result<(), ScriptError> {
         self.enter();
         let context = &self.context;
@@ -264,15 +264,7 @@ impl ScriptZone {
             .objects
             .as_ref()
             .expect("a started zone has its objects");
-        let Some(start) = &objects.start else {
-            let file = format!("{}/__init__.py", context.mode);
-            let message = "the mode has no function start(world), which puts its first entities \
-                           into the match";
-            return Err(ScriptError {
-                file: Some(file),
-                ..ScriptError::host(message)
-            });
-        };
+        let start = &objects.start;
         let run = self.watch.run();
         let memory = &context.memory;
         // SAFETY: attached; the world lives through the call.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Mode;
+use common::{Mode, START};
 use tessera_protocol::{Audience, FieldType, Quantization, base};
 
 #[test]
@@ -104,8 +104,10 @@ fn declarations_become_kinds() {
 /// Annotations that are postponed, or not, mean the same.
 #[test]
 fn annotations_may_be_postponed() {
-    let body = "from tessera import *\nclass A(Entity):\n    n: u8 = field(1)\n    v: Vec3 = field(Vec3())\n";
-    let now = Mode::exact(body).zone();
+    let body = format!(
+        "from tessera import *\nclass A(Entity):\n    n: u8 = field(1)\n    v: Vec3 = field(Vec3())\n{START}"
+    );
+    let now = Mode::exact(&body).zone();
     let later = Mode::exact(&format!("from __future__ import annotations\n{body}")).zone();
     assert_eq!(now.scripts.field_table(), later.scripts.field_table());
 }

@@ -30,7 +30,11 @@ fn check(cases: &[(&str, &str)]) {
             "{source}\ngave: {error}\n{}",
             error.traceback
         );
-        assert!(error.traceback.contains(expected), "{}", error.traceback);
+        let traceback = &error.traceback;
+        assert!(
+            traceback.is_empty() || traceback.contains(expected),
+            "{traceback}"
+        );
     }
 }
 
@@ -165,15 +169,98 @@ fn declarations_that_only_the_engine_can_refuse() {
 
 #[test]
 fn hooks_that_would_never_run() {
-    for body in [
-        "async def tick(self, dt): pass",
-        "def on_hit(self, sender): yield",
+    let expected = "is a generator or async, which the engine would never run";
+    check(&[
+        (
+            "class A(Entity):\n    async def tick(self, dt): pass # here",
+            expected,
+        ),
+        (
+            "class A(Entity):\n    def on_hit(self, sender): yield # here",
+            expected,
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_that_the_engine_can_not_call() {
+    for (hook, write) in [
+        ("def tick(self)", "def tick(self, dt)"),
+        ("def tick()", "def tick(self, dt)"),
+        ("def tick(self, dt, more)", "def tick(self, dt)"),
+        ("def tick(self, *, dt)", "def tick(self, dt)"),
+        ("def tick(self, dt, *, more)", "def tick(self, dt)"),
+        ("@staticmethod\n    def tick(dt)", "def tick(self, dt)"),
+        ("def command(self)", "def command(self, cmd)"),
+        ("def on_spawn(self, sender)", "def on_spawn(self)"),
+        ("def on_restart(self, sender)", "def on_restart(self)"),
+        ("def on_despawn()", "def on_despawn(self)"),
+        ("def on_hit(self)", "def on_hit(self, sender, ...)"),
+        ("def on_join()", "def on_join(self, sender, ...)"),
     ] {
-        let error = refused(&format!(
-            "from tessera import *\nclass A(Entity):\n    {body}\n"
-        ));
-        assert!(error.message.contains("is a generator or async"), "{error}");
+        let name = &write["def ".len()..write.find('(').expect("parameters")];
+        let expected = format!(
+            "DeclarationError: A.{name} can't be called as the engine calls it: write {write}"
+        );
+        let hook = hook.replacen('\n', " # here\n", 1);
+        check(&[(
+            &format!("class A(Entity):\n    {hook}: pass # here"),
+            &expected,
+        )]);
     }
+    check(&[
+        (
+            "class M(Match):\n    def on_join(self, sender, client): pass # here",
+            "M.on_join can't be called as the engine calls it: write def on_join(self, sender, client, name)",
+        ),
+        (
+            "class M(Match):\n    def on_leave(self, sender, client, name): pass # here",
+            "M.on_leave can't be called as the engine calls it: write def on_leave(self, sender, client)",
+        ),
+        (
+            "class Base:\n    __slots__ = ()\n    def tick(self): pass # here\nclass A(Base, Entity): pass",
+            "A.tick can't be called as the engine calls it",
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_that_the_engine_can_call() {
+    let mode = Mode::new(
+        r#"
+        from functools import partialmethod, wraps
+        def logged(hook):
+            @wraps(hook)
+            def run(*args, **kwargs): return hook(*args, **kwargs)
+            return run
+        class A(Entity):
+            def tick(self, dt, more=1, *rest, even=2, **most): pass
+            def command(*args): pass
+            def on_spawn(self, sender=0): pass
+            def on_restart(*args, **kwargs): pass
+            def on_hit(self, sender, damage, by): pass
+            def on_miss(self, sender, /, *, loud=False): pass
+        class B(Entity):
+            tick = lambda entity, seconds: None
+            @logged
+            def command(self, cmd): pass
+            def strike(self, how, sender): pass
+            on_strike = partialmethod(strike, "hard")
+        class C(Entity):
+            on_fire: bool = field(False)
+            on_colour = "red"
+            def on_join(self, sender, anything): pass
+        "#,
+    );
+    let zone = mode.zone();
+    let handlers = |kind| zone.scripts.handlers(zone.kind(kind)).collect::<Vec<_>>();
+    assert_eq!(handlers("A"), ["hit", "miss", "restart", "spawn"]);
+    assert_eq!(handlers("B"), ["strike"]);
+    assert_eq!(
+        handlers("C"),
+        ["join"],
+        "neither a field nor a constant is one"
+    );
 }
 
 #[test]
@@ -198,11 +285,9 @@ fn kinds_are_declared_while_the_mode_loads() {
 
 #[test]
 fn modes_that_are_none() {
-    let error = refused("x = 1\n");
-    assert!(
-        error.message.contains("the mode declares no entity"),
-        "{error}"
-    );
+    let error = refused("x = 1\n").to_string();
+    let expected = "probe/__init__.py: DeclarationError: the mode declares no entity";
+    assert!(error.contains(expected), "{error}");
     let mode = Mode::exact("");
     let error = ModeSource::read(&mode.folder.join("nowhere")).expect_err("there is no such mode");
     assert!(
@@ -211,26 +296,53 @@ fn modes_that_are_none() {
             .contains("nowhere/__init__.py: there is no such file"),
         "{error}"
     );
-    for name in ["random", "tessera", "not-a-name"] {
+    for (name, expected) in [
+        ("random", "there is a module called random already: rename"),
+        (
+            "tessera",
+            "there is a module called tessera already: rename",
+        ),
+        (
+            "my-mode",
+            "named like a Python module, not 'my-mode': rename",
+        ),
+        ("2fast", "named like a Python module, not '2fast': rename"),
+    ] {
         mode.write(&format!("{name}/__init__.py"), "");
         let mut config = mode.config();
         config.mode = Arc::new(ModeSource::read(&mode.folder.join(name)).expect("a folder"));
         let error = ScriptZone::start(&config).err().expect("a bad name");
-        assert!(error.message.contains(name), "{error}");
+        assert!(error.message.contains(expected), "{error}");
+        let file = error.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with(&format!("{name}/__init__.py")), "{error:?}");
+        assert_eq!((error.line, &*error.traceback), (None, ""));
     }
 }
 
 #[test]
 fn start_must_be_there_and_not_raise() {
     let thing = "from tessera import *\nclass A(Entity): pass\n";
-    let error = Mode::exact(thing)
-        .start()
-        .and_then(|mut zone| zone.run_start());
-    let error = error.expect_err("no start");
-    assert!(
-        error.message.contains("no function start(world)"),
-        "{error}"
-    );
+    for start in ["", "start = 3\n"] {
+        let error = refused(&format!("{thing}{start}"));
+        let file = error.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with("probe/__init__.py"), "{error:?}");
+        assert_eq!(error.line, None);
+        let expected = "the mode has no function start(world), which puts its first entities into";
+        assert!(error.message.contains(expected), "{error}");
+    }
+    let expected = "start can't be called as the engine calls it: write def start(world)";
+    let class = "class A(Entity): pass";
+    check(&[
+        (&format!("{class}\ndef start(): pass # here"), expected),
+        (
+            &format!("{class}\ndef start(world, seed): pass # here"),
+            expected,
+        ),
+        (
+            &format!("{class}\nasync def start(world): pass # here"),
+            "start is a generator or async",
+        ),
+    ]);
 
     let source = format!("{thing}def start(world):\n    world.spawn(A)\n    world.spawn(A, x=1)\n");
     let mode = Mode::exact(&source);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Mode;
+use common::{Mode, START};
 
 const STUBS: &str = include_str!("../package/_tessera.pyi");
 
@@ -79,5 +79,5 @@ fn stubs_match_the_native_module() {
         !literal.contains("\\N{"),
         "printable text only, whose escapes Python shares"
     );
-    Mode::exact(&format!("STUBS = {literal}\n{COMPARE}")).zone();
+    Mode::exact(&format!("STUBS = {literal}\n{COMPARE}{START}")).zone();
 }

@@ -59,11 +59,19 @@ def install(modules):
 mode = None  # its name
 
 
-def load_mode(name, modules):
+def refusal(name):
+    """Why no mode can be called so, or None."""
     if not name.isidentifier():
-        raise ImportError(f"the mode's folder must be named like a Python module, not {name!r}")
+        return (
+            f"the mode's folder must be named like a Python module, not {name!r}: rename it so that it "
+            "has letters, digits and underscores only, and no digit first"
+        )
     if name in sys.modules or name in sys.stdlib_module_names or name == "tessera":
-        raise ImportError(f"there is a module called {name} already; rename the mode's folder")
+        return f"there is a module called {name} already: rename the mode's folder"
+    return None
+
+
+def load_mode(name, modules):
     finder = Finder(modules)
     sys.meta_path.insert(1, finder)
     module = sys.modules[name] = module_from_spec(finder.find_spec(name))

@@ -10,7 +10,10 @@ use crate::error::{ScriptError, attribute};
 use crate::interrupt::Run;
 use crate::kinds::Kinds;
 use crate::py::{Owned, PyResult, Raised, text};
+use crate::register;
+use crate::signature::Signature;
 use crate::source::{Modules, Source};
+use crate::value::str_lossy;
 use crate::view::Members;
 
 /// The module that makes the others importable.
@@ -44,13 +47,13 @@ static ENGINE: LazyLock<Modules> = LazyLock::new(|| {
 /// What a loaded mode offers.
 pub(crate) struct Loaded {
     pub(crate) kinds: Kinds,
-    /// The mode's `start`, if it has one.
-    pub(crate) start: Option<Owned>,
+    /// The mode's `start(world)`.
+    pub(crate) start: Owned,
 }
 
 /// An interpreter's way to the mode: all is there but that.
 pub(crate) struct Threshold {
-    load_mode: Owned,
+    bootstrap: Owned,
 }
 
 impl Threshold {
@@ -126,29 +129,50 @@ unsafe fn load_package(context: &Context) -> PyResult<Threshold> {
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");
-        let load_mode = get(&bootstrap, c"load_mode")?;
-        Ok(Threshold { load_mode })
+        Ok(Threshold { bootstrap })
     }
 }
 
 unsafe fn load_mode(
     context: &Context,
-    Threshold { load_mode }: Threshold,
+    Threshold { bootstrap }: Threshold,
     members: &mut Members,
 ) -> PyResult<Loaded> {
     // SAFETY: attached, by the caller; each call returns a new reference or null.
     unsafe {
         let mode = &context.source;
-        let modules = listed(&mode.modules)?;
+        let name = text(mode.name())?;
+        let refusal = call(&get(&bootstrap, c"refusal")?, &[&name])?;
+        if refusal.as_ptr() != Py_None() {
+            return Err(register::refuse_mode(&str_lossy(refusal.as_ptr())));
+        }
+        let (load, modules) = (get(&bootstrap, c"load_mode")?, listed(&mode.modules)?);
         context.loading.set(true);
-        let module = call(&load_mode, &[&text(mode.name())?, &modules]);
+        let module = call(&load, &[&name, &modules]);
         context.loading.set(false);
         let module = module?;
         let registrations = context.registrations.take();
         let kinds = Kinds::build(registrations, members)?;
+        let start = start(&module)?;
         freeze()?;
-        let start = attribute(&module, c"start");
         Ok(Loaded { kinds, start })
+    }
+}
+
+/// The mode's `start(world)`.
+unsafe fn start(module: &Owned) -> PyResult<Owned> {
+    // SAFETY: attached, by the caller.
+    unsafe {
+        let found = attribute(module, c"start");
+        let Some(start) = found.filter(|start| PyCallable_Check(start.as_ptr()) != 0) else {
+            let message = "the mode has no function start(world), which puts its first entities into \
+                           the match";
+            return Err(register::refuse_mode(message));
+        };
+        if PyFunction_Check(start.as_ptr()) != 0 {
+            Signature::START.check("start", &start)?;
+        }
+        Ok(start)
     }
 }
 

@@ -16,6 +16,9 @@ use tessera_world::World;
 
 pub const HALO_M: f64 = 100.0;
 
+/// A `start` that does nothing.
+pub const START: &str = "\ndef start(world): pass\n";
+
 /// A mode in a folder of its own, which goes when this is dropped.
 pub struct Mode {
     root: PathBuf,
@@ -23,11 +26,17 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// A mode whose `__init__.py` is `source`, after the imports that most need.
+    /// A mode whose `__init__.py` is `source`, after the imports that most need; its `start` does nothing
+    /// unless the source has another one.
     pub fn new(source: &str) -> Self {
         Self::exact(&format!(
-            "from __future__ import annotations\nfrom tessera import *\n{}",
-            dedent(source)
+            "from __future__ import annotations\nfrom tessera import *\n{}{}",
+            dedent(source),
+            if source.contains("def start(") {
+                ""
+            } else {
+                START
+            },
         ))
     }
 
