@@ -144,7 +144,7 @@ fn accepted(
         false => Err(RemoteError::Refused {
             url: url.to_owned(),
             status: status.as_u16(),
-            text: printable(read(url, body)?.trim()),
+            text: printable_lines(read(url, body)?.trim()),
         }),
     }
 }
@@ -179,6 +179,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// Text from elsewhere of several lines, likewise.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,5 +214,6 @@ mod tests {
     #[test]
     fn nothing_that_a_server_says_commands_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a�[2Jb�");
+        assert_eq!(printable_lines("a\x1b\r\n b\rc"), "a�\n b�c");
     }
 }

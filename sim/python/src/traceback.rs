@@ -78,9 +78,6 @@ unsafe fn frames(context: &Context, exception: &Owned, out: &mut String) {
     // SAFETY: attached, by the caller.
     let mut next = unsafe { Owned::from_new(PyException_GetTraceback(exception.as_ptr())) }.ok();
     let (mut last, mut repeats, mut shown) = (None, 0, 0);
-    if next.is_some() {
-        out.push_str("Traceback (most recent call last):\n");
-    }
     while let Some(entry) = next.filter(|_| shown < FRAMES_MAX) {
         // SAFETY: attached, by the caller; a traceback's chain ends in None.
         let (frame, after) = unsafe {
@@ -89,6 +86,16 @@ unsafe fn frames(context: &Context, exception: &Owned, out: &mut String) {
             (Frame::of(&entry), after)
         };
         next = after;
+        // SAFETY: attached, by the caller.
+        if frame
+            .as_ref()
+            .is_some_and(|frame| unsafe { frame.imports() })
+        {
+            continue;
+        }
+        if shown == 0 {
+            out.push_str("Traceback (most recent call last):\n");
+        }
         if frame == last {
             repeats += 1;
         } else {
@@ -139,6 +146,15 @@ impl Frame {
                 line: number(&attribute(entry, c"tb_lineno")?),
             })
         }
+    }
+
+    /// Whether it is of those that import modules, which Python leaves out of its own tracebacks too: they
+    /// say nothing that the frames around them don't.
+    unsafe fn imports(&self) -> bool {
+        // SAFETY: attached, by the caller.
+        let file =
+            unsafe { attribute(&self.code, c"co_filename").map(|file| str_lossy(file.as_ptr())) };
+        file.is_some_and(|file| file == load::LOADER || file.starts_with("<frozen importlib."))
     }
 
     /// Its place, the line, and the part of the line that raised.

@@ -19,6 +19,9 @@ use crate::view::Members;
 /// The module that makes the others importable.
 const BOOTSTRAP: &std::ffi::CStr = c"_tessera_bootstrap";
 
+/// What its frames in a traceback have as their file.
+pub(crate) const LOADER: &str = "<engine>/bootstrap.py";
+
 /// A module of the embedded package.
 struct Module {
     name: &'static str,
@@ -39,7 +42,8 @@ static ENGINE: LazyLock<Modules> = LazyLock::new(|| {
         let source = source(module.is_package, module.path, module.source);
         (module.name.to_owned(), source)
     });
-    let bootstrap = source(false, "bootstrap.py", include_str!("bootstrap.py"));
+    let text = include_str!("bootstrap.py");
+    let bootstrap = Source::new(false, LOADER.into(), text.into());
     let name = BOOTSTRAP.to_string_lossy().into_owned();
     package.chain([(name, bootstrap)]).collect()
 });
