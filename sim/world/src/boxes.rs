@@ -144,8 +144,9 @@ impl Solid {
 impl Prism<'_> {
     /// Where feet that move from `origin` by `d` first touch the prism. Feet that start inside (by
     /// a rounding error, or because someone put them there) touch at once, at the nearest face,
-    /// unless they are on their way out.
-    pub(crate) fn sweep(&self, origin: DVec3, d: DVec3) -> Option<Contact> {
+    /// unless they are on their way out. A motion that goes no deeper into the face than
+    /// `tolerance` is one along it.
+    pub(crate) fn sweep(&self, origin: DVec3, d: DVec3, tolerance: f64) -> Option<Contact> {
         let (p, d) = (
             self.solid.local(origin - self.solid.centre),
             self.solid.local(d),
@@ -166,7 +167,7 @@ impl Prism<'_> {
             // through.
             (0.0, self.way_out(p).map_or(span.normal, DVec3::normalize))
         };
-        (normal.dot(d) < 0.0).then(|| Contact {
+        (normal.dot(d) < -tolerance).then(|| Contact {
             t,
             normal: self.solid.global(normal),
         })
@@ -379,7 +380,7 @@ mod tests {
         let sweep = |solid: Solid, from: DVec3, d: DVec3| {
             solid
                 .prism(radius, height, 0.0)
-                .sweep(from, d)
+                .sweep(from, d, 0.0)
                 .map(|hit| (hit.t, hit.normal))
         };
         let close = |found: Option<(f64, DVec3)>, t: f64, normal: DVec3| {
@@ -428,10 +429,10 @@ mod tests {
         let prism_of = cube();
         let prism = prism_of.prism(0.5, 2.0, 0.0);
         let inside = DVec3::new(8.6, 0.5, 10.0);
-        let hit = prism.sweep(inside, DVec3::X).expect("going in");
+        let hit = prism.sweep(inside, DVec3::X, 0.0).expect("going in");
         assert_eq!((hit.t, hit.normal), (0.0, DVec3::NEG_X));
-        assert!(prism.sweep(inside, DVec3::NEG_X).is_none());
-        assert!(prism.sweep(inside, DVec3::Z).is_none());
+        assert!(prism.sweep(inside, DVec3::NEG_X, 0.0).is_none());
+        assert!(prism.sweep(inside, DVec3::Z, 0.0).is_none());
         let out = prism.escape(inside).expect("it is inside");
         assert!((out - DVec3::new(-0.1, 0.0, 0.0)).length() < 1e-12);
         assert!(prism.escape(DVec3::new(8.5, 0.5, 10.0)).is_none());
