@@ -162,10 +162,13 @@ impl Prism<'_> {
         }
         let (t, normal) = if span.enter >= 0.0 {
             (span.enter, span.normal)
+        } else if let Some(out) = self.way_out(p) {
+            (0.0, out.normalize())
+        } else if -span.enter < span.exit {
+            // On the surface but for rounding, on the way in.
+            (0.0, span.normal)
         } else {
-            // No way out means on the surface but for rounding: then the face that the line came
-            // through.
-            (0.0, self.way_out(p).map_or(span.normal, DVec3::normalize))
+            return None;
         };
         (normal.dot(d) < -tolerance).then(|| Contact {
             t,
@@ -422,6 +425,24 @@ mod tests {
             )
             .is_none()
         );
+    }
+
+    #[test]
+    fn feet_on_the_surface_are_let_out_however_it_rounds() {
+        for k in 0..10_000 {
+            let k = f64::from(k);
+            let half = DVec3::new(1.0 + libm::sin(k), 1.5 + libm::cos(k), 0.7);
+            let solid = Solid::new(BoxKind::Rock, DVec3::splat(500.0), half, k);
+            let prism = solid.prism(0.4, 1.8, 0.001);
+            let outwards = DVec3::new(libm::cos(k), libm::sin(3.0 * k), libm::sin(k)) * 9.0;
+            let hit = prism
+                .sweep(solid.centre + outwards, -outwards, 1e-9)
+                .expect("towards the middle");
+            let feet = solid.centre + outwards - outwards * hit.t;
+            for out in [hit.normal, outwards * 0.01] {
+                assert!(prism.sweep(feet, out, 1e-9).is_none(), "{k}: {out}");
+            }
+        }
     }
 
     #[test]
