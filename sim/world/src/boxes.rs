@@ -144,8 +144,9 @@ impl Solid {
 impl Prism<'_> {
     /// Where feet that move from `origin` by `d` first touch the prism. Feet that start inside (by
     /// a rounding error, or because someone put them there) touch at once, at the nearest face,
-    /// unless they are on their way out.
-    pub(crate) fn sweep(&self, origin: DVec3, d: DVec3) -> Option<Contact> {
+    /// unless they are on their way out. A motion that goes no deeper into the face than
+    /// `tolerance` is one along it.
+    pub(crate) fn sweep(&self, origin: DVec3, d: DVec3, tolerance: f64) -> Option<Contact> {
         let (p, d) = (
             self.solid.local(origin - self.solid.centre),
             self.solid.local(d),
@@ -161,12 +162,15 @@ impl Prism<'_> {
         }
         let (t, normal) = if span.enter >= 0.0 {
             (span.enter, span.normal)
+        } else if let Some(out) = self.way_out(p) {
+            (0.0, out.normalize())
+        } else if -span.enter < span.exit {
+            // On the surface but for rounding, on the way in.
+            (0.0, span.normal)
         } else {
-            // No way out means on the surface but for rounding: then the face that the line came
-            // through.
-            (0.0, self.way_out(p).map_or(span.normal, DVec3::normalize))
+            return None;
         };
-        (normal.dot(d) < 0.0).then(|| Contact {
+        (normal.dot(d) < -tolerance).then(|| Contact {
             t,
             normal: self.solid.global(normal),
         })
@@ -379,7 +383,7 @@ mod tests {
         let sweep = |solid: Solid, from: DVec3, d: DVec3| {
             solid
                 .prism(radius, height, 0.0)
-                .sweep(from, d)
+                .sweep(from, d, 0.0)
                 .map(|hit| (hit.t, hit.normal))
         };
         let close = |found: Option<(f64, DVec3)>, t: f64, normal: DVec3| {
@@ -424,14 +428,32 @@ mod tests {
     }
 
     #[test]
+    fn feet_on_the_surface_are_let_out_however_it_rounds() {
+        for k in 0..10_000 {
+            let k = f64::from(k);
+            let half = DVec3::new(1.0 + libm::sin(k), 1.5 + libm::cos(k), 0.7);
+            let solid = Solid::new(BoxKind::Rock, DVec3::splat(500.0), half, k);
+            let prism = solid.prism(0.4, 1.8, 0.001);
+            let outwards = DVec3::new(libm::cos(k), libm::sin(3.0 * k), libm::sin(k)) * 9.0;
+            let hit = prism
+                .sweep(solid.centre + outwards, -outwards, 1e-9)
+                .expect("towards the middle");
+            let feet = solid.centre + outwards - outwards * hit.t;
+            for out in [hit.normal, outwards * 0.01] {
+                assert!(prism.sweep(feet, out, 1e-9).is_none(), "{k}: {out}");
+            }
+        }
+    }
+
+    #[test]
     fn feet_inside_are_stopped_inwards_and_let_out() {
         let prism_of = cube();
         let prism = prism_of.prism(0.5, 2.0, 0.0);
         let inside = DVec3::new(8.6, 0.5, 10.0);
-        let hit = prism.sweep(inside, DVec3::X).expect("going in");
+        let hit = prism.sweep(inside, DVec3::X, 0.0).expect("going in");
         assert_eq!((hit.t, hit.normal), (0.0, DVec3::NEG_X));
-        assert!(prism.sweep(inside, DVec3::NEG_X).is_none());
-        assert!(prism.sweep(inside, DVec3::Z).is_none());
+        assert!(prism.sweep(inside, DVec3::NEG_X, 0.0).is_none());
+        assert!(prism.sweep(inside, DVec3::Z, 0.0).is_none());
         let out = prism.escape(inside).expect("it is inside");
         assert!((out - DVec3::new(-0.1, 0.0, 0.0)).length() < 1e-12);
         assert!(prism.escape(DVec3::new(8.5, 0.5, 10.0)).is_none());

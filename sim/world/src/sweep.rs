@@ -11,8 +11,8 @@ use crate::grid::CellWalk;
 /// The gap that is kept to boxes, metres. Far more than rounding errors, far less than one can see.
 pub(crate) const SKIN_M: f64 = 0.001;
 
-/// The feet may sink this deep before the ground stops them, metres: rounding, so that walking
-/// along a slope is not contact after contact with it.
+/// The feet may sink this deep before the ground or a box stops them, metres: rounding, so that
+/// walking along a slope or a wall is not contact after contact with it.
 const SINK_MAX_M: f64 = 1e-9;
 
 /// An upright cylinder.
@@ -67,7 +67,8 @@ impl Geometry {
         );
         let mut first: Option<Contact> = None;
         for solid in self.boxes_near(from.min(to) - reach, from.max(to) + reach) {
-            if let Some(contact) = solid.prism(body.radius, body.height, SKIN_M).sweep(feet, d)
+            let prism = solid.prism(body.radius, body.height, SKIN_M);
+            if let Some(contact) = prism.sweep(feet, d, SINK_MAX_M)
                 && first.is_none_or(|other| contact.t < other.t)
             {
                 first = Some(contact);

@@ -77,6 +77,21 @@ fn a_wall_takes_the_motion_into_it_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_jump_against_a_wall_rises_as_any() {
+    // What rounding leaves of the motion into a face or a corner is no contact, let alone eight.
+    let world = World::flat_with(64.0, vec![standing_box(32.0, 32.0, [2.0, 4.0, 1.0], 0.3)]);
+    for turn in 0..2000 {
+        let towards = DVec3::new(libm::sin(f64::from(turn)), 0.0, libm::cos(f64::from(turn)));
+        let pressed = walk(&world, MIDDLE - towards * 4.0, towards * 5.0, 64).position;
+        let jumped = world.move_character(&PLAYER, pressed, towards.with_y(1.0) * 5.0, DT);
+        assert!(
+            (jumped.position.y - 5.0 * DT).abs() < 1e-9,
+            "{turn}: {jumped:?}"
+        );
+    }
+}
+
+#[test]
 fn one_stops_in_a_corner() {
     let walls = vec![
         standing_box(34.0, 32.0, [1.0, 2.0, 10.0], 0.0),
