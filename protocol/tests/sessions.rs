@@ -170,6 +170,17 @@ const BAD_NETWORK: Weather = Weather {
 };
 
 #[test]
+fn who_has_no_player_is_heard_all_the_same() {
+    let mut session = Session::new(CALM, 64, 1);
+    session.silent = true;
+    session.run(IDLE_TIMEOUT + 2 * SECOND);
+    assert_eq!(session.closed(), None);
+    assert_eq!(session.consumed, []);
+    let newest = session.server.state_ack().newest;
+    assert!(newest.is_some(), "the server knows what state has arrived");
+}
+
+#[test]
 fn on_a_bad_network_nearly_all_commands_are_applied() {
     let (mut starved, mut ticks) = (0, 0);
     for seed in 1..=12 {

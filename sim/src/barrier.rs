@@ -18,6 +18,9 @@ pub(crate) struct Ran {
     pub(crate) moved: Vec<(EntityId, ZoneId)>,
     /// What clients are to be told.
     pub(crate) events: Vec<Event>,
+    /// Whether the engine's own messages reached the hooks that they were for: not where these coasted, or
+    /// were broken off.
+    pub(crate) heard: bool,
     pub(crate) timings: ZoneTimings,
     /// When what ran, while somebody records that: of this tick up to here, and what came last before.
     pub(crate) spans: Vec<ZoneSpan>,

@@ -194,6 +194,7 @@ impl Seat {
             deaths: self.deaths.clone(),
             moved: self.moved.clone(),
             events,
+            heard: false,
             timings,
             spans: Vec::new(),
         }

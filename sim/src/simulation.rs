@@ -67,6 +67,8 @@ pub struct Simulation {
     batches: Vec<Box<Batches>>,
     match_entity: Option<EntityId>,
     owners: Vec<(ClientId, EntityId)>,
+    /// Joins and leaves that the match entity has not heard of: its zone or itself lost that tick.
+    unheard: Vec<Payload>,
     undeliverable: u64,
     commands_without_entity: u64,
     tracing: bool,
@@ -95,6 +97,7 @@ impl Simulation {
             batches: (0..count).map(|_| Box::default()).collect(),
             match_entity: None,
             owners: Vec::new(),
+            unheard: Vec::new(),
             undeliverable: 0,
             commands_without_entity: 0,
             tracing: false,
@@ -154,9 +157,12 @@ impl Simulation {
         }
         let state = self.state();
         self.zones.heal(&state)?;
-        let runs = self.route(inputs);
+        let greetings = self.greetings(inputs);
+        let runs = self.route(inputs, &greetings);
         let routed = (self.clock)();
         let ran = self.zones.run(runs, &state)?;
+        let heard = self.match_zone().is_none_or(|zone| ran[zone.index()].heard);
+        self.unheard = if heard { Vec::new() } else { greetings };
         drop(state);
         let timings = TickTimings {
             commands_ns: routed - began,
@@ -250,7 +256,7 @@ impl Simulation {
     }
 
     /// Sorts the inputs by the zones that own their entities.
-    fn route(&mut self, inputs: &TickInputs) -> Vec<Run> {
+    fn route(&mut self, inputs: &TickInputs, greetings: &[Payload]) -> Vec<Run> {
         let mut runs: Vec<Run> = (0..self.zones.len())
             .map(|_| Run {
                 tick: self.tick(),
@@ -274,17 +280,28 @@ impl Simulation {
         for run in &mut runs {
             run.commands.sort_by_key(|(entity, _)| *entity);
         }
-        for message in self.greetings(inputs) {
-            match self.directory.owner(message.target) {
-                Some(zone) => runs[zone.index()].messages.push(message),
-                None => self.undeliverable += 1,
+        match (self.match_entity, self.match_zone()) {
+            (Some(target), Some(zone)) => {
+                let messages = greetings.iter().zip(0..).map(|(payload, seq)| Message {
+                    target,
+                    sender: EntityId::NONE,
+                    seq,
+                    payload: payload.clone(),
+                });
+                runs[zone.index()].messages.extend(messages);
             }
+            _ => self.undeliverable += greetings.len() as u64,
         }
         runs
     }
 
-    /// Joins and leaves as messages of the engine to the match entity.
-    fn greetings(&self, inputs: &TickInputs) -> Vec<Message> {
+    /// Who runs the match entity.
+    fn match_zone(&self) -> Option<ZoneId> {
+        self.directory.owner(self.match_entity?)
+    }
+
+    /// Joins and leaves that the match entity is to hear of, those first that it should have heard of.
+    fn greetings(&mut self, inputs: &TickInputs) -> Vec<Payload> {
         let number = |client: ClientId| Value::Int(i64::from(client.owner()));
         let joins = inputs.joins.iter().map(|(client, name)| {
             Payload::new("join", &[number(*client), Value::Str(name.clone())])
@@ -293,16 +310,9 @@ impl Simulation {
             .leaves
             .iter()
             .map(|client| Payload::new("leave", &[number(*client)]));
-        joins
-            .chain(leaves)
-            .zip(0..)
-            .map(|(payload, seq)| Message {
-                target: self.match_entity.unwrap_or(EntityId::NONE),
-                sender: EntityId::NONE,
-                seq,
-                payload,
-            })
-            .collect()
+        let mut greetings = std::mem::take(&mut self.unheard);
+        greetings.extend(joins.chain(leaves));
+        greetings
     }
 
     /// The barrier, the exchange and the seal: from the hooks' results to `S_tick`.

@@ -13,7 +13,8 @@ use tessera_protocol::fields::{FieldTable, Kind};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{
-    HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone, ThreadCpu,
+    FailureKind, HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone,
+    ThreadCpu,
 };
 
 use crate::barrier::Ran;
@@ -414,6 +415,7 @@ impl Desk {
         self.host.trace(clock);
         self.trace.begin();
         self.host.begin_tick(run.tick, run.snapshot, run.hitboxes);
+        let greeted = run.messages.first().map(|message| message.target);
         let seat = self.seat();
         let inbox = {
             let mut seat = hold(&seat, self.id)?;
@@ -451,7 +453,18 @@ impl Desk {
             timings.gather_ns += cost.gather_ns + cost.answer_ns;
             timings.gc_ns += cost.gc_ns;
         }
-        self.ran(inbox, timings).map(Reply::Ran)
+        let mut ran = self.ran(inbox, timings)?;
+        ran.heard = greeted.is_none_or(|id| self.has_heard(id));
+        Ok(Reply::Ran(ran))
+    }
+
+    /// Whether an entity's hooks were called with what was sent to it: it didn't rest, and neither it nor
+    /// one before it was preempted.
+    fn has_heard(&self, id: EntityId) -> bool {
+        let broke_off = |(other, kind): &(EntityId, FailureKind)| {
+            *kind == FailureKind::Preempted && *other <= id
+        };
+        !self.resting.contains(&id) && !self.host.failed().iter().any(broke_off)
     }
 
     fn ran(&mut self, inbox: Vec<Message>, timings: ZoneTimings) -> Result<Ran, Abandoned> {

@@ -172,6 +172,59 @@ fn a_zone_that_is_stuck_in_c_code_is_given_to_a_spare_and_loses_one_tick() {
     assert_eq!(restarts(&simulation.report(), RestartReason::Stuck), 1);
 }
 
+/// The first time that somebody joins, that doesn't end.
+const RELUCTANT: &str = r#"
+from tessera import Entity, Match, field, u32
+
+struck = []
+
+class Player(Entity):
+    client: u32 = field(0)
+
+class Game(Match):
+    joins: u32 = field(0)
+    def on_join(self, sender, client, name):
+        if not struck:
+            struck.append(name)
+            while True: pass
+        self.joins += 1
+        self.spawn(Player, owner=client, client=client)
+
+def start(world):
+    world.spawn(Game)
+"#;
+
+#[test]
+fn who_joins_while_the_match_loses_its_tick_or_rests_is_heard_of_later() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mode = folder.path().join("reluctant");
+    std::fs::create_dir(&mode).expect("a folder");
+    std::fs::write(mode.join("__init__.py"), RELUCTANT).expect("a file");
+    let mut config = configuration("faulty", 5, 2, 2);
+    config.mode = mode;
+    config.clock = clock;
+    config.supervision.budget = Some(Budget {
+        soft_ns: 200_000_000,
+        hard_ns: 400_000_000,
+    });
+    config.supervision.quarantine.rest_ticks = 4;
+    let mut simulation = Simulation::start(config).expect("a good mode");
+    let owners = |output: &TickOutput| output.owners.iter().map(|o| o.0.0).collect::<Vec<_>>();
+    let mut inputs = TickInputs::default();
+    inputs.joins.push((ClientId(3), "first".into()));
+    let output = simulation.step(&inputs).expect("it goes on");
+    assert!(owners(&output).is_empty(), "the match was preempted");
+    // Whoever comes next waits behind those before.
+    inputs.joins = vec![(ClientId(4), "next".into())];
+    simulation.step(&inputs).expect("it goes on");
+    let step = |_| simulation.step(&TickInputs::default()).expect("it goes on");
+    let output = (0..6).map(step).last().expect("six");
+    assert_eq!(owners(&output), [3, 4]);
+    let joins = field(&simulation, "Game", "joins");
+    let game = rows(&simulation, &output.snapshot, "Game");
+    assert_eq!(game[0].field(joins), ValueRef::U32(2), "each once");
+}
+
 #[test]
 fn a_zone_without_a_spare_coasts_until_there_is_one() {
     let mut simulation = sabotaged(0, RestartLimit::default());

@@ -116,8 +116,8 @@ struct Playing {
     commands: VecDeque<Command>,
     /// How many of the last commands no datagram has held yet.
     unsent: usize,
-    /// A spectator's datagram is due, which tells what state it has and commands nothing.
-    watching_due: bool,
+    /// A tick has come for which the server is to hear what state is here, also where nothing is commanded.
+    due: bool,
 }
 
 impl ClientSession {
@@ -239,17 +239,17 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// The next tick that a command is due for, each once, ascending. A spectator commands nothing,
-    /// but call it all the same: it says when to tell the server what has arrived.
+    /// The next tick that a command is due for, each once, ascending. A spectator commands nothing, and who
+    /// has no player may do so, but call it all the same: it says when to tell the server what has arrived.
     pub fn poll_command_tick(&mut self, now: Duration) -> Option<Tick> {
         let playing = self.playing_mut()?;
-        if !playing.welcome.spectator {
-            return playing.clock.poll(now);
+        loop {
+            let tick = playing.clock.poll(now)?;
+            playing.due = true;
+            if !playing.welcome.spectator {
+                return Some(tick);
+            }
         }
-        while playing.clock.poll(now).is_some() {
-            playing.watching_due = true;
-        }
-        None
     }
 
     /// Sends a command for a tick that [`poll_command_tick`](Self::poll_command_tick) returned, for
@@ -269,12 +269,12 @@ impl ClientSession {
     pub fn poll_datagram(&mut self) -> Option<Vec<u8>> {
         let playing = self
             .playing_mut()
-            .filter(|playing| playing.unsent > 0 || playing.watching_due)?;
+            .filter(|playing| playing.unsent > 0 || playing.due)?;
         // What comes later than the reserve lasts is in vain.
         let copies = REDUNDANCY + playing.clock.reserve().ceil() as usize;
         let count = (playing.unsent + copies - 1).min(playing.commands.len());
         playing.unsent = 0;
-        playing.watching_due = false;
+        playing.due = false;
         let state = playing.world.ack();
         let commands = playing
             .commands
@@ -364,7 +364,7 @@ impl ClientSession {
             declared: VecDeque::new(),
             commands: VecDeque::with_capacity(COMMANDS_MAX),
             unsent: 0,
-            watching_due: false,
+            due: false,
         }));
     }
 

@@ -110,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) admit: fn(&mut ServerSession, &Welcome),
     /// What the client does with a command before it sends it.
     pub(crate) forge: fn(&mut Command),
+    /// The client makes no commands, as one that has no player yet.
+    pub(crate) silent: bool,
     /// The client's player.
     pub(crate) own: EntityId,
     /// Who may come back; the time of grace is [`GRACE`].
@@ -149,6 +151,7 @@ impl Session {
             consumed: Vec::new(),
             admit: |server, welcome| server.accept(welcome),
             forge: |_| {},
+            silent: false,
             own,
             seats: Seats::new(1, GRACE),
             sitting: None,
@@ -306,7 +309,9 @@ impl Session {
                 ..Command::default()
             };
             (self.forge)(&mut command);
-            self.client.send_command(command);
+            if !self.silent {
+                self.client.send_command(command);
+            }
         }
     }
 
