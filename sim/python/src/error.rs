@@ -277,6 +277,8 @@ unsafe fn format_exception(exception: &Owned) -> Option<String> {
         let lines = Owned::from_new(lines).ok()?;
         let empty = Owned::from_new(PyUnicode_FromStringAndSize(std::ptr::null(), 0)).ok()?;
         let text = Owned::from_new(PyUnicode_Join(empty.as_ptr(), lines.as_ptr())).ok()?;
-        Some(str_lossy(text.as_ptr()).trim_end().to_owned())
+        Some(traceback::without_importers(
+            str_lossy(text.as_ptr()).trim_end(),
+        ))
     }
 }

@@ -86,11 +86,7 @@ unsafe fn frames(context: &Context, exception: &Owned, out: &mut String) {
             (Frame::of(&entry), after)
         };
         next = after;
-        // SAFETY: attached, by the caller.
-        if frame
-            .as_ref()
-            .is_some_and(|frame| unsafe { frame.imports() })
-        {
+        if frame.as_ref().is_some_and(Frame::imports) {
             continue;
         }
         if shown == 0 {
@@ -115,6 +111,24 @@ unsafe fn frames(context: &Context, exception: &Owned, out: &mut String) {
     note_repeats(out, repeats);
 }
 
+/// Whether frames of a file are of those that import modules. Python leaves them out of its own tracebacks
+/// too where it can: they say nothing that the frames around them don't.
+fn is_importer(file: &str) -> bool {
+    file == load::LOADER || file.starts_with("<frozen importlib.")
+}
+
+/// What Python says of an exception, without the frames that import modules.
+pub(crate) fn without_importers(text: &str) -> String {
+    let imports = |line: &&str| {
+        let file = line
+            .strip_prefix("  File \"")
+            .and_then(|rest| rest.split_once('"'));
+        file.is_some_and(|(file, _)| is_importer(file))
+    };
+    let lines: Vec<&str> = text.lines().filter(|line| !imports(line)).collect();
+    lines.join("\n")
+}
+
 /// Says how often a frame came again that was not shown for it.
 fn note_repeats(out: &mut String, repeats: usize) {
     if let more @ 1.. = (repeats + 1).saturating_sub(REPEATS_MAX) {
@@ -125,6 +139,7 @@ fn note_repeats(out: &mut String, repeats: usize) {
 /// Where a frame of a traceback was.
 struct Frame {
     code: Owned,
+    file: String,
     /// In the code, in bytes.
     instruction: c_int,
     line: u32,
@@ -140,32 +155,31 @@ impl Frame {
     unsafe fn of(entry: &Owned) -> Option<Self> {
         // SAFETY: attached, by the caller.
         unsafe {
+            let code = attribute(&attribute(entry, c"tb_frame")?, c"f_code")?;
             Some(Self {
-                code: attribute(&attribute(entry, c"tb_frame")?, c"f_code")?,
+                file: str_lossy(attribute(&code, c"co_filename")?.as_ptr()),
+                code,
                 instruction: number(&attribute(entry, c"tb_lasti")?) as c_int,
                 line: number(&attribute(entry, c"tb_lineno")?),
             })
         }
     }
 
-    /// Whether it is of those that import modules, which Python leaves out of its own tracebacks too: they
-    /// say nothing that the frames around them don't.
-    unsafe fn imports(&self) -> bool {
-        // SAFETY: attached, by the caller.
-        let file =
-            unsafe { attribute(&self.code, c"co_filename").map(|file| str_lossy(file.as_ptr())) };
-        file.is_some_and(|file| file == load::LOADER || file.starts_with("<frozen importlib."))
+    /// Whether it is of those that import modules: see [`is_importer`].
+    fn imports(&self) -> bool {
+        is_importer(&self.file)
     }
 
     /// Its place, the line, and the part of the line that raised.
     unsafe fn render(&self, context: &Context) -> Option<String> {
-        let Self { code, line, .. } = self;
+        let Self {
+            code, file, line, ..
+        } = self;
         // SAFETY: attached, by the caller; the code is one, since a frame had it.
         unsafe {
-            let file = str_lossy(attribute(code, c"co_filename")?.as_ptr());
             let name = str_lossy(attribute(code, c"co_name")?.as_ptr());
             let mut out = format!("  File \"{file}\", line {line}, in {name}\n");
-            let Some(text) = load::line(context, &file, *line) else {
+            let Some(text) = load::line(context, file, *line) else {
                 return Some(out);
             };
             let _ = writeln!(out, "    {}", text.trim());
@@ -196,6 +210,16 @@ fn mark(line: &str, from: c_int, to: c_int) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_that_import_are_left_out() {
+        let text = "Traceback (most recent call last):\n  File \"<engine>/bootstrap.py\", line 80, in \
+                    load_mode\n  File \"mode/__init__.py\", line 3, in <module>\n    import aim\n  File \
+                    \"<frozen importlib._bootstrap>\", line 1360, in _find_and_load\nValueError: no";
+        let left = "Traceback (most recent call last):\n  File \"mode/__init__.py\", line 3, in \
+                    <module>\n    import aim\nValueError: no";
+        assert_eq!(without_importers(text), left);
+    }
 
     #[test]
     fn a_part_of_a_line_is_marked() {
