@@ -111,6 +111,46 @@ fn a_process_that_takes_over_at_a_boundary_goes_on_with_the_same_match() {
     assert!(hashes(config, 80, Some(7)) == expected);
 }
 
+/// Units that look at each other from afar, by the descriptors of their slots too.
+const LOOKING: &str = "
+from tessera import *
+
+class Unit(Entity):
+    n: u32 = field(0)
+
+    def tick(self, dt):
+        assert [Unit.n.__get__(unit) for unit in find(Unit)] == [self.n] * 4
+        other = next(unit for unit in find(Unit) if unit.id != self.id)
+        for write in (lambda: Unit.n.__set__(other, 7), lambda: Unit.n.__delete__(other)):
+            try:
+                write()
+            except AttributeError:
+                continue
+            raise AssertionError('a view was written')
+        self.n += 1
+
+def start(world):
+    for n in range(4):
+        world.spawn(Unit, position=Vec3(100.0 + 250.0 * n, 0.0, 100.0))
+";
+
+#[test]
+fn in_a_process_views_are_read_and_guarded_as_on_threads() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mode = folder.path().join("looking");
+    std::fs::create_dir(&mode).expect("a folder");
+    std::fs::write(mode.join("__init__.py"), LOOKING).expect("a file");
+    for isolation in [Isolation::Thread, processes()] {
+        let config = configuration(mode.clone(), 4, 1, isolation);
+        let mut simulation = Simulation::start(config).unwrap_or_else(|error| panic!("{error}"));
+        for _ in 0..4 {
+            simulation.step(&TickInputs::default()).expect("it goes on");
+        }
+        let report = simulation.report();
+        assert_eq!(report.hook_errors(), 0, "{:?}", report.zones);
+    }
+}
+
 /// Counters all over the map, one of which ends its process when its client says how.
 const SABOTAGE: &str = "
 import ctypes, os

@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 
 use pyo3_ffi::*;
 use tessera_protocol::base;
-use tessera_protocol::ids::EntityId;
+use tessera_protocol::ids::{EntityId, Tick};
 
 use crate::native::{TypeId, methods};
 use crate::py::{self, LAST_MEMBER, Owned, PyResult, Table, heap_type, member, raise, slot};
@@ -23,12 +23,16 @@ pub(crate) struct EntityObject {
     /// The base fields.
     base: [*mut PyObject; base::COUNT],
     /// Of a live object: which `object` fields hold something mutable. Such a field may change
-    /// without its slot changing, so it is compared by content. Of a view: [`VIEW`].
+    /// without its slot changing, so it is compared by content. Of a view: [`VIEW`], and of one from afar
+    /// in the upper half the tick that it shows, see [`alloc_far_view`].
     mutable: u64,
 }
 
 /// Marks a view: the bit of the position, which is no `object`.
 const VIEW: u64 = 1 << base::POSITION;
+/// Marks a view from afar, beside [`VIEW`]: the bit of the velocity, likewise.
+const FAR: u64 = 1 << base::VELOCITY;
+const _: () = assert!((FAR | VIEW) >> 32 == 0, "the tick is above");
 
 /// Names of the base fields, in order.
 pub(crate) const BASE_NAMES: [&std::ffi::CStr; base::COUNT] =
@@ -101,6 +105,33 @@ pub(crate) unsafe fn alloc_view(class: *mut PyTypeObject, id: EntityId) -> PyRes
     }
 }
 
+/// Makes a view whose slots are filled when they are read, from the state of this tick and no other.
+///
+/// # Safety
+/// As for [`alloc`].
+pub(crate) unsafe fn alloc_far_view(
+    class: *mut PyTypeObject,
+    id: EntityId,
+    tick: Tick,
+) -> PyResult<Owned> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let view = alloc(class, id)?;
+        *mutable(view.as_ptr()) = u64::from(tick.0) << 32 | FAR | VIEW;
+        Ok(view)
+    }
+}
+
+/// The tick that a view shows which [`alloc_far_view`] made.
+///
+/// # Safety
+/// `view` is an entity.
+pub(crate) unsafe fn far_tick(view: *mut PyObject) -> Option<Tick> {
+    // SAFETY: by the caller's promise.
+    let mark = unsafe { *mutable(view) };
+    (mark & (FAR | VIEW) == FAR | VIEW).then_some(Tick((mark >> 32) as u32))
+}
+
 /// Whether any object is the view of an entity.
 ///
 /// # Safety
@@ -109,7 +140,7 @@ pub(crate) unsafe fn is_view(object: *mut PyObject) -> bool {
     crate::context::with_any(|context| {
         let base = context.types.get()[TypeId::Entity as usize];
         // SAFETY: a subtype of the base type begins with EntityObject.
-        unsafe { PyType_IsSubtype(Py_TYPE(object), base) != 0 && *mutable(object) == VIEW }
+        unsafe { PyType_IsSubtype(Py_TYPE(object), base) != 0 && *mutable(object) & VIEW != 0 }
     })
     .unwrap_or(false)
 }

@@ -2,10 +2,10 @@
 //!
 //! A far view is born with empty slots, and each is filled when a script first looks at it: whoever counts
 //! the living among five hundred reads one field of each. (A view of an entity nearby is filled at once,
-//! since it is kept from tick to tick.) No script can tell: a slot that CPython finds empty it asks its
+//! since it is kept from tick to tick.) Scripts can't tell, but by what the garbage collector shows: a slot that CPython finds empty it asks its
 //! descriptor for, and that of views fills it ([`crate::view::get_slot`]).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use pyo3_ffi::*;
 use tessera_protocol::ids::EntityId;
@@ -22,7 +22,7 @@ use crate::value;
 /// What a tick's queries have found in the snapshot, so that each entity has one view.
 #[derive(Default)]
 pub(crate) struct FarViews {
-    views: HashMap<EntityId, Owned>,
+    views: BTreeMap<EntityId, Owned>,
     /// Results of `find`, by the family of kinds asked for.
     lists: Vec<(u64, Owned)>,
 }
@@ -38,11 +38,23 @@ pub(crate) unsafe fn forget(context: &Context) {
     for view in views.values() {
         // SAFETY: attached; views are objects of this interpreter.
         unsafe {
-            if Py_REFCNT(view.as_ptr()) > 1 && fill(context, view.as_ptr()).is_err() {
-                // There is no memory for it: the field looks as if it had been deleted.
+            let is_kept = Py_REFCNT(view.as_ptr()) > 1 || may_be_saved(view);
+            if is_kept && fill(context, view.as_ptr()).is_err() {
+                // There is no memory for it: the field looks as if it had been deleted, since no later state
+                // fills it.
                 PyErr_Clear();
             }
         }
+    }
+}
+
+/// Whether a script can get hold of an object while its last reference is released: by a finalizer, or by
+/// the callback of a weak reference.
+unsafe fn may_be_saved(view: &Owned) -> bool {
+    // SAFETY: attached, by the caller; every object has a type.
+    unsafe {
+        let class = &*Py_TYPE(view.as_ptr());
+        class.tp_finalize.is_some() || class.tp_weaklistoffset != 0
     }
 }
 
@@ -72,7 +84,7 @@ pub(crate) unsafe fn get(
             return Ok(None);
         };
         let class = kinds.info(row.kind()).view.as_ptr();
-        let view = entity::alloc_view(class.cast(), id)?;
+        let view = entity::alloc_far_view(class.cast(), id, context.tick.get())?;
         context.far.borrow_mut().views.insert(id, view.clone());
         Ok(Some(view))
     }
@@ -182,7 +194,7 @@ unsafe fn fill(context: &Context, view: *mut PyObject) -> PyResult<()> {
     }
 }
 
-/// Runs `body` with the row of a view's entity in `S_t`, if it is there.
+/// Runs `body` with the row of a view's entity in `S_t`, if that is what the view shows.
 unsafe fn with_row<R>(
     context: &Context,
     view: *mut PyObject,
@@ -190,12 +202,17 @@ unsafe fn with_row<R>(
 ) -> Option<R> {
     let kinds = context.kinds.get()?;
     let snapshot = context.snapshot.borrow();
-    // SAFETY: attached, by the callers.
-    let row = snapshot.as_ref()?.find(unsafe { entity::id_of(view)? })?;
-    let info = kinds.info(row.kind());
-    // SAFETY: as above; every object has a type.
-    let is_of_kind = unsafe { Py_TYPE(view).cast() == info.view.as_ptr() };
-    is_of_kind.then(|| body(info, row))
+    // SAFETY: attached, by the callers; every object has a type.
+    let (id, tick, class) = unsafe {
+        let id = entity::id_of(view)?;
+        (id, entity::far_tick(view)?, Py_TYPE(view).cast())
+    };
+    if tick != context.tick.get() {
+        return None;
+    }
+    let row = snapshot.as_ref()?.find(id)?;
+    let is_of_kind = kinds.of_class(class) == Some(row.kind());
+    is_of_kind.then(|| body(kinds.info(row.kind()), row))
 }
 
 unsafe fn fill_field(

@@ -127,6 +127,7 @@ unsafe fn start() -> Result<(), String> {
         early.utf8_mode = 1;
         check(Py_PreInitialize(&early))?;
         memory::install();
+        view::guard_slots();
         if PyImport_AppendInittab(c"_tessera".as_ptr(), Some(native::init)) != 0 {
             return Err("out of memory".into());
         }
@@ -136,7 +137,6 @@ unsafe fn start() -> Result<(), String> {
         PyConfig_Clear(&mut config);
         initialized?;
         keep_static_types()?;
-        view::guard_slots();
     }
     Ok(())
 }

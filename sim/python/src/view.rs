@@ -136,8 +136,8 @@ static SLOTS: OnceLock<(descrgetfunc, descrsetfunc)> = OnceLock::new();
 /// reads of slots that it finds empty.
 ///
 /// # Safety
-/// Called once, after the main interpreter has started and before there is another: each takes the
-/// functions into its `__get__`, `__set__` and `__delete__` when it starts.
+/// Called once, before the main interpreter starts: each takes the functions into its `__get__`, `__set__`
+/// and `__delete__` when it starts.
 pub(crate) unsafe fn guard_slots() {
     // SAFETY: by the caller's promise nobody else reads or writes the type.
     unsafe {

@@ -326,6 +326,46 @@ fn a_view_from_afar_is_whole_however_and_whenever_it_is_read() {
 }
 
 #[test]
+fn a_view_from_afar_that_its_finalizer_saves_shows_its_tick_whole() {
+    let mode = Mode::new(
+        r#"
+        asked, saved = [], []
+        class Unit(Entity):
+            n: u32 = field(0)
+            checks: u32 = field(0)
+            def __del__(self):
+                if asked and self.id == 4: saved.append(self)
+            def tick(self, dt):
+                assert [view.n for view in saved] == [10 * at for at in range(len(saved))]
+                self.checks += len(saved)
+                self.n += 10
+                if self.id == 1:
+                    asked.append(get(4).position)
+        def start(world):
+            for n in range(4): world.spawn(Unit, position=Vec3(n * 400, 0, 0))
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    let mut elsewhere = mode.zone();
+    elsewhere.run_start();
+    for id in 2..=4 {
+        zone.scripts.remove(EntityId(id));
+    }
+    zone.scripts.release();
+    for _ in 0..4 {
+        let (tick, snapshot) = (elsewhere.tick, elsewhere.snapshot());
+        zone.scripts
+            .begin_tick(tick, snapshot, zone.hitboxes.clone());
+        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
+        zone.scripts.gather();
+        elsewhere.step();
+    }
+    zone.assert_clean();
+    assert_eq!(zone.field(1, "checks"), "U32(6)", "0 + 1 + 2 + 3 saved");
+}
+
+#[test]
 fn a_snapshots_bytes_stay_while_a_memoryview_looks_at_them() {
     let mode = Mode::new(
         r#"
