@@ -3,7 +3,7 @@
 mod common;
 
 use common::PATIENCE;
-use common::client::Client;
+use common::client::{Client, watching};
 use common::folder::Folder;
 use common::server::{Server, Signal, tessera};
 use tessera_protocol::{
@@ -29,13 +29,6 @@ fn again(secret: ReconnectSecret) -> JoinRequest {
     JoinRequest {
         reconnect: Some(secret),
         ..JoinRequest::from("Ada")
-    }
-}
-
-fn watching(watch: Watch) -> JoinRequest {
-    JoinRequest {
-        watch: Some(watch),
-        ..JoinRequest::from("watcher")
     }
 }
 

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::client::Client;
+use common::client::{Client, watching};
 use common::folder::Folder;
 use common::server::{Server, tessera};
-use tessera_protocol::{EntityId, JoinRequest, ValueRef, Watch};
+use tessera_protocol::{EntityId, ValueRef, Watch};
 
 /// A mode whose clients' players do harm: it does what the button of its client says.
 const HARM: &str = r#"
@@ -117,7 +117,7 @@ async fn new_code_runs_when_it_fits_and_a_mistake_leaves_the_match_alone() {
     );
     ada.until_obeyed().await;
 
-    let mut watcher = Client::connect(server.listen, watching()).await;
+    let mut watcher = Client::connect(server.listen, watching(Watch::Anyone)).await;
     let sees = |client: &Client| client.session.seen_through() != EntityId::NONE;
     ada.beside(watcher.until("Ada's surroundings", sees)).await;
     let more = "    secret: u32 = field(5, to=NOBODY)\n    shown: u32 = field(9)\n    ticks: u32 = field(0)\n";
@@ -155,13 +155,6 @@ fn shown(client: &Client, name: &str) -> bool {
         player.field(kind.field(name)?)
     });
     value == Some(ValueRef::U32(9))
-}
-
-fn watching() -> JoinRequest {
-    JoinRequest {
-        watch: Some(Watch::Anyone),
-        ..JoinRequest::from("watcher")
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

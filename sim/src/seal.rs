@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tessera_protocol::command::rewind_ticks_max;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::Tick;
 use tessera_protocol::snapshot::{Snapshot, SnapshotHeader, ZoneBatch};
@@ -11,6 +10,7 @@ use tessera_python::HitboxHistory;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::exchange::Exchange;
+use crate::reload::Adaptation;
 
 /// Snapshots that a simulation keeps: one second at 64 ticks a second.
 pub const SNAPSHOTS_KEPT: usize = 64;
@@ -64,19 +64,13 @@ impl SnapshotRing {
 
     /// Carries the state over to other declarations: the newest snapshot, and those before it that shots
     /// may be taken back to. Older ones are given up.
-    pub(crate) fn adapt(
-        &mut self,
-        table: &FieldTable,
-        tick_hz: u32,
-        adapt: impl Fn(&Snapshot) -> Snapshot,
-    ) {
-        let needed = rewind_ticks_max(tick_hz).ceil() as usize + 1;
-        let given_up = self.kept.len().saturating_sub(needed);
+    pub(crate) fn adapt(&mut self, adaptation: &Adaptation) {
+        let given_up = self.kept.len().saturating_sub(self.hitboxes.depth());
         self.kept.drain(..given_up);
-        let mut hitboxes = HitboxHistory::new(tick_hz);
+        let mut hitboxes = self.hitboxes.emptied();
         for snapshot in &mut self.kept {
-            *snapshot = Arc::new(adapt(snapshot));
-            hitboxes.push(table, snapshot);
+            *snapshot = Arc::new(adaptation.adapt(snapshot));
+            hitboxes.push(adaptation.table(), snapshot);
         }
         self.hitboxes = Arc::new(hitboxes);
     }

@@ -55,7 +55,6 @@ pub struct TickOutput {
 /// A running match. Dropping it ends the zones' threads and interpreters.
 pub struct Simulation {
     seed: u64,
-    tick_hz: u32,
     clock: fn() -> u64,
     grid: Grid,
     field_table: Arc<FieldTable>,
@@ -86,7 +85,6 @@ impl Simulation {
         let zones = ZonePool::start(&config)?;
         let mut simulation = Simulation {
             seed: config.seed,
-            tick_hz: config.tick_hz,
             clock: config.clock,
             grid: config.grid,
             field_table: zones.field_table(),
@@ -203,8 +201,7 @@ impl Simulation {
     fn change_to(&mut self, adaptation: &Adaptation) -> Result<(), SimError> {
         let table = adaptation.table();
         if *self.field_table != **table {
-            self.ring
-                .adapt(table, self.tick_hz, |state| adaptation.adapt(state));
+            self.ring.adapt(adaptation);
             self.zones.publish_anew(self.ring.kept());
             self.field_table = table.clone();
             // They are laid out for the declarations before.

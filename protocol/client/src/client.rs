@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use glam::DVec3;
 use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, Welcome};
-use tessera_protocol::{Command, EntityId, FieldTable, Kind, KindId, StateHeader, Tick};
+use tessera_protocol::{Command, EntityId, Kind, StateHeader, Tick};
 use tessera_world::World;
 
 use crate::clock::ServerClock;
@@ -58,12 +58,8 @@ struct Playing {
     tick_hz: u32,
     clock: ServerClock,
     interpolator: Interpolator,
-    /// What the newest state is coded by.
-    table: Arc<FieldTable>,
-    /// By its kinds: whether entities are interpolated.
-    moves: Vec<bool>,
     /// Of this entity, once it is known to be the own player, and the map has been set.
-    predictor: Option<(EntityId, KindId, Predictor)>,
+    predictor: Option<(EntityId, Predictor)>,
 }
 
 impl Client {
@@ -107,7 +103,7 @@ impl Client {
     /// What the datagram told goes to the clock, the tracks of the others, and the predictor.
     fn take_in(&mut self, now: Duration, header: &StateHeader) -> Option<f64> {
         let (playing, world) = (self.playing.as_mut()?, self.session.world()?);
-        playing.read_by(world.field_table());
+        let kinds = &world.field_table().kinds;
         playing.clock.handle_state(now, header);
         let ticks = playing.clock.ticks(header.tick);
         let viewpoint = world
@@ -115,28 +111,29 @@ impl Client {
             .map(|own| DVec3::from_array(own.position()));
         playing.interpolator.handle_viewpoint(viewpoint);
         for entity in world.entities() {
-            let moves = playing.moves.get(entity.kind().index());
-            if entity.seen() == header.tick && entity.id() != header.own && moves == Some(&true) {
+            let moves = kinds.get(entity.kind().index()).is_some_and(moves);
+            if entity.seen() == header.tick && entity.id() != header.own && moves {
                 playing.interpolator.handle_entity(ticks, &entity);
             }
         }
         playing.interpolator.handle_sight(ticks, world);
 
         let own = world.get(header.own)?;
+        let kind = kinds.get(own.kind().index())?;
         let known = playing.predictor.as_ref();
-        if known.is_none_or(|(id, ..)| *id != own.id()) {
-            let kind = playing.table.kinds.get(own.kind().index())?;
+        if known.is_none_or(|(id, _)| *id != own.id()) {
             let hz = playing.tick_hz;
             playing.predictor = self
                 .map
                 .as_ref()
                 .and_then(|map| Predictor::new(Arc::clone(map), kind, hz))
-                .map(|predictor| (own.id(), own.kind(), predictor));
+                .map(|predictor| (own.id(), predictor));
         }
-        let (.., predictor) = playing.predictor.as_mut()?;
+        let (_, predictor) = playing.predictor.as_mut()?;
         if own.seen() != header.tick {
             return None;
         }
+        predictor.read_by(kind);
         let (state, walks) = predictor.read(&own);
         predictor.handle_state(header.tick, state, walks)
     }
@@ -189,7 +186,7 @@ impl Client {
                 Command::view_of(playing.clock.ticks(command.tick) - shown)
             });
             playing.clock.handle_sent(now, command.tick);
-            if let Some((.., predictor)) = &mut playing.predictor {
+            if let Some((_, predictor)) = &mut playing.predictor {
                 predictor.handle_command(&command);
             }
         }
@@ -225,9 +222,9 @@ impl Client {
     pub fn own(&self) -> Option<OwnPlayer> {
         let told = self.session.world()?.own()?;
         let predictor = self.playing.as_ref()?.predictor.as_ref();
-        let predictor = predictor.filter(|(id, ..)| *id == told.id());
+        let predictor = predictor.filter(|(id, _)| *id == told.id());
         let predicted = predictor
-            .and_then(|(.., predictor)| Some((predictor.position()?, predictor.state()?.velocity)));
+            .and_then(|(_, predictor)| Some((predictor.position()?, predictor.state()?.velocity)));
         let (position, velocity) = predicted.unwrap_or_else(|| {
             let vector = DVec3::from_array;
             (vector(told.position()), vector(told.velocity()))
@@ -264,41 +261,17 @@ impl Client {
 
 impl Playing {
     fn new(welcome: &Arc<Welcome>) -> Self {
-        let table = &welcome.declarations.table;
         Self {
             tick_hz: welcome.tick_hz,
             clock: ServerClock::new(welcome.tick, welcome.tick_hz),
             interpolator: Interpolator::new(welcome.tick_hz),
-            table: Arc::clone(table),
-            moves: moves(table),
             predictor: None,
         }
     }
-
-    /// Goes on with states that are coded by this table.
-    fn read_by(&mut self, table: &Arc<FieldTable>) {
-        if Arc::ptr_eq(&self.table, table) {
-            return;
-        }
-        if let Some((_, kind, predictor)) = &mut self.predictor {
-            let name = &self.table.kinds[kind.index()].name;
-            match table.kind(name) {
-                Some(same) => {
-                    *kind = same;
-                    predictor.read_by(&table.kinds[same.index()]);
-                }
-                None => self.predictor = None,
-            }
-        }
-        self.moves = moves(table);
-        self.table = Arc::clone(table);
-    }
 }
 
-/// By kind, whether it is interpolated: what nothing moves (items, buildings, the match) is shown as in the
-/// newest state.
-fn moves(table: &FieldTable) -> Vec<bool> {
-    let moves =
-        |kind: &Kind| kind.walker.is_some() || kind.hitbox.is_some() || kind.projectile.is_some();
-    table.kinds.iter().map(moves).collect()
+/// Whether entities of a kind are interpolated: what nothing moves (items, buildings, the match) is shown as
+/// in the newest state.
+fn moves(kind: &Kind) -> bool {
+    kind.walker.is_some() || kind.hitbox.is_some() || kind.projectile.is_some()
 }

@@ -77,7 +77,7 @@ impl Predictor {
         })
     }
 
-    /// The kind's fields have other places from now on; it walks as before.
+    /// Where the fields of the player's kind are, which new declarations may have moved; it walks as before.
     pub fn read_by(&mut self, kind: &Kind) {
         if let Some(walker) = kind.walker {
             self.walker = walker;

@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use tessera_protocol::session::ALPN;
 use tessera_protocol::{
     ClientEvent, ClientSession, Close, Command, EntityId, JoinRequest, ServerEvent, StateHeader,
-    Tick,
+    Tick, Watch,
 };
 
 use super::PATIENCE;
@@ -37,6 +37,14 @@ pub struct Client {
     pub events: Vec<ServerEvent>,
     pub closed: Option<Close>,
     _endpoint: quinn::Endpoint,
+}
+
+/// Asks to watch somebody.
+pub fn watching(watch: Watch) -> JoinRequest {
+    JoinRequest {
+        watch: Some(watch),
+        ..JoinRequest::from("watcher")
+    }
 }
 
 impl Client {

@@ -2,8 +2,9 @@
 //!
 //! A far view is born with empty slots, and each is filled when a script first looks at it: whoever counts
 //! the living among five hundred reads one field of each. (A view of an entity nearby is filled at once,
-//! since it is kept from tick to tick.) Scripts can't tell, but by what the garbage collector shows: a slot that CPython finds empty it asks its
-//! descriptor for, and that of views fills it ([`crate::view::get_slot`]).
+//! since it is kept from tick to tick.) Scripts can't tell, but by what the garbage collector shows: a slot
+//! that CPython finds empty it asks its descriptor for, and that of views fills it
+//! ([`crate::view::get_slot`]).
 
 use std::collections::BTreeMap;
 
@@ -153,8 +154,8 @@ unsafe fn build_list(
     }
 }
 
-/// Fills the slot of a view that is empty at this offset, as a script looks at it. False where there is
-/// nothing to fill it with: the entity is of no snapshot here, or the slot is no field's.
+/// Fills the slot of a view that is empty at this offset, as a script looks at it. It stays empty where
+/// there is nothing to fill it with: the view shows another tick, or the slot is no field's.
 ///
 /// # Errors
 /// Raises where there is no memory.
@@ -165,16 +166,16 @@ pub(crate) unsafe fn fill_slot(
     context: &Context,
     view: *mut PyObject,
     offset: usize,
-) -> PyResult<bool> {
+) -> PyResult<()> {
     // SAFETY: by the caller's promise.
     unsafe {
         with_row(context, view, |info, row| {
             match info.offsets.iter().position(|&known| known == offset) {
-                Some(field) => fill_field(context, view, info, row, field).map(|()| true),
-                None => Ok(false),
+                Some(field) => fill_field(context, view, info, row, field),
+                None => Ok(()),
             }
         })
-        .unwrap_or(Ok(false))
+        .unwrap_or(Ok(()))
     }
 }
 

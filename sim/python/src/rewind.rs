@@ -34,6 +34,19 @@ impl HitboxHistory {
         }
     }
 
+    /// Another one as deep, with nothing in it.
+    pub fn emptied(&self) -> Self {
+        Self {
+            indexes: VecDeque::with_capacity(self.depth),
+            depth: self.depth,
+        }
+    }
+
+    /// How many snapshots it looks back on, at most.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Adds the snapshot of the next tick. Takes memory only until the history is full.
     pub fn push(&mut self, table: &FieldTable, snapshot: &Snapshot) {
         let oldest = match self.indexes.len() == self.depth {

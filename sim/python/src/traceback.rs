@@ -86,17 +86,17 @@ unsafe fn frames(context: &Context, exception: &Owned, out: &mut String) {
             (Frame::of(&entry), after)
         };
         next = after;
-        if frame.as_ref().is_some_and(Frame::imports) {
-            continue;
-        }
-        if shown == 0 {
-            out.push_str("Traceback (most recent call last):\n");
-        }
         if frame == last {
             repeats += 1;
         } else {
+            if frame.as_ref().is_some_and(Frame::imports) {
+                continue;
+            }
             note_repeats(out, repeats);
             repeats = 0;
+        }
+        if shown == 0 {
+            out.push_str("Traceback (most recent call last):\n");
         }
         if repeats < REPEATS_MAX {
             // SAFETY: attached, by the caller.
@@ -139,7 +139,6 @@ fn note_repeats(out: &mut String, repeats: usize) {
 /// Where a frame of a traceback was.
 struct Frame {
     code: Owned,
-    file: String,
     /// In the code, in bytes.
     instruction: c_int,
     line: u32,
@@ -155,10 +154,8 @@ impl Frame {
     unsafe fn of(entry: &Owned) -> Option<Self> {
         // SAFETY: attached, by the caller.
         unsafe {
-            let code = attribute(&attribute(entry, c"tb_frame")?, c"f_code")?;
             Some(Self {
-                file: str_lossy(attribute(&code, c"co_filename")?.as_ptr()),
-                code,
+                code: attribute(&attribute(entry, c"tb_frame")?, c"f_code")?,
                 instruction: number(&attribute(entry, c"tb_lasti")?) as c_int,
                 line: number(&attribute(entry, c"tb_lineno")?),
             })
@@ -167,19 +164,23 @@ impl Frame {
 
     /// Whether it is of those that import modules: see [`is_importer`].
     fn imports(&self) -> bool {
-        is_importer(&self.file)
+        self.file().is_some_and(|file| is_importer(&file))
+    }
+
+    fn file(&self) -> Option<String> {
+        // SAFETY: a frame is only looked at where it was made: attached.
+        unsafe { attribute(&self.code, c"co_filename").map(|file| str_lossy(file.as_ptr())) }
     }
 
     /// Its place, the line, and the part of the line that raised.
     unsafe fn render(&self, context: &Context) -> Option<String> {
-        let Self {
-            code, file, line, ..
-        } = self;
+        let Self { code, line, .. } = self;
+        let file = self.file()?;
         // SAFETY: attached, by the caller; the code is one, since a frame had it.
         unsafe {
             let name = str_lossy(attribute(code, c"co_name")?.as_ptr());
             let mut out = format!("  File \"{file}\", line {line}, in {name}\n");
-            let Some(text) = load::line(context, file, *line) else {
+            let Some(text) = load::line(context, &file, *line) else {
                 return Some(out);
             };
             let _ = writeln!(out, "    {}", text.trim());

@@ -267,6 +267,27 @@ fn find_and_get_reach_the_whole_world() {
     assert_eq!(zone.field(3, "sum"), "U32(103)");
 }
 
+/// A zone after so many ticks that has only the first of four entities: the others are elsewhere, and go on.
+fn first_of_four(mode: &Mode, ticks: usize) -> Zone {
+    let mut zone = mode.zone();
+    zone.run_start();
+    let mut elsewhere = mode.zone();
+    elsewhere.run_start();
+    for id in 2..=4 {
+        zone.scripts.remove(EntityId(id));
+    }
+    zone.scripts.release();
+    for _ in 0..ticks {
+        let (tick, snapshot) = (elsewhere.tick, elsewhere.snapshot());
+        zone.scripts
+            .begin_tick(tick, snapshot, zone.hitboxes.clone());
+        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
+        zone.scripts.gather();
+        elsewhere.step();
+    }
+    zone
+}
+
 #[test]
 fn a_view_from_afar_is_whole_however_and_whenever_it_is_read() {
     let mode = Mode::new(
@@ -305,22 +326,7 @@ fn a_view_from_afar_is_whole_however_and_whenever_it_is_read() {
                 world.spawn(Unit, n=n, name="far", trail=((1, 2), "x"), position=Vec3(n * 400, 0, 0))
         "#,
     );
-    let mut zone = mode.zone();
-    zone.run_start();
-    // The snapshot has all four, the zone only the first: the others are elsewhere, and go on.
-    let mut elsewhere = mode.zone();
-    elsewhere.run_start();
-    for id in 2..=4 {
-        zone.scripts.remove(EntityId(id));
-    }
-    for _ in 0..3 {
-        let (tick, snapshot) = (elsewhere.tick, elsewhere.snapshot());
-        zone.scripts
-            .begin_tick(tick, snapshot, zone.hitboxes.clone());
-        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
-        zone.scripts.gather();
-        elsewhere.step();
-    }
+    let zone = first_of_four(&mode, 3);
     zone.assert_clean();
     assert_eq!(zone.field(1, "checks"), "U32(3)");
 }
@@ -345,22 +351,7 @@ fn a_view_from_afar_that_its_finalizer_saves_shows_its_tick_whole() {
             for n in range(4): world.spawn(Unit, position=Vec3(n * 400, 0, 0))
         "#,
     );
-    let mut zone = mode.zone();
-    zone.run_start();
-    let mut elsewhere = mode.zone();
-    elsewhere.run_start();
-    for id in 2..=4 {
-        zone.scripts.remove(EntityId(id));
-    }
-    zone.scripts.release();
-    for _ in 0..4 {
-        let (tick, snapshot) = (elsewhere.tick, elsewhere.snapshot());
-        zone.scripts
-            .begin_tick(tick, snapshot, zone.hitboxes.clone());
-        zone.scripts.run_hooks(&Vec::new(), &[], &[]);
-        zone.scripts.gather();
-        elsewhere.step();
-    }
+    let zone = first_of_four(&mode, 4);
     zone.assert_clean();
     assert_eq!(zone.field(1, "checks"), "U32(6)", "0 + 1 + 2 + 3 saved");
 }
