@@ -1,12 +1,14 @@
 //! One core to two: the same match with one zone and with two, a few ticks of each in turns, so that both
 //! meet the same moods of the machine: `cargo bench -p tessera-server --bench scaling`.
 //!
-//! Criterion would measure one after the other, and minutes later a shared host is another machine. What
-//! the two cores have to give at all is measured in between: two matches of one zone each side by side,
-//! which share nothing but wait for each other after each tick, as zones do.
+//! Criterion would measure one after the other, and minutes later a shared host is another machine. Each
+//! turn of ticks is the same work in every round, so what it takes at the least over the rounds is what it
+//! takes while nobody else uses the physical cores; the quartile and the median tell of the host's mood.
+//! What the two cores have to give at all is measured in between: two matches of one zone each side by
+//! side, which share nothing but wait for each other after each tick, as zones do.
 
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tessera_server::assets::Assets;
 use tessera_server::config::{Config, option_value};
@@ -18,16 +20,17 @@ const PLAYERS: u16 = 500;
 /// The border that splits their work, metres along z.
 const CUT_Z: f64 = 507.0;
 const TICKS: usize = 400;
-/// Ticks of one match before it is the other's turn.
-const TURN_TICKS: usize = 4;
-const ROUNDS: usize = 5;
+/// Ticks of one match before it is the other's turn: enough that the caches are its own again for most.
+const TURN_TICKS: usize = 10;
+const ROUNDS: usize = 9;
 
-/// What a turn took.
+/// What one turn took, seconds, by round.
+#[derive(Clone, Default)]
 struct Turn {
-    one: Duration,
-    two: Duration,
+    one: Vec<f64>,
+    two: Vec<f64>,
     /// Two matches of one zone each.
-    side_by_side: Duration,
+    side_by_side: Vec<f64>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,39 +41,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         false => (1, 1),
     };
     println!(
-        "{PLAYERS} AI players, {} ticks; one zone, two (border at z = {CUT_Z} m) and two matches of one \
-         zone, {TURN_TICKS} ticks in turns. Throughput of the whole, and by turn: q1 / median / q3\n",
+        "{PLAYERS} AI players, {} ticks, in turns of {TURN_TICKS} with one zone, with two (border at z = \
+         {CUT_Z} m), and in two matches of one zone at once; {rounds} rounds\n",
         turns * TURN_TICKS
     );
-    println!("  one zone  two zones   one to two                      two matches at once");
-    let (mut zones, mut matches) = (Vec::new(), Vec::new());
+    let mut turns = vec![Turn::default(); turns];
     for _ in 0..rounds {
         let (mut one, mut two) = (start(&[])?, start(&[CUT_Z])?);
         let (mut left, mut right) = (start(&[])?, start(&[])?);
-        let turns: Result<Vec<Turn>, SimError> = (0..turns)
-            .map(|_| {
-                Ok(Turn {
-                    one: run(&mut one, || ())?,
-                    two: run(&mut two, || ())?,
-                    side_by_side: run_both(&mut left, &mut right)?,
-                })
-            })
-            .collect();
+        for turn in &mut turns {
+            turn.one.push(run(&mut one, || ())?);
+            turn.two.push(run(&mut two, || ())?);
+            turn.side_by_side.push(run_both(&mut left, &mut right)?);
+        }
         let hash = |simulation: &Simulation| simulation.snapshot().state_hash();
         assert_eq!(
             hash(&one),
             hash(&two),
             "zones are invisible to the rules of the game"
         );
-        let (more, most) = show(&turns?);
-        zones.push(more);
-        matches.push(most);
     }
-    println!(
-        "\nmedian of the rounds: {:.2}× with two zones, {:.2}× with two matches",
-        quantile(&mut zones, 0.5),
-        quantile(&mut matches, 0.5)
-    );
+    show(&mut turns);
     Ok(())
 }
 
@@ -96,18 +87,18 @@ fn start(cuts: &[f64]) -> Result<Simulation, Box<dyn std::error::Error>> {
     )?)?)
 }
 
-/// Time of a turn; `wait` is called after each tick.
-fn run(simulation: &mut Simulation, wait: impl Fn()) -> Result<Duration, SimError> {
+/// Seconds of a turn; `wait` is called after each tick.
+fn run(simulation: &mut Simulation, wait: impl Fn()) -> Result<f64, SimError> {
     let began = Instant::now();
     for _ in 0..TURN_TICKS {
         simulation.step(&TickInputs::default())?;
         wait();
     }
-    Ok(began.elapsed())
+    Ok(began.elapsed().as_secs_f64())
 }
 
-/// Time of a turn of both.
-fn run_both(left: &mut Simulation, right: &mut Simulation) -> Result<Duration, SimError> {
+/// Seconds of a turn of both.
+fn run_both(left: &mut Simulation, right: &mut Simulation) -> Result<f64, SimError> {
     let barrier = Barrier::new(2);
     let wait = || {
         barrier.wait();
@@ -118,33 +109,33 @@ fn run_both(left: &mut Simulation, right: &mut Simulation) -> Result<Duration, S
         run(right, wait)?;
         left.join().expect("a turn doesn't panic")
     })?;
-    Ok(began.elapsed())
+    Ok(began.elapsed().as_secs_f64())
 }
 
-/// Prints a round; gives how much more two zones, and two matches, got done in the time of one.
-fn show(turns: &[Turn]) -> (f64, f64) {
-    let sum = |part: fn(&Turn) -> Duration| turns.iter().map(part).sum::<Duration>();
-    let ms = |time: Duration| time.as_secs_f64() * 1e3 / (turns.len() * TURN_TICKS) as f64;
-    let column = |part: fn(&Turn) -> f64, whole: f64| {
-        let mut ratios: Vec<f64> = turns.iter().map(part).collect();
-        let [low, middle, high] = [0.25, 0.5, 0.75].map(|at| quantile(&mut ratios, at));
-        format!("{whole:.2}×  {low:.2} / {middle:.2} / {high:.2}")
-    };
-    let one = sum(|turn| turn.one);
-    let two = sum(|turn| turn.two);
-    let more = one.div_duration_f64(two);
-    let most = 2.0 * one.div_duration_f64(sum(|turn| turn.side_by_side));
-    println!(
-        "{:7.2} ms {:7.2} ms   {}       {}",
-        ms(one),
-        ms(two),
-        column(|turn| turn.one.div_duration_f64(turn.two), more),
-        column(
-            |turn| 2.0 * turn.one.div_duration_f64(turn.side_by_side),
-            most
-        ),
-    );
-    (more, most)
+/// Prints what the turns took, each at the same quantile of its rounds, and how much more two zones, and
+/// two matches, got done in the time of one.
+fn show(turns: &mut [Turn]) {
+    println!("of each turn's rounds  one zone  two zones  one to two  two matches at once");
+    for (name, at) in [
+        ("the least", 0.0),
+        ("first quartile", 0.25),
+        ("median", 0.5),
+    ] {
+        let mut total = |part: fn(&mut Turn) -> &mut Vec<f64>| -> f64 {
+            turns.iter_mut().map(|turn| quantile(part(turn), at)).sum()
+        };
+        let one = total(|turn| &mut turn.one);
+        let two = total(|turn| &mut turn.two);
+        let side_by_side = total(|turn| &mut turn.side_by_side);
+        let tick_ms = 1e3 / (turns.len() * TURN_TICKS) as f64;
+        println!(
+            "{name:<21} {:6.2} ms  {:6.2} ms      {:.2}×               {:.2}×",
+            one * tick_ms,
+            two * tick_ms,
+            one / two,
+            2.0 * one / side_by_side
+        );
+    }
 }
 
 fn quantile(values: &mut [f64], at: f64) -> f64 {
