@@ -1,6 +1,7 @@
 //! The command line: `tessera serve` (or nothing), `simulate`, `check`, `token`,
 //! `top`, `trace`.
 
+use std::env::VarError;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -23,6 +24,9 @@ use crate::stdout::print;
 use crate::top::Looks;
 use crate::trace::TICKS_MAX;
 use crate::{check, keys, serve, simulate, top, trace};
+
+/// Says what is logged, above flags and configuration.
+const LOG_VARIABLE: &str = "RUST_LOG";
 
 #[derive(Parser)]
 #[command(
@@ -318,7 +322,7 @@ impl ServeArgs {
             config.ops = ops;
         }
         config.reload_on_change = self.reload;
-        start_log(&config.log);
+        start_log(&config.log)?;
         let greeting = match self.ready_json {
             true => serve::Greeting::Json,
             false => serve::Greeting::Text,
@@ -333,7 +337,7 @@ impl SimulateArgs {
         let mut config = self.game.configuration(&assets)?;
         // The match itself is what is wanted: warnings, unless more is asked for.
         let log = self.game.log.clone();
-        start_log(&log.unwrap_or_else(|| "warn".into()));
+        start_log(&log.unwrap_or_else(|| "warn".into()))?;
         // AI players are an option of the mode; one that is given by hand is meant.
         let options = &self.game.load.options;
         if !options.iter().any(|(key, _)| key == "fill_bots") {
@@ -360,7 +364,7 @@ impl CheckArgs {
             mode: self.mode,
             ..self.load.configuration(&assets)?
         };
-        start_log("warn");
+        start_log("warn")?;
         Ok(print(&check::run(&config, &assets)?.to_string())?)
     }
 }
@@ -410,13 +414,21 @@ fn reload(server: &str) -> Result<(), Error> {
 
 /// Logs to standard error, since standard output is for what was asked for. A second call (two
 /// servers in one process, as in tests) keeps the first log.
-fn start_log(filter: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+///
+/// # Errors
+/// `RUST_LOG`, which stands above the filter, is set to what is none.
+fn start_log(filter: &str) -> Result<(), Error> {
+    let filter = match std::env::var(LOG_VARIABLE) {
+        Ok(wanted) if !wanted.is_empty() => config::log_filter(&wanted).map_err(Error::Log)?,
+        Err(VarError::NotUnicode(_)) => return Err(Error::Log("it is no text".to_owned())),
+        _ => filter.to_owned(),
+    };
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
+    Ok(())
 }
 
 /// A parser of numbers within a range, whose error tells the range.

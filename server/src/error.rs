@@ -38,6 +38,9 @@ pub enum Error {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// What the environment wants logged.
+    #[error("the variable RUST_LOG: {0}")]
+    Log(String),
     /// A running server does not answer.
     #[error(transparent)]
     Remote(#[from] RemoteError),

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -126,6 +126,7 @@ pub(crate) async fn run(
         .route("/drain", post(drain))
         .route("/kick", post(kick))
         .fallback(nothing)
+        .method_not_allowed_fallback(otherwise)
         .with_state(ops);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async {
@@ -156,6 +157,11 @@ async fn nothing(uri: Uri) -> Response {
         uri.path()
     );
     (StatusCode::NOT_FOUND, say).into_response()
+}
+
+async fn otherwise(method: Method, uri: Uri) -> Response {
+    let say = format!("{} takes no {method}; / lists what there is\n", uri.path());
+    (StatusCode::METHOD_NOT_ALLOWED, say).into_response()
 }
 
 async fn report(State(ops): State<Arc<Ops>>) -> Response {

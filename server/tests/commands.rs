@@ -5,7 +5,7 @@ mod common;
 use std::net::{TcpListener, UdpSocket};
 
 use common::folder::Folder;
-use common::server::{Done, tessera};
+use common::server::{Done, tessera, tessera_with};
 use serde_json::Value;
 
 #[track_caller]
@@ -67,6 +67,14 @@ fn simulating_gives_one_state_however_the_map_is_cut() {
     }
     let other_seed = simulate(&["--zones", "1", "--seed", "8"]);
     assert_ne!(other_seed["state_hash"], one["state_hash"]);
+}
+
+#[test]
+fn what_the_environment_wants_logged_has_to_be_a_filter() {
+    let done = tessera_with(&[("RUST_LOG", "inof")], &["check", "minimal"]);
+    refused(&done, &["RUST_LOG", "`inof` is no level", "info"]);
+    let done = tessera_with(&[("RUST_LOG", "")], &["check", "minimal"]);
+    assert!(done.success, "{}", done.stderr);
 }
 
 #[test]

@@ -192,7 +192,9 @@ async fn the_ops_endpoint_tells_health_and_the_report() {
     assert_eq!(status, 200);
     for line in index.lines() {
         let path = line.split_whitespace().nth(1).expect("method and path");
-        assert_ne!(server.ask("PUT", path).0, 404, "{line}");
+        let (status, wrong_method) = server.ask("PUT", path);
+        assert_eq!(status, 405, "{line}");
+        assert!(wrong_method.contains("takes no PUT"), "{wrong_method}");
     }
 
     client.until_obeyed().await;

@@ -20,7 +20,13 @@ pub struct Done {
 
 /// Runs `tessera` with these arguments to its end.
 pub fn tessera(args: &[&str]) -> Done {
+    tessera_with(&[], args)
+}
+
+/// The same, with these variables in its environment.
+pub fn tessera_with(variables: &[(&str, &str)], args: &[&str]) -> Done {
     let output = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .envs(variables.iter().copied())
         .args(args)
         .stdin(Stdio::null())
         .output()

@@ -7,7 +7,7 @@ use tessera_protocol::ids::{EntityId, KindId};
 use crate::context::Context;
 use crate::error::{Failure, Place};
 use crate::interrupt::{PREEMPTED, Run};
-use crate::kinds::{Handler, Hook, HookId, KindInfo, Kinds, Method};
+use crate::kinds::{Handler, Hook, HookId, KindInfo, Kinds};
 use crate::messages::{Message, Outbox};
 use crate::native::command;
 use crate::population::{self, Pair, Population};
@@ -428,14 +428,7 @@ unsafe fn call(hook: &Hook, arguments: &[*mut PyObject]) -> PyResult<()> {
     let (first, count) = (arguments.as_ptr(), arguments.len());
     let none = std::ptr::null_mut();
     // SAFETY: by the caller's promise.
-    let returned = unsafe {
-        match &hook.method {
-            Method::Function(function) => {
-                PyObject_Vectorcall(function.as_ptr(), first, count, none)
-            }
-            Method::Named(name) => PyObject_VectorcallMethod(name.as_ptr(), first, count, none),
-        }
-    };
+    let returned = unsafe { PyObject_Vectorcall(hook.function.as_ptr(), first, count, none) };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Owned::from_new(returned).map(drop) }
 }

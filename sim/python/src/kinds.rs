@@ -9,11 +9,13 @@ use tessera_protocol::ids::KindId;
 use tessera_protocol::{FieldTable, FieldType, Kind};
 
 use crate::entity::BASE_NAMES;
+use crate::error::{attribute, number};
 use crate::py::{Owned, PyResult, Raised};
 use crate::register::{self, Registration};
 use crate::signature::Signature;
+use crate::source::Source;
 use crate::value::str_lossy;
-use crate::view;
+use crate::{context, load, view};
 
 /// One kind, as hooks, gather and scatter use it.
 pub(crate) struct KindInfo {
@@ -86,16 +88,8 @@ impl HookNames {
 #[derive(Clone)]
 pub(crate) struct Hook {
     pub(crate) id: HookId,
-    pub(crate) method: Method,
-}
-
-/// How a method is called.
-#[derive(Clone)]
-pub(crate) enum Method {
     /// A plain function: called with the entity as its first argument.
-    Function(Owned),
-    /// Anything else: called as `entity.name(…)`, by its interned name.
-    Named(Owned),
+    pub(crate) function: Owned,
 }
 
 /// All kinds of the mode.
@@ -285,6 +279,24 @@ unsafe fn hidden(kind: &str, name: &Owned) -> Raised {
     ))
 }
 
+/// Raises, with the place of the class, for a hook that would be called with something else than the entity,
+/// such as a class method.
+#[cold]
+unsafe fn no_function(class: &Owned, kind: &str, called: &str, signature: &Signature) -> Raised {
+    // SAFETY: attached, by the caller.
+    let (module, line) = unsafe {
+        let module = attribute(class, c"__module__").map(|name| str_lossy(name.as_ptr()));
+        let line = attribute(class, c"__firstlineno__").map_or(0, |line| number(&line));
+        (module.unwrap_or_default(), line as usize)
+    };
+    let file = context::with(|context| load::find(context, &module).map(Source::file));
+    let message = format!(
+        "{kind}.{called} is no plain function, which is what the engine calls with the entity: write def \
+         {called}({signature}) in the class"
+    );
+    register::refuse_at(&file.unwrap_or_default(), line, &message)
+}
+
 /// The method of that name, if the class has one. What can't be called, such as a field, is none.
 unsafe fn hook(
     class: &Owned,
@@ -306,15 +318,15 @@ unsafe fn hook(
         if PyCallable_Check(found.as_ptr()) == 0 {
             return Ok(None);
         }
-        let method = match PyFunction_Check(found.as_ptr()) {
-            0 => Method::Named(name),
-            _ => {
-                signature.check(&format!("{kind}.{called}"), &found)?;
-                Method::Function(found)
-            }
-        };
+        if PyFunction_Check(found.as_ptr()) == 0 {
+            return Err(no_function(class, kind, called, &signature));
+        }
+        signature.check(&format!("{kind}.{called}"), &found)?;
         let id = hooks.add(kind, called);
-        Ok(Some(Hook { id, method }))
+        Ok(Some(Hook {
+            id,
+            function: found,
+        }))
     }
 }
 

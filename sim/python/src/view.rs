@@ -69,6 +69,8 @@ pub(crate) unsafe fn create_type(
             &crate::kinds::intern("__setattr__")?,
             &Owned::from_new(refuse)?,
         )?;
+        // CPython gives no object the class of one that is immutable, nor takes it away: a view stays one.
+        (*view.as_ptr().cast::<PyTypeObject>()).tp_flags |= Py_TPFLAGS_IMMUTABLETYPE;
         Ok(view)
     }
 }

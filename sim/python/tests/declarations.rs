@@ -420,6 +420,14 @@ fn an_entity_keeps_its_kind() {
                         assert "spawn one of that kind" in str(error), error
                     else:
                         raise AssertionError("it became another kind")
+                assign = object.__dict__["__class__"].__set__
+                for change in (lambda: assign(get(2), B), lambda: assign(self, type(get(2)))):
+                    try:
+                        change()
+                    except TypeError:
+                        pass
+                    else:
+                        raise AssertionError("a view became a live object, or the other way")
         class B(Entity):
             n: u8 = field(1)
         def start(world):

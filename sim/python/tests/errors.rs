@@ -183,6 +183,21 @@ fn hooks_that_would_never_run() {
 }
 
 #[test]
+fn hooks_that_are_no_functions() {
+    for hook in [
+        "    @classmethod\n    def tick(cls, dt): pass",
+        "    tick = print",
+        "    class tick: pass",
+        "    @functools.lru_cache\n    def tick(self, dt): pass",
+    ] {
+        check(&[(
+            &format!("import functools\nclass A(Entity): # here\n{hook}"),
+            "A.tick is no plain function, which is what the engine calls with the entity: write def tick(self, dt)",
+        )]);
+    }
+}
+
+#[test]
 fn hooks_that_the_engine_can_not_call() {
     for (hook, write) in [
         ("def tick(self)", "def tick(self, dt)"),
