@@ -29,7 +29,7 @@ pub(crate) trait Host {
     fn assign(&mut self, zone: ZoneId);
     fn field_table(&self) -> &Arc<FieldTable>;
     /// The row of an entity that says nothing about itself.
-    fn default_row(&self, kind: KindId) -> Vec<u8>;
+    fn default_row(&self, kind: KindId) -> &[u8];
     /// Whether entities of a kind hear of a message, by its name.
     fn hears(&self, kind: KindId, message: &str) -> bool;
     fn tables(&self) -> &[KindTable];
@@ -75,12 +75,8 @@ macro_rules! forwarded {
         fn field_table(&self) -> &Arc<FieldTable> {
             <$zone>::field_table(self)
         }
-        fn default_row(&self, kind: KindId) -> Vec<u8> {
-            let fields = self.field_table().kinds[kind.index()].fields.len();
-            (0..fields)
-                .flat_map(|field| self.default_of(kind, field))
-                .copied()
-                .collect()
+        fn default_row(&self, kind: KindId) -> &[u8] {
+            <$zone>::default_row(self, kind)
         }
         fn hears(&self, kind: KindId, message: &str) -> bool {
             <$zone>::hears(self, kind, message)
@@ -223,7 +219,7 @@ impl Host for Vacancy {
     fn field_table(&self) -> &Arc<FieldTable> {
         &self.table
     }
-    fn default_row(&self, _kind: KindId) -> Vec<u8> {
+    fn default_row(&self, _kind: KindId) -> &[u8] {
         unreachable!("new code is loaded into interpreters");
     }
     fn hears(&self, _kind: KindId, _message: &str) -> bool {

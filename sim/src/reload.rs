@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tessera_protocol::columns::KindTable;
 use tessera_protocol::fields::{Field, FieldTable, Kind, Walker};
-use tessera_protocol::ids::{KindId, ZoneId};
+use tessera_protocol::ids::{EntityId, KindId, ZoneId};
 use tessera_protocol::snapshot::{RowRef, Snapshot, ZoneBatch};
 use tessera_python::ScriptError;
 use thiserror::Error;
@@ -90,14 +90,14 @@ struct AdaptedKind {
 }
 
 impl Adaptation {
-    /// `defaults` are by new kind: a table of one entity that says nothing about itself.
+    /// `default_rows` are by new kind: of an entity that says nothing about itself.
     ///
     /// # Errors
     /// Where the new declarations don't fit.
     pub(crate) fn between(
         old: &FieldTable,
         new: &Arc<FieldTable>,
-        defaults: &[KindTable],
+        default_rows: &[Box<[u8]>],
     ) -> Result<Adaptation, Incompatible> {
         let mut adaptation = Adaptation {
             table: new.clone(),
@@ -109,11 +109,16 @@ impl Adaptation {
                 kind: was.name.clone(),
             };
             let kind = new.kind(&was.name).ok_or_else(removed)?;
-            let fields = adaptation.compare(was, &new.kinds[kind.index()])?;
+            let now = &new.kinds[kind.index()];
+            let fields = adaptation.compare(was, now)?;
+            let mut default = KindTable::new(now);
+            default
+                .insert_row(EntityId(1), &default_rows[kind.index()])
+                .expect("defaults are checked when a mode loads");
             adaptation.kinds.push(AdaptedKind {
                 kind,
                 fields,
-                default: defaults[kind.index()].clone(),
+                default,
             });
         }
         let is_new = |kind: &&Kind| old.kind(&kind.name).is_none();

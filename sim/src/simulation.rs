@@ -208,7 +208,7 @@ impl Simulation {
             self.batches = (0..self.zones()).map(|_| Box::default()).collect();
         }
         let state = self.state();
-        self.zones.swap(adaptation, &state)
+        self.zones.swap(&state)
     }
 
     /// Interpreters that are ready to replace one that is lost.

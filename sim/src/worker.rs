@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use crossbeam_channel as mpsc;
 use tessera_process::{ForkServer, ProcessError, ProcessHandle};
-use tessera_protocol::columns::KindTable;
 use tessera_protocol::command::Command;
-use tessera_protocol::fields::{FieldTable, Kind};
+use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, KindId, Tick};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{
@@ -87,8 +86,8 @@ pub(crate) enum Reply {
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) field_table: Arc<FieldTable>,
-    /// By kind, a table of one entity that says nothing about itself.
-    pub(crate) defaults: Vec<KindTable>,
+    /// By kind, the row of an entity that says nothing about itself.
+    pub(crate) default_rows: Vec<Box<[u8]>>,
     /// [`ModeSource::hash`](tessera_python::ModeSource) of the code that it has loaded.
     pub(crate) mode_hash: u64,
     pub(crate) leash: Leash,
@@ -217,7 +216,7 @@ pub(crate) fn spawn(
             let worker = Worker {
                 id,
                 field_table: host.field_table().clone(),
-                defaults: defaults(&*host),
+                default_rows: default_rows(&*host),
                 mode_hash: setup.scripts.mode.hash(),
                 leash,
                 thread,
@@ -261,19 +260,10 @@ pub(crate) fn spawn(
     }
 }
 
-fn defaults(host: &dyn Host) -> Vec<KindTable> {
-    let table = |(id, kind): (KindId, &Kind)| {
-        let mut table = KindTable::new(kind);
-        let row = host.default_row(id);
-        table
-            .insert_row(EntityId(1), &row)
-            .expect("defaults are checked when a mode loads");
-        table
-    };
-    (0..)
-        .map(KindId)
-        .zip(&host.field_table().kinds)
-        .map(table)
+fn default_rows(host: &dyn Host) -> Vec<Box<[u8]>> {
+    let kinds = 0..host.field_table().kinds.len();
+    kinds
+        .map(|kind| host.default_row(KindId(kind as u8)).into())
         .collect()
 }
 

@@ -14,9 +14,9 @@ use rustix::process::{
 };
 use rustix::thread::ClockId;
 use rustix::time::{Timespec, clock_gettime};
+use tessera_protocol::FieldTable;
 use tessera_protocol::command::{Command, rewind_ticks_max};
 use tessera_protocol::ids::{EntityId, KindId, Tick};
-use tessera_protocol::{FieldTable, Kind};
 use tessera_python::{
     HitboxHistory, HookSpan, Inbox, Interrupter, Prepared, ScriptConfig, ScriptError, ScriptZone,
 };
@@ -202,20 +202,16 @@ fn run_zone(
     snapshots: SlotReader,
 ) -> Result<(), String> {
     let table = zone.field_table().clone();
-    let defaults = |(id, kind): (_, &Kind)| {
-        let fields = 0..kind.fields.len();
-        fields
-            .map(|field| zone.default_of(id, field).to_vec())
-            .collect()
-    };
-    let handlers = |kind| zone.handlers(KindId(kind as u8)).map(str::to_owned);
+    let kinds = (0..table.kinds.len()).map(|kind| KindId(kind as u8));
+    let handlers = |kind| zone.handlers(kind).map(str::to_owned).collect();
     let started = Started::Loaded {
         table: table.to_bytes(),
         thread: rustix::thread::gettid().as_raw_nonzero().get(),
-        defaults: (0..).map(KindId).zip(&table.kinds).map(defaults).collect(),
-        handlers: (0..table.kinds.len())
-            .map(|kind| handlers(kind).collect())
+        default_rows: kinds
+            .clone()
+            .map(|kind| zone.default_row(kind).to_vec())
             .collect(),
+        handlers: kinds.map(handlers).collect(),
     };
     line.tell(&started)?;
     let mut child = Child {

@@ -329,8 +329,8 @@ pub(crate) enum Started {
     Loaded {
         /// The field table's bytes.
         table: Vec<u8>,
-        /// The bytes of each field's default, by kind.
-        defaults: Vec<Vec<Vec<u8>>>,
+        /// By kind, the row of an entity that says nothing about itself.
+        default_rows: Vec<Vec<u8>>,
         /// Messages that entities hear, by kind.
         handlers: Vec<Vec<String>>,
         /// The thread that runs the scripts, as the system numbers it.
@@ -349,19 +349,16 @@ impl Started {
         match self {
             Self::Loaded {
                 table,
-                defaults,
+                default_rows,
                 handlers,
                 thread,
             } => {
                 out.u8(0);
                 out.bytes(table);
                 out.u32(*thread as u32);
-                out.length(defaults.len());
-                for fields in defaults {
-                    out.length(fields.len());
-                    for field in fields {
-                        out.bytes(field);
-                    }
+                out.length(default_rows.len());
+                for row in default_rows {
+                    out.bytes(row);
                 }
                 out.length(handlers.len());
                 for names in handlers {
@@ -388,11 +385,9 @@ impl Started {
             0 => {
                 let table = reader.bytes()?.to_vec();
                 let thread = reader.u32()? as i32;
-                let mut defaults = Vec::new();
-                reader.list(&mut defaults, |reader| {
-                    let mut fields = Vec::new();
-                    reader.list(&mut fields, |reader| reader.bytes().map(<[u8]>::to_vec))?;
-                    Ok(fields)
+                let mut default_rows = Vec::new();
+                reader.list(&mut default_rows, |reader| {
+                    reader.bytes().map(<[u8]>::to_vec)
                 })?;
                 let mut handlers = Vec::new();
                 reader.list(&mut handlers, |reader| {
@@ -402,7 +397,7 @@ impl Started {
                 })?;
                 Self::Loaded {
                     table,
-                    defaults,
+                    default_rows,
                     handlers,
                     thread,
                 }

@@ -122,21 +122,13 @@ impl Mirror {
     }
 }
 
-/// Whether there is a default for each field, and fits it.
-pub(crate) fn check_defaults(
-    table: &FieldTable,
-    defaults: &[Vec<Vec<u8>>],
-) -> Result<(), Malformed> {
-    if defaults.len() != table.kinds.len() {
+/// Whether there is a default row for each kind, and fits it.
+pub(crate) fn check_default_rows(table: &FieldTable, rows: &[Vec<u8>]) -> Result<(), Malformed> {
+    if rows.len() != table.kinds.len() {
         return Err(Malformed("it has defaults of other kinds"));
     }
-    for (kind, defaults) in table.kinds.iter().zip(defaults) {
-        if defaults.len() != kind.fields.len() {
-            return Err(Malformed("it has defaults of other fields"));
-        }
-        check_row(kind, &defaults.concat())?;
-    }
-    Ok(())
+    let mut rows = table.kinds.iter().zip(rows);
+    rows.try_for_each(|(kind, row)| check_row(kind, row))
 }
 
 #[cfg(test)]

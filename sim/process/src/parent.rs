@@ -15,7 +15,7 @@ use crate::frame::{self, Cost, Malformed, Order, Reader, Span, Start, Started};
 use crate::handle::ProcessHandle;
 use crate::keeper::Lease;
 use crate::line::Line;
-use crate::mirror::{Mirror, check_defaults};
+use crate::mirror::{Mirror, check_default_rows};
 use crate::program;
 use crate::ring::RingError;
 use crate::snapshots::{SnapshotSlots, Stored, TooLarge};
@@ -38,8 +38,8 @@ pub struct ProcessZone {
     mirror: Mirror,
     /// Messages that entities hear, by kind.
     handlers: Vec<Vec<String>>,
-    /// The bytes of each field's default, by kind.
-    defaults: Vec<Vec<Vec<u8>>>,
+    /// By kind, the row of an entity that says nothing about itself.
+    default_rows: Vec<Vec<u8>>,
     /// The process's thread that runs the scripts.
     thread: i32,
     /// What the process has not been told yet.
@@ -80,7 +80,7 @@ impl ProcessZone {
         let Started::Loaded {
             table,
             handlers,
-            defaults,
+            default_rows,
             thread,
         } = line.started()?
         else {
@@ -88,7 +88,7 @@ impl ProcessZone {
         };
         let table = FieldTable::from_bytes(&table)
             .ok_or(Malformed("its field table makes no sense"))
-            .and_then(|table| check_defaults(&table, &defaults).map(|()| table))
+            .and_then(|table| check_default_rows(&table, &default_rows).map(|()| table))
             .map_err(|error| line.malformed(error))?;
         Ok(Self {
             line,
@@ -96,7 +96,7 @@ impl ProcessZone {
             rewind_ticks: rewind_ticks_max(scripts.tick_hz).ceil() as usize,
             mirror: Mirror::new(table),
             handlers,
-            defaults,
+            default_rows,
             thread,
             orders: Vec::new(),
             answer: Vec::new(),
@@ -138,12 +138,12 @@ impl ProcessZone {
         &self.mirror.table
     }
 
-    /// The bytes of a field's default, as in a row.
+    /// The row of an entity that says nothing about itself.
     ///
     /// # Panics
-    /// Where there is no such kind or field.
-    pub fn default_of(&self, kind: KindId, field: usize) -> &[u8] {
-        &self.defaults[kind.index()][field]
+    /// Where there is no such kind.
+    pub fn default_row(&self, kind: KindId) -> &[u8] {
+        &self.default_rows[kind.index()]
     }
 
     /// Whether entities of a kind have a method `on_<message>`; false for a kind that isn't there.

@@ -459,18 +459,14 @@ impl ScriptZone {
         Interrupter(self.watch.clone())
     }
 
-    /// The canonical bytes of a field's default.
+    /// The row of an entity that says nothing about itself, canonical.
     ///
     /// # Panics
-    /// Where there is no such kind or field.
-    pub fn default_of(&self, kind: KindId, field: usize) -> &[u8] {
+    /// Where there is no such kind.
+    pub fn default_row(&self, kind: KindId) -> &[u8] {
         let kinds = self.context.kinds.get();
         let info = kinds.expect("a started zone has its kinds").info(kind);
-        let start = match field {
-            0 => 0,
-            _ => info.default_ends[field - 1],
-        };
-        &info.default_row[start..info.default_ends[field]]
+        &info.default_row
     }
 
     /// Whether entities of a kind have a method `on_<message>`; false for a kind that isn't there.

@@ -48,7 +48,7 @@ impl ZonePool {
         let fits = started.map_err(ReloadError::from).and_then(|worker| {
             if reload.adaptation.is_none() {
                 let (old, new) = (self.field_table(), &worker.field_table);
-                let adaptation = Adaptation::between(&old, new, &worker.defaults);
+                let adaptation = Adaptation::between(&old, new, &worker.default_rows);
                 match adaptation {
                     Ok(adaptation) => reload.adaptation = Some(Arc::new(adaptation)),
                     Err(error) => {
@@ -85,15 +85,21 @@ impl ZonePool {
         is_ready.then(|| reload.adaptation.clone())?
     }
 
-    /// Swaps all interpreters for those of new code. `state` is carried over already.
+    /// Swaps all interpreters for those of new code. `state` is carried over already, by
+    /// [`Self::adaptation`].
     ///
     /// # Errors
     /// A zone that a fault of the engine has broken.
-    pub(crate) fn swap(&mut self, adaptation: &Adaptation, state: &State) -> Result<(), SimError> {
-        let Some(reload) = self.reload.take() else {
+    pub(crate) fn swap(&mut self, state: &State) -> Result<(), SimError> {
+        let Some(Reload {
+            setup,
+            mut ready,
+            adaptation: Some(adaptation),
+            ..
+        }) = self.reload.take()
+        else {
             unreachable!("there is a reload whose interpreters are ready");
         };
-        let mut ready = reload.ready;
         for at in 0..self.len() {
             let worker = ready.remove(0);
             let place = &mut self.places[at];
@@ -108,7 +114,7 @@ impl ZonePool {
         for old in std::mem::replace(&mut self.spares, ready) {
             self.nursery.retire(old);
         }
-        self.setup = reload.setup;
+        self.setup = setup;
         self.spares_failed = false;
         let orders = (0..self.len()).map(|at| Some(self.take(at, Some(state.refill()))));
         self.give(orders.collect())?;
