@@ -188,7 +188,7 @@ fn tick(c: &mut Criterion) {
 
 /// A tick's coding for all clients, whose acknowledgements are six ticks under way.
 fn clients(c: &mut Criterion, table: &Arc<FieldTable>, name: &str, place: Place) {
-    let encoder = || FrameEncoder::new(table, TICK_HZ, StateConfig::default());
+    let encoder = || FrameEncoder::new(Arc::clone(table), TICK_HZ, StateConfig::default());
     let mut encoder = encoder().expect("a good table");
     let view = |n| ClientView::new(ClientId(n), RATE);
     let mut views: Vec<_> = (0..CLIENTS).map(view).collect();

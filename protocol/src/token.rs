@@ -33,7 +33,8 @@ pub const KEY_LEN: usize = 32;
 pub const NONCE_LEN: usize = 16;
 
 const VERSION: u8 = 1;
-const TAG_LEN: usize = 32;
+/// Bytes of the signature at a token's end.
+pub const TAG_LEN: usize = 32;
 
 /// The key that signs tokens and verifies them.
 #[derive(Clone, Debug)]

@@ -30,7 +30,7 @@ impl Pair {
 
     fn with(client: u16, config: StateConfig, rate: u32) -> Self {
         Self {
-            encoder: FrameEncoder::new(&table(), HZ, config).expect("a good table"),
+            encoder: FrameEncoder::new(table(), HZ, config).expect("a good table"),
             view: ClientView::new(ClientId(client), rate),
             decoder: FrameDecoder::new(table(), HZ).expect("a good table"),
         }

@@ -87,6 +87,16 @@ async fn a_process_that_was_stuck_leaves_no_thread_behind() {
         eve.wish.buttons = 0;
         eve.until_obeyed().await;
     }
+    let (_, page) = server.ask("GET", "/metrics");
+    let forks = page
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"tessera_zone_processes_total{start="fork"} "#));
+    let forks: u32 = forks.and_then(|count| count.parse().ok()).expect("forks");
+    assert!(
+        forks >= 6,
+        "two zones, a spare and three replacements: {page}"
+    );
+    assert!(page.contains("tessera_fork_servers_lost_total 0"), "{page}");
     // Each of two zones has a thread in the server, and so has the spare.
     eve.until("the end of the others", |_| server.threads("zone-") == 3)
         .await;

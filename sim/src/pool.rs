@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use tessera_process::{ForkServer, ProcessError, SnapshotSlots};
+use tessera_process::{ForkServer, ForkTally, ProcessError, SnapshotSlots};
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
@@ -363,6 +363,14 @@ impl ZonePool {
         self.lose(zone.index(), cause, state)?;
         self.keep_spares();
         Ok(())
+    }
+
+    /// How zones were started that run in processes.
+    pub(crate) fn forks(&self) -> Option<ForkTally> {
+        match &self.setup.cage {
+            Cage::Thread => None,
+            Cage::Process(forks) => Some(forks.tally()),
+        }
     }
 
     /// Totals since the match began.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use tessera_process::ForkTally;
 use tessera_protocol::ids::{EntityId, ZoneId};
 use tessera_python::{HookStats, MemoryUse};
 
@@ -60,6 +61,8 @@ pub struct SimReport {
     pub undeliverable: u64,
     /// Commands of clients that own no entity.
     pub commands_without_entity: u64,
+    /// How zones were started that run in processes; none where they run in threads.
+    pub forks: Option<ForkTally>,
 }
 
 /// Who was missing, and who was there twice.

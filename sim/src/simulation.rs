@@ -222,6 +222,7 @@ impl Simulation {
             zones: self.zones.report(),
             undeliverable: self.undeliverable,
             commands_without_entity: self.commands_without_entity,
+            forks: self.zones.forks(),
         }
     }
 

@@ -97,7 +97,7 @@ impl Server {
     fn new(world: Arc<World>) -> Self {
         Self {
             session: ServerSession::new(Duration::ZERO),
-            encoder: FrameEncoder::new(&table(), HZ, StateConfig::default()).expect("a good table"),
+            encoder: FrameEncoder::new(table(), HZ, StateConfig::default()).expect("a good table"),
             view: ClientView::new(ClientId(0), 30_000),
             world,
             tick: Tick(1000),

@@ -1,7 +1,5 @@
 //! One quantized copy of the state per tick, shared by all clients.
 
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 
 use super::StateConfig;
@@ -13,7 +11,7 @@ use super::pack::Scratch;
 use super::plan::{KindPlan, Piece, Record, Rounded};
 use super::slots::{Ranks, SlotSet};
 use super::view::RESEND_TICKS;
-use crate::fields::{Declarations, Edition, FieldTable, TableError};
+use crate::fields::{Declarations, Edition, TableError};
 use crate::ids::{ClientId, EntityId, KindId, Tick};
 use crate::snapshot::{BatchRef, RowRef, Snapshot};
 
@@ -106,24 +104,27 @@ impl Slot {
 }
 
 impl FrameEncoder {
-    /// An encoder for entities of these kinds in a match of `tick_hz` ticks a second.
+    /// An encoder for entities of these kinds (a field table will do) in a match of `tick_hz` ticks a
+    /// second.
     ///
     /// # Errors
-    /// Where the table doesn't pass [`FieldTable::check`].
+    /// Where the table doesn't pass [`FieldTable::check`](crate::FieldTable::check).
     pub fn new(
-        table: &Arc<FieldTable>,
+        declarations: impl Into<Declarations>,
         tick_hz: u32,
         config: StateConfig,
     ) -> Result<Self, TableError> {
+        let declarations = declarations.into();
+        let table = &declarations.table;
         table.check()?;
         let kinds = table.kinds.iter();
         Ok(Self {
             config,
             tick_hz,
-            declarations: table.clone().into(),
             plans: KindPlan::of(table, tick_hz),
             always: kinds.clone().map(|kind| kind.is_match).collect(),
             player: kinds.map(|kind| kind.projectile.is_none()).collect(),
+            declarations,
             tick: Tick::default(),
             slots: Vec::new(),
             told: Vec::new(),
@@ -147,13 +148,12 @@ impl FrameEncoder {
     /// they are others than before, all clients are told everything anew. Returns whether they are.
     ///
     /// # Errors
-    /// Where the table doesn't pass [`FieldTable::check`]; then nothing has changed.
+    /// Where the table doesn't pass [`FieldTable::check`](crate::FieldTable::check); then nothing has changed.
     pub fn set_declarations(&mut self, declarations: &Declarations) -> Result<bool, TableError> {
         if self.edition() == declarations.edition {
             return Ok(false);
         }
-        *self = Self::new(&declarations.table, self.tick_hz, self.config)?;
-        self.declarations.edition = declarations.edition;
+        *self = Self::new(declarations.clone(), self.tick_hz, self.config)?;
         Ok(true)
     }
 

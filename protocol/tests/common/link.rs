@@ -158,7 +158,7 @@ impl Session {
             weather,
             up: Pipe::new(weather, seed),
             down: Pipe::new(weather, !seed),
-            encoder: FrameEncoder::new(&table(), tick_hz, StateConfig::default())
+            encoder: FrameEncoder::new(table(), tick_hz, StateConfig::default())
                 .expect("a good table"),
             view: ClientView::new(ClientId(0), 30_000),
             tick_due: Duration::ZERO,

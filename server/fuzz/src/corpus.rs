@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tessera_protocol::token::TAG_LEN;
 use tessera_protocol::{
     ClientId, ClientSession, ClientView, Command, CommandAck, FrameEncoder, SharedDeclarations,
     SharedEvent, StateAck, StateConfig, Tick, Token, Value,
@@ -10,8 +11,6 @@ use tessera_protocol::{
 use crate::sample;
 use crate::targets::joined;
 
-/// Bytes of a token's signature.
-const TAG_LEN: usize = 32;
 /// Most bytes of a file of the corpus.
 pub const FILE_LEN_MAX: usize = 4_096;
 
@@ -159,7 +158,7 @@ fn tokens() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn states() -> Vec<(&'static str, Vec<u8>)> {
-    let encoder = FrameEncoder::new(&sample::table(), 64, StateConfig::default());
+    let encoder = FrameEncoder::new(sample::table(), 64, StateConfig::default());
     let mut encoder = encoder.expect("a table");
     let mut view = ClientView::new(ClientId(0), 30_000);
     let mut datagrams: Vec<Vec<u8>> = Vec::new();

@@ -15,10 +15,8 @@ pub(super) struct Coding {
 
 impl Coding {
     pub(super) fn new(declarations: &Declarations, state: StateConfig, tick_hz: u32) -> Coding {
-        let mut encoder = FrameEncoder::new(&declarations.table, tick_hz, state).expect(SOUND);
-        encoder.set_declarations(declarations).expect(SOUND);
         Coding {
-            encoder,
+            encoder: FrameEncoder::new(declarations.clone(), tick_hz, state).expect(SOUND),
             declarations: SharedDeclarations::new(declarations),
         }
     }

@@ -264,6 +264,25 @@ impl Scrape {
             None,
             "Commands of clients that own no entity",
             [(NO_LABELS, totals.commands_without_entity)],
+        )?;
+        let Some(forks) = totals.forks else {
+            return Ok(());
+        };
+        page.counters(
+            "zone_processes",
+            None,
+            "Processes that were started for zones, by how: as a fork of one that has loaded the mode, or \
+             as a program of its own, which takes ten times as long",
+            [
+                ([label("start", "fork")], forks.forks),
+                ([label("start", "program")], forks.programs),
+            ],
+        )?;
+        page.counters(
+            "fork_servers_lost",
+            None,
+            "Processes that others were forked from and that ended though nobody wanted that",
+            [(NO_LABELS, forks.ends)],
         )
     }
 
