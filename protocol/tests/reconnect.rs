@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::link::{CALM, GRACE, Session, Weather};
+use common::link::{CALM, GRACE, Session, bad_weather};
 use proptest::prelude::*;
 use tessera_protocol::session::Parting;
 use tessera_protocol::{ClientId, CloseReason, JoinRequest, ReconnectSecret};
@@ -36,16 +36,9 @@ proptest! {
 
     #[test]
     fn whoever_is_back_in_time_has_the_same_player_and_commands_it_again(
-        seed in any::<u64>(),
-        latency_ms in 0..120_u64, jitter_ms in 0..40_u64, loss in 0.0..0.2, twice in 0.0..0.2,
+        seed in any::<u64>(), weather in bad_weather(),
         played_ms in 1000..3000_u64, away_ms in 0..4000_u64,
     ) {
-        let weather = Weather {
-            latency: Duration::from_millis(latency_ms),
-            jitter: Duration::from_millis(jitter_ms),
-            loss,
-            twice,
-        };
         let mut session = Session::new(weather, 64, seed);
         let secret = lost(&mut session, Duration::from_millis(played_ms));
         let (began, before) = (session.now, session.consumed.len());
@@ -54,8 +47,9 @@ proptest! {
         session.dial_again(again(secret));
         session.run(3 * SECOND);
         // The hello travels for as long as the weather has it.
-        let (soonest, latest) = (away_ms + latency_ms, away_ms + latency_ms + jitter_ms + 1);
-        if Duration::from_millis(latest) < GRACE {
+        let soonest = Duration::from_millis(away_ms) + weather.latency;
+        let latest = soonest + weather.jitter + Duration::from_millis(1);
+        if latest < GRACE {
             let welcome = session.client.welcome().expect("it is back in time");
             prop_assert!(welcome.resumed);
             prop_assert_eq!(welcome.client, ClientId(0));
@@ -66,7 +60,7 @@ proptest! {
                 prop_assert!(pair[1].0.is_newer_than(pair[0].0), "each tick consumes once");
             }
             prop_assert_eq!(session.seats.poll_lapsed(began + 100 * GRACE), None);
-        } else if Duration::from_millis(soonest) >= GRACE {
+        } else if soonest >= GRACE {
             let close = session.closed().expect("it is told");
             prop_assert_eq!(close.reason, CloseReason::SessionUnknown);
             prop_assert_eq!(session.seats.poll_lapsed(session.now), Some(ClientId(0)));

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::link::{CALM, Item, PATIENCE, SECRET, Session, Weather};
+use common::link::{CALM, Item, PATIENCE, SECRET, Session, Weather, bad_weather};
 use common::world::{MOSS, ROCK, mossy, table};
 use proptest::prelude::*;
 use tessera_protocol::session::{DATAGRAM_LIMIT, IDLE_TIMEOUT};
@@ -45,16 +45,9 @@ proptest! {
 
     #[test]
     fn in_bad_weather_commands_arrive_once_and_in_order(
-        seed in any::<u64>(),
-        latency_ms in 0..120_u64, jitter_ms in 0..40_u64, loss in 0.0..0.2, twice in 0.0..0.2,
+        seed in any::<u64>(), weather in bad_weather(),
         tick_hz in prop::sample::select(vec![32, 64, 128]),
     ) {
-        let weather = Weather {
-            latency: Duration::from_millis(latency_ms),
-            jitter: Duration::from_millis(jitter_ms),
-            loss,
-            twice,
-        };
         let mut session = Session::new(weather, tick_hz, seed);
         session.run(3 * SECOND);
         prop_assert!(matches!(session.events[..], [ClientEvent::Welcome(_)]));
@@ -80,16 +73,9 @@ proptest! {
 
     #[test]
     fn in_bad_weather_new_declarations_reach_the_client_and_state_goes_on_by_them(
-        seed in any::<u64>(),
-        latency_ms in 0..120_u64, jitter_ms in 0..40_u64, loss in 0.0..0.2, twice in 0.0..0.2,
+        seed in any::<u64>(), weather in bad_weather(),
         changes in 1..40_u32,
     ) {
-        let weather = Weather {
-            latency: Duration::from_millis(latency_ms),
-            jitter: Duration::from_millis(jitter_ms),
-            loss,
-            twice,
-        };
         let mut session = Session::new(weather, 64, seed);
         session.run(SECOND);
         let rock = EntityId(2);

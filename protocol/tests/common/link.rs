@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tessera_protocol::session::{HANDSHAKE_TIMEOUT, Parting, Seats, Sitting};
 use tessera_protocol::{
     ClientEvent, ClientId, ClientSession, ClientView, Close, CloseReason, Command, EntityId,
@@ -23,6 +24,16 @@ pub(crate) struct Weather {
     pub(crate) loss: f64,
     /// Share of datagrams that arrive twice.
     pub(crate) twice: f64,
+}
+
+/// Links of up to 160 ms one way, on which datagrams overtake each other, get lost and arrive twice.
+pub(crate) fn bad_weather() -> impl Strategy<Value = Weather> {
+    (0..120_u64, 0..40_u64, 0.0..0.2, 0.0..0.2).prop_map(|(latency, jitter, loss, twice)| Weather {
+        latency: Duration::from_millis(latency),
+        jitter: Duration::from_millis(jitter),
+        loss,
+        twice,
+    })
 }
 
 pub(crate) const CALM: Weather = Weather {
