@@ -241,6 +241,8 @@ struct Generation {
     server: Option<Server>,
     /// Until when no server is started.
     rests_until: Option<Instant>,
+    /// The system didn't let it fork, which has been told: from then on it is counted only.
+    was_refused: bool,
 }
 
 /// A fork server that waits for requests.
@@ -281,6 +283,7 @@ impl Desk {
                 asked: Instant::now(),
                 server: None,
                 rests_until: None,
+                was_refused: false,
             });
             self.generations.len() - 1
         });
@@ -312,11 +315,13 @@ impl Running<'_> {
                     return Some(Forked { pid, user });
                 }
                 Err(NoFork::Refused(error)) => {
-                    tracing::warn!(
-                        "zones.isolation = \"process\": the fork server can't fork: {error}. Zones start \
-                         without it, slower; it needs a kernel with CONFIG_CHECKPOINT_RESTORE and room for \
-                         another process"
-                    );
+                    if !std::mem::replace(&mut self.0.was_refused, true) {
+                        tracing::warn!(
+                            "zones.isolation = \"process\": the fork server can't fork: {error}. Zones \
+                             start without it, slower; it needs a kernel with CONFIG_CHECKPOINT_RESTORE and \
+                             room for another process"
+                        );
+                    }
                     return None;
                 }
                 Err(NoFork::Lost(error)) => self.lose(error),
