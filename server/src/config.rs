@@ -35,6 +35,8 @@ pub const DRAIN_TIMEOUT_S: RangeInclusive<u64> = 0..=60;
 pub const BUDGET_PERCENT: RangeInclusive<u32> = 5..=1000;
 /// MiB that the scripts of a zone may use.
 pub const ZONE_MEMORY_MIB: RangeInclusive<u32> = 32..=65_536;
+/// Seconds for which a mode may load.
+pub const LOAD_TIMEOUT_S: RangeInclusive<u32> = 1..=600;
 /// Interpreters kept ready.
 pub const SPARES: RangeInclusive<usize> = 0..=16;
 /// Restarts of a zone in a period.
@@ -118,6 +120,8 @@ pub struct Watch {
     pub hard_budget_percent: u32,
     /// MiB that a zone's scripts may use, within [`ZONE_MEMORY_MIB`].
     pub memory_mib: u32,
+    /// Seconds for which a mode may load, within [`LOAD_TIMEOUT_S`].
+    pub load_timeout_s: u32,
     /// Interpreters kept ready, within [`SPARES`].
     pub spares: usize,
     /// Restarts of a zone allowed in a period, within [`RESTART_INTENSITY`].
@@ -138,6 +142,7 @@ impl Default for Watch {
             soft_budget_percent: 35,
             hard_budget_percent: 65,
             memory_mib: 256,
+            load_timeout_s: 30,
             spares: 1,
             restart_intensity: 5,
             restart_period_s: 10,

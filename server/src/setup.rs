@@ -1,6 +1,7 @@
 //! From a configuration to what the simulation starts from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::thread::ClockId;
 use rustix::time::clock_gettime;
@@ -74,6 +75,7 @@ fn supervision(watch: &Watch, tick_hz: u32) -> Supervision {
             rest_ticks: ticks(watch.quarantine_rest_ms.into()),
         },
         memory_cap: Some(u64::from(watch.memory_mib) << 20),
+        load_timeout: Some(Duration::from_secs(watch.load_timeout_s.into())),
         is_runnable,
     }
 }

@@ -37,6 +37,7 @@ mod report;
 mod seal;
 mod seat;
 mod simulation;
+mod starting;
 mod supervision;
 mod tracked;
 mod worker;

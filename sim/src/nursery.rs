@@ -3,16 +3,24 @@
 //! scripts must not have.
 
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel as mpsc;
 
 use crate::error::SimError;
-use crate::worker::{self, Pace, Started, Worker, WorkerId, WorkerSetup};
+use crate::starting::{Started, Starting};
+use crate::worker::{self, Pace, Worker, WorkerId, WorkerSetup};
 
 /// How long after its last order the nursery gives memory back: by then those that were replaced have
-/// ended, and nobody waits for the heaps. So often it looks whether those have ended who were stuck.
+/// ended, and nobody waits for the heaps. So often it looks whether those have ended who were stuck, and
+/// how long those take that are loading.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// At the end: how long who is loading may go on, how often it is looked at then, and for how long in all
+/// it is waited for.
+const GRACE: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(5);
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the nursery is asked for.
 enum Request {
@@ -35,22 +43,29 @@ pub(crate) struct Nursery {
 }
 
 impl Nursery {
+    /// One where a mode may load for `load_timeout`.
+    ///
     /// # Errors
     /// A system without threads to give.
-    pub(crate) fn new() -> Result<Nursery, SimError> {
+    pub(crate) fn new(load_timeout: Option<Duration>) -> Result<Nursery, SimError> {
         let (requests, orders) = mpsc::unbounded();
         let (tell, started) = mpsc::unbounded();
         let thread = std::thread::Builder::new().name("nursery".into());
         let thread = thread.spawn(move || {
             let mut patience = Duration::MAX;
+            let mut starting: Vec<Starting> = Vec::new();
             let mut stuck: Vec<Worker> = Vec::new();
             let mut owing = false;
             loop {
                 let request = orders.recv_timeout(patience);
                 patience = QUIET;
+                starting.retain(|starting| !starting.is_over());
+                if let Some(timeout) = load_timeout {
+                    starting.iter().for_each(|starting| starting.limit(timeout));
+                }
                 match request {
                     Ok(Request::Start(id, setup, pace)) => {
-                        worker::spawn(id, setup, pace, tell.clone());
+                        starting.push(worker::spawn(id, setup, pace, tell.clone()));
                         // Where one is started, another has ended, or will within the quiet.
                         owing = true;
                     }
@@ -66,11 +81,11 @@ impl Nursery {
                             tessera_python::give_back();
                         }
                         owing = false;
-                        if stuck.is_empty() {
+                        if stuck.is_empty() && starting.is_empty() {
                             patience = Duration::MAX;
                         }
                     }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return end(starting),
                 }
             }
         });
@@ -134,13 +149,32 @@ impl Nursery {
     }
 }
 
+/// Waits for those that are loading, and breaks off who takes too long.
+fn end(mut starting: Vec<Starting>) {
+    let began = Instant::now();
+    loop {
+        starting.retain(|starting| !starting.is_over());
+        let took = began.elapsed();
+        if starting.is_empty() || took > END_PATIENCE {
+            break;
+        }
+        if took > GRACE {
+            starting.iter().for_each(Starting::break_off);
+        }
+        std::thread::sleep(LOOK);
+    }
+    for starting in starting {
+        starting.give_up("the match is over");
+    }
+}
+
 impl Drop for Nursery {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        // Whoever is still starting ends when its handle is dropped.
+        // By now it is known of each how its start went.
         while self.expected > 0 {
             let (_, worker) = self.wait();
             drop(worker);

@@ -23,8 +23,9 @@ use crate::reload::{ReloadError, Reloaded};
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
+use crate::starting::Started;
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
-use crate::worker::{Cage, Order, Pace, Reply, Run, Started, Worker, WorkerSetup};
+use crate::worker::{Cage, Order, Pace, Reply, Run, Worker, WorkerSetup};
 
 mod reloading;
 
@@ -36,6 +37,10 @@ const LOOKS: u64 = 8;
 /// Ticks in a row at whose end a zone may use all its memory: what is left after so many was not
 /// garbage.
 const FULL_TICKS: u32 = 8;
+
+/// How long `start` may take to end once it is broken off, and how often that is tried.
+const START_PATIENCE: Duration = Duration::from_millis(500);
+const START_TRIES: u32 = 10;
 
 /// All zones. Dropping it ends their threads, interpreters and all.
 pub(crate) struct ZonePool {
@@ -121,7 +126,7 @@ impl ZonePool {
             clock: config.clock,
             rendezvous: rendezvous.clone(),
         };
-        let mut nursery = Nursery::new()?;
+        let mut nursery = Nursery::new(config.supervision.load_timeout)?;
         for _ in 0..zones {
             nursery.request(setup.clone(), Pace::Calm);
         }
@@ -201,9 +206,16 @@ impl ZonePool {
     }
 
     /// The first zone alone runs the mode's `start`; the others begin with nothing.
+    ///
+    /// # Errors
+    /// What the script raises, also where it is broken off since it takes too long; a zone that a fault of the
+    /// engine has broken.
     pub(crate) fn run_start(&mut self) -> Result<Vec<Ran>, SimError> {
         self.ask(vec![Some(Order::Start)]);
-        self.rendezvous.wait_for_all();
+        match self.supervision.load_timeout {
+            Some(timeout) => self.limit_start(timeout)?,
+            None => self.rendezvous.wait_for_all(),
+        }
         let mut ran = match self.reply(0)? {
             Reply::Ran(ran) => vec![ran],
             Reply::StartFailed(error) => return Err(error.into()),
@@ -211,6 +223,26 @@ impl ZonePool {
         };
         ran.resize_with(self.len(), Ran::default);
         Ok(ran)
+    }
+
+    /// Waits for `start`, and breaks it off when it takes longer than `timeout`.
+    fn limit_start(&self, timeout: Duration) -> Result<(), SimError> {
+        let mut patience = timeout;
+        for _ in 0..START_TRIES {
+            if self.rendezvous.wait(patience) == 0 {
+                return Ok(());
+            }
+            if let Some(worker) = self.places[0].worker() {
+                worker.leash.preempt();
+            }
+            patience = START_PATIENCE;
+        }
+        let why = format!(
+            "start(world) has not returned within supervision.load_timeout_s = {}, and can't be broken off: it \
+             is stuck in C code",
+            timeout.as_secs()
+        );
+        Err(ScriptError::host(why).into())
     }
 
     /// Phase one of a tick, whose state before it is `state`.

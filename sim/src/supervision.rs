@@ -2,6 +2,8 @@
 //!
 //! Terms follow Erlang/OTP's supervisors: at most `intensity` restarts in any `period`.
 
+use std::time::Duration;
+
 use tessera_protocol::ids::{Tick, ZoneId};
 
 use crate::quarantine::QuarantineRule;
@@ -20,6 +22,8 @@ pub struct Supervision {
     pub quarantine: QuarantineRule,
     /// Bytes that the scripts of one zone may use.
     pub memory_cap: Option<u64>,
+    /// How long a mode may load, and its `start` run; `None` for as long as they like.
+    pub load_timeout: Option<Duration>,
     /// Tells whether a thread of this process runs, or would if it had a core, by its number in the
     /// system. Without it, a zone that waits for a core is taken for one that is stuck.
     pub is_runnable: fn(thread: i32) -> Option<bool>,
@@ -33,6 +37,7 @@ impl Default for Supervision {
             restarts: RestartLimit::default(),
             quarantine: QuarantineRule::default(),
             memory_cap: None,
+            load_timeout: None,
             is_runnable: |_| None,
         }
     }

@@ -24,6 +24,7 @@ use crate::laps::Laps;
 use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneSpan, ZoneTimings};
 use crate::seat::{Refill, Seat};
+use crate::starting::{Started, Starting};
 
 /// Stack of a worker's thread, in bytes of address space: deep recursion in a script reaches Python's
 /// own limit, and its error, long before the end of it.
@@ -107,6 +108,7 @@ pub(crate) struct Worker {
 }
 
 /// Power over the scripts of a worker, from other threads.
+#[derive(Clone)]
 pub(crate) enum Leash {
     Thread(Interrupter),
     Process(ProcessHandle),
@@ -138,27 +140,29 @@ pub(crate) enum Cage {
 }
 
 impl Cage {
-    /// Starts scripts; returns the host, power over it, and who runs the scripts: its thread, and the
-    /// processor time of that.
+    /// Starts scripts, and tells `starting` what has power over them; returns the host and who runs the
+    /// scripts: its thread, and the processor time of that.
     fn start(
         &self,
         scripts: &ScriptConfig,
-    ) -> Result<(Box<dyn Host>, Leash, i32, ThreadCpu), ScriptError> {
+        starting: &Starting,
+    ) -> Result<(Box<dyn Host>, i32, ThreadCpu), ScriptError> {
         match self {
             Self::Thread => {
-                let zone = ScriptZone::start(scripts)?;
-                let leash = Leash::Thread(zone.interrupter());
+                let interrupter = Interrupter::default();
+                starting.hold(Leash::Thread(interrupter.clone()));
+                let zone = ScriptZone::start_with(scripts, &interrupter)?;
                 let thread = rustix::thread::gettid().as_raw_nonzero().get();
                 let cpu = ThreadCpu::of_this_thread();
-                Ok((Box::new(zone), leash, thread, cpu))
+                Ok((Box::new(zone), thread, cpu))
             }
             Self::Process(forks) => {
                 let zone = forks
-                    .start(scripts)
+                    .start_with(scripts, |handle| starting.hold(Leash::Process(handle)))
                     .map_err(ProcessError::into_script_error)?;
-                let (leash, thread) = (Leash::Process(zone.handle()), zone.thread());
+                let thread = zone.thread();
                 let cpu = ThreadCpu::of_process(thread);
-                Ok((Box::new(zone), leash, thread, cpu))
+                Ok((Box::new(zone), thread, cpu))
             }
         }
     }
@@ -185,20 +189,18 @@ pub(crate) enum Pace {
     Hurry,
 }
 
-/// How the start of a worker went.
-pub(crate) type Started = (WorkerId, Result<Worker, ScriptError>);
-
 /// Starts a worker's thread, which loads the mode and then tells `started`.
 pub(crate) fn spawn(
     id: WorkerId,
     setup: Box<WorkerSetup>,
     pace: Pace,
     started: mpsc::Sender<Started>,
-) {
+) -> Starting {
     // One order is under way at a time; the next may wait while the zone uses its slack.
     let (orders, inbox) = mpsc::bounded(1);
     let (end, ended) = mpsc::bounded(0);
-    let failed = started.clone();
+    let begun = Starting::new(id, started);
+    let starting = begun.clone();
     let thread = std::thread::Builder::new()
         .name(format!("zone-{}", id.0))
         .stack_size(STACK_BYTES)
@@ -208,9 +210,12 @@ pub(crate) fn spawn(
                 Pace::Calm => Rank::step_back(),
                 Pace::Hurry => None,
             };
-            let (host, leash, thread, cpu) = match setup.cage.start(&setup.scripts) {
+            let (host, thread, cpu) = match setup.cage.start(&setup.scripts, &starting) {
                 Ok(started) => started,
-                Err(error) => return drop(started.send((id, Err(error)))),
+                Err(error) => {
+                    starting.tell(Err(error));
+                    return;
+                }
             };
             let cpu_began_ns = Arc::new(AtomicU64::new(0));
             let worker = Worker {
@@ -218,7 +223,7 @@ pub(crate) fn spawn(
                 field_table: host.field_table().clone(),
                 default_rows: default_rows(&*host),
                 mode_hash: setup.scripts.mode.hash(),
-                leash,
+                leash: starting.leash(),
                 thread,
                 driver: rustix::thread::gettid().as_raw_nonzero().get(),
                 cpu,
@@ -227,9 +232,10 @@ pub(crate) fn spawn(
                 ended,
                 abandoned: false,
             };
-            // Nobody waits any more only if the match is over.
-            let _ = started.send((id, Ok(worker)));
-            drop(started);
+            if !starting.tell(Ok(worker)) {
+                return;
+            }
+            drop(starting);
             let mut desk = Desk {
                 id,
                 host,
@@ -256,8 +262,9 @@ pub(crate) fn spawn(
         });
     if let Err(error) = thread {
         let error = ScriptError::host(format!("no thread for an interpreter: {error}"));
-        let _ = failed.send((id, Err(error)));
+        begun.tell(Err(error));
     }
+    begun
 }
 
 fn default_rows(host: &dyn Host) -> Vec<Box<[u8]>> {

@@ -33,12 +33,17 @@ def start(world):
 
 /// A match of this code in four zones, and the folder that it was read from.
 fn start() -> (Simulation, tempfile::TempDir) {
+    start_with(|_| ())
+}
+
+fn start_with(change: impl FnOnce(&mut SimConfig)) -> (Simulation, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     write(folder.path(), CODE);
-    let config = SimConfig {
+    let mut config = SimConfig {
         mode: folder.path().join("counting"),
         ..configuration("swarm", 3, 2, 2)
     };
+    change(&mut config);
     (Simulation::start(config).expect("a good mode"), folder)
 }
 
@@ -92,6 +97,38 @@ fn new_code_takes_over_where_the_old_one_was() {
     assert_eq!(counts(&simulation), [ticks - 1 + 1000; 10]);
     let report = simulation.report();
     assert_eq!(report.hook_errors(), 0, "{:?}", report.zones);
+}
+
+/// Nobody sees the end of loading it.
+const ENDLESS: &str = "
+while True:
+    try:
+        pass
+    except BaseException:
+        pass
+";
+
+#[test]
+fn code_that_never_has_loaded_is_refused_and_the_match_goes_on() {
+    let (mut simulation, folder) = start_with(|config| {
+        config.supervision.load_timeout = Some(Duration::from_secs(1));
+    });
+    let told = reload(&mut simulation, folder.path(), &format!("{CODE}{ENDLESS}"));
+    let error = told.as_ref().as_ref().expect_err("it never has loaded");
+    assert!(error.to_string().contains("Preempted"), "{error}");
+    assert_eq!(counts(&simulation), [simulation.tick().0; 10]);
+    let told = reload(&mut simulation, folder.path(), CODE);
+    assert!(told.is_ok(), "{told:?}");
+}
+
+#[test]
+fn a_match_ends_while_code_is_loading_that_never_will_have() {
+    let (mut simulation, folder) = start();
+    write(folder.path(), &format!("{CODE}{ENDLESS}"));
+    let mode = ModeSource::read(&folder.path().join("counting")).expect("a mode's folder");
+    simulation.reload(mode).expect("no other is under way");
+    simulation.step(&TickInputs::default()).expect("it goes on");
+    drop(simulation);
 }
 
 #[test]

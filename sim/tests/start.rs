@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tessera_sim::{Grid, Isolation, SimConfig, SimError, Simulation, Supervision};
 use tessera_world::World;
@@ -51,6 +52,25 @@ fn an_exception_in_start_names_file_and_line() {
         |_| (),
     ));
     assert!(error.contains("__init__.py:6"), "{error}");
+}
+
+/// Catches whatever breaks it off.
+const ENDLESS: &str = "while True:\n        try:\n            pass\n        except BaseException:\n            pass\n";
+
+#[test]
+fn what_never_ends_is_broken_off_with_its_line() {
+    let limited = |config: &mut SimConfig| {
+        config.supervision.load_timeout = Some(Duration::from_secs(1));
+    };
+    let error = error_of(start(&format!("if True:\n    {ENDLESS}"), limited));
+    assert!(error.contains("Preempted"), "{error}");
+    assert!(error.contains("__init__.py:"), "{error}");
+    let in_start = format!(
+        "from tessera import Match\nclass M(Match):\n    pass\n\ndef start(world):\n    {ENDLESS}"
+    );
+    let error = error_of(start(&in_start, limited));
+    assert!(error.contains("Preempted"), "{error}");
+    assert!(error.contains("__init__.py:"), "{error}");
 }
 
 #[test]

@@ -17,9 +17,9 @@ use toml::Spanned;
 
 use super::{
     Access, AddressValidation, BUDGET_PERCENT, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M,
-    IDLE_TIMEOUT_S, Isolation, OnExhausted, PLAYERS, QUARANTINE_FAILURES, QUARANTINE_REST_MS,
-    RECONNECT_GRACE_S, RESTART_INTENSITY, RESTART_PERIOD_S, SPARES, SPECTATOR_DELAY_S, SPECTATORS,
-    TICK_HZ, WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
+    IDLE_TIMEOUT_S, Isolation, LOAD_TIMEOUT_S, OnExhausted, PLAYERS, QUARANTINE_FAILURES,
+    QUARANTINE_REST_MS, RECONNECT_GRACE_S, RESTART_INTENSITY, RESTART_PERIOD_S, SPARES,
+    SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ, WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
 };
 use crate::layout::Layout;
 
@@ -95,6 +95,7 @@ struct Supervision {
     soft_budget_percent: Value<i64>,
     hard_budget_percent: Value<i64>,
     memory_mib: Value<i64>,
+    load_timeout_s: Value<i64>,
     spares: Value<i64>,
     restart_intensity: Value<i64>,
     restart_period_s: Value<i64>,
@@ -302,6 +303,12 @@ impl Supervision {
             self.memory_mib,
             ZONE_MEMORY_MIB,
             &mut watch.memory_mib,
+        )?;
+        source.integer(
+            "supervision.load_timeout_s",
+            self.load_timeout_s,
+            LOAD_TIMEOUT_S,
+            &mut watch.load_timeout_s,
         )?;
         source.integer("supervision.spares", self.spares, SPARES, &mut watch.spares)?;
         source.integer(

@@ -18,6 +18,7 @@ use crate::config::ProcessConfig;
 use crate::descriptors;
 use crate::error::ProcessError;
 use crate::frame::{Malformed, Start, Started};
+use crate::handle::ProcessHandle;
 use crate::line::{self, Far, Line};
 use crate::parent::{Gone, ProcessZone};
 use crate::program;
@@ -96,12 +97,26 @@ impl ForkServer {
     /// # Errors
     /// As [`ProcessZone::start`].
     pub fn start(&self, scripts: &ScriptConfig) -> Result<ProcessZone, ProcessError> {
+        self.start_with(scripts, |_| ())
+    }
+
+    /// Starts as [`start`](Self::start) does, and tells who has power over the process before it loads the
+    /// mode.
+    ///
+    /// # Errors
+    /// As [`ProcessZone::start_with`].
+    pub fn start_with(
+        &self,
+        scripts: &ScriptConfig,
+        tell: impl FnOnce(ProcessHandle),
+    ) -> Result<ProcessZone, ProcessError> {
         let Common { config, slots, .. } = &*self.0.common;
         let Some((line, user)) = self.fork(scripts)? else {
             self.0.common.programs.fetch_add(1, Relaxed);
-            return ProcessZone::start(scripts, config, slots);
+            return ProcessZone::start_with(scripts, config, slots, tell);
         };
         self.0.common.forks.fetch_add(1, Relaxed);
+        tell(line.process.handle.clone());
         let mut zone = ProcessZone::load(line, scripts, slots)?;
         zone.assign(scripts.zone);
         zone.lease = Some(Lease {

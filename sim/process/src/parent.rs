@@ -66,7 +66,22 @@ impl ProcessZone {
         config: &ProcessConfig,
         slots: &SnapshotSlots,
     ) -> Result<Self, ProcessError> {
+        Self::start_with(scripts, config, slots, |_| ())
+    }
+
+    /// Starts as [`start`](Self::start) does, and tells who has power over the process before it loads the
+    /// mode.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and where the loading was preempted or ended.
+    pub fn start_with(
+        scripts: &ScriptConfig,
+        config: &ProcessConfig,
+        slots: &SnapshotSlots,
+        tell: impl FnOnce(ProcessHandle),
+    ) -> Result<Self, ProcessError> {
         let mut line = program::start(config, slots, Some(scripts.zone))?;
+        tell(line.process.handle.clone());
         line.start(&Start::new(scripts, config))?;
         Self::load(line, scripts, slots)
     }
