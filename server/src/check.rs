@@ -3,18 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tessera_process::{ProcessConfig, ProcessError, ProcessZone, SnapshotSlots};
-use tessera_protocol::{Audience, Field, FieldTable, FieldType, Kind, Quantization, ZoneId};
-use tessera_python::{ModeSource, ScriptConfig, ScriptError, ScriptZone};
-use tessera_sim::{Isolation, SimError};
+use tessera_protocol::{Audience, Field, FieldTable, FieldType, Kind, Quantization};
+use tessera_sim::Simulation;
 
 use crate::assets::Assets;
 use crate::config::Config;
 use crate::error::Error;
 use crate::setup;
-
-/// Scripts recurse on the thread's own stack; the same as a zone has in a match.
-const STACK_BYTES: usize = 64 << 20;
 
 /// What a mode declares, printed as a table.
 #[derive(Debug)]
@@ -29,42 +24,11 @@ pub struct Declarations {
 /// Where the mode or the map is not there, or the mode does not load: the file and line at fault; a system
 /// that lacks what process zones need.
 pub fn run(config: &Config, assets: &Assets) -> Result<Declarations, Error> {
-    let sim = setup::simulation(config, assets)?;
-    let script = ScriptConfig {
-        zone: ZoneId(0),
-        seed: sim.seed,
-        tick_hz: sim.tick_hz,
-        halo_m: sim.halo_m,
-        mode: Arc::new(ModeSource::read(&sim.mode).map_err(SimError::from)?),
-        options: sim.options,
-        world: sim.world,
-        memory_cap: None,
-    };
-    let load = move || match sim.isolation {
-        Isolation::Thread => ScriptZone::start(&script).map(|zone| zone.field_table().clone()),
-        Isolation::Process(process) => in_process(&script, &process),
-    };
-    let loading = std::thread::Builder::new()
-        .name("check".into())
-        .stack_size(STACK_BYTES)
-        .spawn(load)?;
-    let loaded = match loading.join() {
-        Ok(loaded) => loaded,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
+    let table = Simulation::check(&setup::simulation(config, assets)?)?;
     Ok(Declarations {
         mode: config.mode.clone(),
-        table: loaded.map_err(SimError::from)?,
+        table,
     })
-}
-
-fn in_process(
-    script: &ScriptConfig,
-    process: &ProcessConfig,
-) -> Result<Arc<FieldTable>, ScriptError> {
-    let zone = SnapshotSlots::new().and_then(|slots| ProcessZone::start(script, process, &slots));
-    let zone = zone.map_err(ProcessError::into_script_error)?;
-    Ok(zone.field_table().clone())
 }
 
 impl fmt::Display for Declarations {

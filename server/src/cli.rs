@@ -200,8 +200,8 @@ struct TraceArgs {
     out: PathBuf,
 }
 
-/// How long new code may take to load: each zone's interpreter loads it, one after the other.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(120);
+/// How long new code may take to load: above what `supervision.load_timeout_s` can be.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(660);
 
 /// Seconds that a token may let in.
 const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 1..=86_400;

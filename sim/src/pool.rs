@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use tessera_process::{ForkServer, ForkTally, ProcessError, SnapshotSlots};
+use tessera_process::ForkTally;
 use tessera_protocol::columns::bits;
 use tessera_protocol::fields::FieldTable;
 use tessera_protocol::ids::{EntityId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
-use tessera_python::{ModeSource, ScriptConfig, ScriptError};
+use tessera_python::ScriptError;
 
 use crate::barrier::Ran;
 use crate::channel;
-use crate::config::{Isolation, SimConfig};
+use crate::config::SimConfig;
 use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
@@ -103,29 +103,7 @@ impl ZonePool {
     /// A mode that does not load, a system without threads to give.
     pub(crate) fn start(config: &SimConfig) -> Result<ZonePool, SimError> {
         let zones = config.grid.zones();
-        let rendezvous = Arc::new(Rendezvous::default());
-        let setup = WorkerSetup {
-            scripts: ScriptConfig {
-                zone: ZoneId(0),
-                seed: config.seed,
-                tick_hz: config.tick_hz,
-                halo_m: config.halo_m,
-                mode: Arc::new(ModeSource::read(&config.mode)?),
-                options: config.options.clone(),
-                world: config.world.clone(),
-                memory_cap: config.supervision.memory_cap,
-            },
-            cage: match &config.isolation {
-                Isolation::Thread => Cage::Thread,
-                Isolation::Process(process) => {
-                    let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
-                    Cage::Process(ForkServer::new(process.clone(), slots))
-                }
-            },
-            cpu_clock: config.cpu_clock,
-            clock: config.clock,
-            rendezvous: rendezvous.clone(),
-        };
+        let setup = WorkerSetup::new(config)?;
         let mut nursery = Nursery::new(config.supervision.load_timeout)?;
         for _ in 0..zones {
             nursery.request(setup.clone(), Pace::Calm);
@@ -152,7 +130,7 @@ impl ZonePool {
             places: places.collect(),
             spares: Vec::new(),
             nursery,
-            rendezvous,
+            rendezvous: setup.rendezvous.clone(),
             setup,
             supervision: config.supervision.clone(),
             clock: config.clock,

@@ -14,13 +14,14 @@ use crate::config::SimConfig;
 use crate::directory::Directory;
 use crate::error::SimError;
 use crate::exchange::{Batches, Exchange};
+use crate::nursery::Nursery;
 use crate::partition::Grid;
 use crate::pool::{State, ZonePool};
 use crate::reload::{Adaptation, ReloadError, Reloaded};
 use crate::report::{Audit, SimReport, TickTimings, ZoneSpan};
 use crate::seal::SnapshotRing;
 use crate::supervision::Incident;
-use crate::worker::Run;
+use crate::worker::{Pace, Run, WorkerSetup};
 
 /// What reaches the match from outside in one tick.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +106,18 @@ impl Simulation {
         let output = simulation.finish_tick(Tick(0), ran, TickTimings::default())?;
         simulation.start = Some(output);
         Ok(simulation)
+    }
+
+    /// Loads the mode once, as a zone would, and gives what it declares.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn check(config: &SimConfig) -> Result<Arc<FieldTable>, SimError> {
+        check(config)?;
+        let mut nursery = Nursery::new(config.supervision.load_timeout)?;
+        nursery.request(WorkerSetup::new(config)?, Pace::Calm);
+        let (_, worker) = nursery.wait();
+        Ok(worker?.field_table.clone())
     }
 
     /// What the mode declared.

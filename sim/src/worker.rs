@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel as mpsc;
-use tessera_process::{ForkServer, ProcessError, ProcessHandle};
+use tessera_process::{ForkServer, ProcessError, ProcessHandle, SnapshotSlots};
 use tessera_protocol::command::Command;
 use tessera_protocol::fields::FieldTable;
-use tessera_protocol::ids::{EntityId, KindId, Tick};
+use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 use tessera_python::{
-    FailureKind, HitboxHistory, Interrupter, Message, ScriptConfig, ScriptError, ScriptZone,
-    ThreadCpu,
+    FailureKind, HitboxHistory, Interrupter, Message, ModeSource, ScriptConfig, ScriptError,
+    ScriptZone, ThreadCpu,
 };
 
 use crate::barrier::Ran;
+use crate::config::{Isolation, SimConfig};
 use crate::directory::Directory;
 use crate::exchange::{Batches, Exchange};
 use crate::host::{Gone, Host};
@@ -178,6 +179,37 @@ pub(crate) struct WorkerSetup {
     /// As [`SimConfig::clock`](crate::SimConfig).
     pub(crate) clock: fn() -> u64,
     pub(crate) rendezvous: Arc<Rendezvous>,
+}
+
+impl WorkerSetup {
+    /// Reads the mode's code.
+    ///
+    /// # Errors
+    /// A mode that can't be read, a system that lacks what process zones need.
+    pub(crate) fn new(config: &SimConfig) -> Result<WorkerSetup, ScriptError> {
+        Ok(WorkerSetup {
+            scripts: ScriptConfig {
+                zone: ZoneId(0),
+                seed: config.seed,
+                tick_hz: config.tick_hz,
+                halo_m: config.halo_m,
+                mode: Arc::new(ModeSource::read(&config.mode)?),
+                options: config.options.clone(),
+                world: config.world.clone(),
+                memory_cap: config.supervision.memory_cap,
+            },
+            cage: match &config.isolation {
+                Isolation::Thread => Cage::Thread,
+                Isolation::Process(process) => {
+                    let slots = SnapshotSlots::new().map_err(ProcessError::into_script_error)?;
+                    Cage::Process(ForkServer::new(process.clone(), slots))
+                }
+            },
+            cpu_clock: config.cpu_clock,
+            clock: config.clock,
+            rendezvous: Arc::default(),
+        })
+    }
 }
 
 /// How a worker is started.
