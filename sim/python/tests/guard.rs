@@ -126,6 +126,43 @@ fn mode(rest: &str) -> Mode {
     ))
 }
 
+/// In a process of its own it may: `sim/process/tests/walls.rs`.
+#[test]
+fn what_would_end_the_server_is_refused() {
+    let mode = Mode::new(
+        r#"
+        import os, posix, signal
+        def check():
+            for end in (
+                lambda: os._exit(3), lambda: posix._exit(3), lambda: os.abort(),
+                lambda: os.kill(1, 0), lambda: os.killpg(1, 0),
+                lambda: signal.raise_signal(signal.SIGTERM), lambda: signal.alarm(1),
+                lambda: signal.pthread_kill(1, 0),
+                lambda: __import__("ctypes").string_at(0), lambda: __import__("_ctypes"),
+            ):
+                try:
+                    end()
+                except DeterminismError as error:
+                    assert "can end the server" in str(error), error
+                else:
+                    raise AssertionError("it was let through")
+        check()
+        class Thing(Entity):
+            checked: bool = field(False)
+            def tick(self, dt):
+                check()
+                self.checked = True
+        def start(world):
+            world.spawn(Thing)
+        "#,
+    );
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    assert_eq!(zone.scripts.stats().errors, []);
+    assert_eq!(zone.field(1, "checked"), "Bool(true)");
+}
+
 #[test]
 fn refused_while_the_mode_loads() {
     mode("check()\nclass Thing(Entity): pass").zone();

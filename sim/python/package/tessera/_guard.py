@@ -55,6 +55,10 @@ _OUTSIDE = (
     "reaches out of the match, which may not depend on what is there: what a mode must "
     "know comes in as tessera.options, what it has to say goes to tessera.log()"
 )
+_SHARED = (
+    "can end the server, of which this zone is a thread: with zones.isolation = "
+    '"process" a zone may, and only that zone is started anew'
+)
 _LASTING = (
     "has no place in a match: a zone's interpreter ends at any time and another goes "
     "on; what must last is kept in a field"
@@ -129,6 +133,23 @@ _PROCESSES = (
 )
 """Starters of processes; the others in `os` call one of these."""
 
+_ENDINGS = ("_exit", "abort", "kill", "killpg", "pidfd_open")
+"""What in `os` ends a process, or gets hold of one."""
+
+_SIGNALS = (
+    "alarm",
+    "pause",
+    "pidfd_send_signal",
+    "pthread_kill",
+    "pthread_sigmask",
+    "raise_signal",
+    "setitimer",
+    "sigwait",
+    "sigwaitinfo",
+    "sigtimedwait",
+)
+"""What in `signal` concerns the whole process."""
+
 _AUDITED = frozenset({"os.system", "socket.__new__", "subprocess.Popen"})
 """Audit events of what reaches out of the match, whoever calls it."""
 
@@ -142,9 +163,13 @@ _LIBRARIES = set(sys.stdlib_module_names)
 """Top-level names of library modules."""
 
 
-def install() -> None:
-    """Sets the guard up. Called once in an interpreter, before its mode is loaded."""
+def install(own_process: bool) -> None:
+    """Sets the guard up. Called once in an interpreter, before its mode is loaded: in a
+    process that runs nothing else or in one that the server shares."""
     _LIBRARIES.update(_packages())
+    if not own_process:
+        for name, names in _SHARED_BY_ALL.items():
+            _REPLACED[name] = _also(_REPLACED.get(name), names)
     for name, replace in _REPLACED.items():
         if name in sys.modules:
             replace(sys.modules[name])
@@ -243,6 +268,19 @@ def _replace_os(module: ModuleType) -> None:
     _replace(module, ("getloadavg",), _MACHINE)
     _replace(module, ("getpid", "getppid"), _MACHINE, _is_library)
     _replace(module, _PROCESSES, _OUTSIDE)
+
+
+def _also(
+    replace: Callable[[ModuleType], None] | None, names: tuple[str, ...]
+) -> Callable[[ModuleType], None]:
+    def both(module: ModuleType) -> None:
+        if replace is not None:
+            replace(module)
+        if not names:
+            _refuse(module.__name__, _SHARED)
+        _replace(module, names, _SHARED)
+
+    return both
 
 
 def _replace_thread(module: ModuleType) -> None:
@@ -361,6 +399,17 @@ _REPLACED: dict[str, Callable[[ModuleType], None]] = {
     "uuid": lambda module: _replace(module, _UUIDS, _UNIQUE),
 }
 """What is to be done to which module."""
+
+_SHARED_BY_ALL: dict[str, tuple[str, ...]] = {
+    "_ctypes": (),
+    "_signal": _SIGNALS,
+    "os": _ENDINGS,
+    "posix": _ENDINGS,
+    "signal": _SIGNALS,
+}
+"""What a zone may not call that is a thread of the server; of a module without names
+nothing at all."""
+
 
 
 class _Finder:

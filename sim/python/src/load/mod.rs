@@ -129,7 +129,10 @@ unsafe fn load_package(context: &Context) -> PyResult<Threshold> {
         call(&get(&bootstrap, c"install")?, &[&listed(&ENGINE)?])?;
         Owned::from_new(PyImport_ImportModule(c"tessera".as_ptr()))?;
         let guard = Owned::from_new(PyImport_ImportModule(c"tessera._guard".as_ptr()))?;
-        call(&get(&guard, c"install")?, &[])?;
+        // A main interpreter is that of a process zone.
+        let own_process = PyInterpreterState_Get() == PyInterpreterState_Main();
+        let own_process = Owned::from_new(PyBool_FromLong(own_process.into()))?;
+        call(&get(&guard, c"install")?, &[&own_process])?;
         // What the package itself declares is no kind of the mode.
         let own = context.registrations.take();
         debug_assert!(own.is_empty(), "the package registers no kinds");
