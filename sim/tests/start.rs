@@ -1,10 +1,13 @@
-//! What cannot start says why.
+//! What cannot start, or be born, says why.
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_sim::{Grid, Isolation, SimConfig, SimError, Simulation, Supervision};
+use tessera_protocol::ValueRef;
+use tessera_sim::{Grid, Isolation, SimConfig, SimError, Simulation, Supervision, TickInputs};
 use tessera_world::World;
 
 fn start(source: &str, change: impl FnOnce(&mut SimConfig)) -> Result<Simulation, SimError> {
@@ -79,4 +82,41 @@ fn numbers_out_of_range_name_the_field() {
     assert!(error.contains("tick_hz is 0"), "{error}");
     let error = error_of(start("", |config| config.halo_m = f64::NAN));
     assert!(error.contains("halo_m is NaN"), "{error}");
+}
+
+#[test]
+fn a_full_match_has_no_room_for_more_in_any_zone() {
+    let source = "
+from tessera import Entity, Match, Vec3, field
+class M(Match):
+    pass
+class Unit(Entity):
+    pass
+class Mother(Entity):
+    refused: bool = field(False)
+    def tick(self, dt):
+        try:
+            self.spawn(Unit)
+        except RuntimeError as error:
+            assert '65536 have room' in str(error), error
+            self.refused = True
+def start(world):
+    world.spawn(M)
+    for x in (100.0, 900.0):
+        world.spawn(Mother, position=Vec3(x, 0.0, 500.0))
+    for _ in range(65_532):
+        world.spawn(Unit)
+";
+    let mut simulation = start(source, |_| ()).expect("one fewer than are too many");
+    // The last two are born in one tick, in which there was room for each.
+    for (entities, refused) in [(65_537, false), (65_537, true)] {
+        let output = simulation.step(&TickInputs::default()).expect("it goes on");
+        assert_eq!(output.snapshot.len(), entities);
+        let mothers = common::rows(&simulation, &output.snapshot, "Mother");
+        let field = common::field(&simulation, "Mother", "refused");
+        for mother in mothers {
+            assert_eq!(mother.field(field), ValueRef::Bool(refused));
+        }
+    }
+    assert_eq!(simulation.report().hook_errors(), 0);
 }

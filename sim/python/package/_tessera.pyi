@@ -211,7 +211,8 @@ class Entity:
         """Asks for an entity, which is born when the tick ends: ``self.spawn(Rocket,
         velocity=v)``.
 
-        Fields that aren't named have their defaults.
+        Fields that aren't named have their defaults. An entity may spawn 256 in a tick,
+        and nobody any while the match has 65,536: more raise `RuntimeError`.
         """
 
     def despawn(self) -> None:

@@ -117,6 +117,11 @@ fn declarations_that_only_the_engine_can_refuse() {
             "the default doesn't fit: A.n takes u8: an int from 0 to 255, but got int -1",
         ),
         (
+            "class A(Entity): # here\n    def __init__(self): self.n = 5",
+            "A.__init__ would never run: entities are made by spawn(), which sets the fields; give them \
+             defaults, or write on_spawn",
+        ),
+        (
             "class A(Entity): # here\n    x: bool = field(1)",
             "A.x takes a bool, but got int 1",
         ),

@@ -161,6 +161,12 @@ def _take_fields(
         raise DeclarationError(
             f"{name}: __slots__ are made of the declared fields; leave them out"
         )
+    for maker in ("__init__", "__new__"):
+        if maker in namespace:
+            raise DeclarationError(
+                f"{name}.{maker} would never run: entities are made by spawn(), which "
+                f"sets the fields; give them defaults, or write on_spawn"
+            )
     annotations = _annotations(name, namespace)
     fields = {}
     for attribute, value in namespace.items():

@@ -15,10 +15,11 @@ use crate::value::{self, bad_argument, str_lossy};
 
 /// Most messages and events that an entity may send in a tick.
 const MESSAGES_MAX: u32 = 1024;
-/// Most entities that an entity may spawn in a tick; `start` may spawn [`START_SPAWNS_MAX`].
+/// Most entities that an entity may spawn in a tick; `start` may spawn [`ENTITIES_MAX`].
 const SPAWNS_MAX: u32 = 256;
-/// Most entities that the mode's `start` may spawn.
-const START_SPAWNS_MAX: u32 = 100_000;
+/// Entities of `S_t` from which on nobody may spawn more. What else is spawned in the tick that comes
+/// there is not counted: who comes first would depend on the partition.
+const ENTITIES_MAX: u32 = 65_536;
 /// Longest name of a message or event, bytes.
 const NAME_MAX: usize = 64;
 /// Longest `str` in an event, bytes: events are small.
@@ -135,10 +136,17 @@ unsafe fn spawn_entity(
             values[field] = value;
         }
         let max = if actor.id.get().is_none() {
-            START_SPAWNS_MAX
+            ENTITIES_MAX
         } else {
             SPAWNS_MAX
         };
+        let living = context.snapshot.borrow().as_ref().map_or(0, |s| s.len());
+        if living >= ENTITIES_MAX as usize {
+            let message = format!(
+                "spawn: the match has {living} entities, and no more than {ENTITIES_MAX} have room"
+            );
+            return Err(raise(PyExc_RuntimeError, &message));
+        }
         count(&actor.spawned, max, "spawn")?;
         let mut row = Vec::with_capacity(info.default_row.len());
         let mut start = 0;
