@@ -28,3 +28,25 @@ fn generated_code_is_fresh() {
     }
     assert_eq!(schemas, 5);
 }
+
+#[test]
+fn the_description_has_the_schemas_and_the_version() {
+    let text = include_str!("../../docs/protocol.md").replace("\r\n", "\n");
+    let after = |mark: &str| {
+        let at = text.find(mark);
+        &text[at.unwrap_or_else(|| panic!("{mark} is not in docs/protocol.md")) + mark.len()..]
+    };
+    let version = after("wire version in decimal, which is `")
+        .split('`')
+        .next();
+    let mut hashed = format!("{}\n", version.expect("digits"));
+    for schema in ["commands", "events", "field_table", "handshake"] {
+        let shown = after(&format!("`{schema}.fbs`:\n\n```text\n"));
+        hashed += &shown[..shown.find("```").expect("a fence")];
+    }
+    assert_eq!(
+        xxhash_rust::xxh3::xxh3_64(hashed.as_bytes()),
+        tessera_protocol::session::protocol_hash(),
+        "docs/protocol.md has other schemas, or another version, than the code"
+    );
+}
