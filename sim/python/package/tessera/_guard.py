@@ -411,7 +411,6 @@ _SHARED_BY_ALL: dict[str, tuple[str, ...]] = {
 nothing at all."""
 
 
-
 class _Finder:
     """Finds the modules that are to be changed, as the other finders do."""
 
