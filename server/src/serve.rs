@@ -16,6 +16,7 @@ use crate::config::{Access, Config, OnExhausted};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::keys;
+use crate::memory;
 use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
 use crate::reload;
@@ -155,6 +156,8 @@ impl Server<'_> {
             _ = self.ended => tracing::error!("the match ended by itself"),
         }
         ops.drain();
+        // Zones' processes end with the match: this is the last look at them.
+        let rss_mib_max = memory::resident_mib_max();
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
         let _ = sending.join();
@@ -166,7 +169,7 @@ impl Server<'_> {
             _ = signals.next() => tracing::warn!("stopped without waiting for clients"),
         }
         drop(stop_ops);
-        Ok(ops.report(&answer?))
+        Ok(ops.report(&answer?, rss_mib_max))
     }
 }
 

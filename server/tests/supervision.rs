@@ -4,7 +4,7 @@ mod common;
 
 use common::client::{Client, watching};
 use common::folder::Folder;
-use common::server::{Server, tessera};
+use common::server::{Server, Signal, tessera};
 use tessera_protocol::{EntityId, ValueRef, Watch};
 
 /// A mode whose clients' players do harm: it does what the button of its client says.
@@ -100,6 +100,39 @@ async fn a_process_that_was_stuck_leaves_no_thread_behind() {
     // Each of two zones has a thread in the server, and so has the spare.
     eve.until("the end of the others", |_| server.threads("zone-") == 3)
         .await;
+}
+
+/// A mode of whose memory each zone has 48 MiB more than others.
+const LARGE: &str = r#"
+from tessera import Match
+
+BALLAST = b"x" * (48 << 20)
+
+class Game(Match):
+    pass
+
+def start(world) -> None:
+    world.spawn(Game)
+"#;
+
+#[test]
+fn the_memory_of_zones_in_processes_is_the_servers() {
+    let (server, _folder) = serve("large", LARGE, &["--isolation", "process"]);
+    let told = server.report()["server"]["rss_mib_max"].as_f64();
+    assert!(told.is_some_and(|mib| mib > 96.0), "{told:?} MiB");
+    let (_, page) = server.ask("GET", "/metrics");
+    let resident = page
+        .lines()
+        .find_map(|line| line.strip_prefix("tessera_process_resident_memory_bytes "));
+    let resident: f64 = resident.and_then(|bytes| bytes.parse().ok()).expect(&page);
+    assert!(resident > f64::from(96 << 20), "{resident} bytes");
+    server.signal(Signal::TERM);
+    let (_, said) = server.wait();
+    let most = said.split(" MiB at most").next().and_then(|before| {
+        let most = before.rsplit(' ').next()?;
+        most.parse::<f64>().ok()
+    });
+    assert!(most.is_some_and(|mib| mib > 96.0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
