@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tessera_protocol::TokenGate;
-use tessera_sim::SimConfig;
+use tessera_sim::{SimConfig, SimError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -153,7 +153,7 @@ impl Server<'_> {
         tokio::select! {
             name = signals.next() => tracing::info!(signal = name, "draining"),
             // The reason comes with the thread's result.
-            _ = self.ended => tracing::error!("the match ended by itself"),
+            _ = self.ended => tracing::error!("the match ended by itself; draining"),
         }
         ops.drain();
         // Zones' processes end with the match: this is the last look at them.
@@ -161,7 +161,7 @@ impl Server<'_> {
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
         let _ = sending.join();
-        let told = network.close(&endpoint, answer.is_ok());
+        let told = network.close(&endpoint, farewell(answer.as_ref().err()));
         tokio::select! {
             told = timeout(config.drain_timeout, told) => if told.is_err() {
                 tracing::warn!("some clients did not hear of the end in time");
@@ -170,6 +170,17 @@ impl Server<'_> {
         }
         drop(stop_ops);
         Ok(ops.report(&answer?, rss_mib_max))
+    }
+}
+
+/// What clients are told in the end.
+fn farewell(error: Option<&SimError>) -> &'static str {
+    match error {
+        None => "the server is stopping",
+        Some(SimError::Exhausted { .. }) => {
+            "the server is stopping: the scripts of a zone failed too often"
+        }
+        Some(_) => "the match ended by a fault of the server",
     }
 }
 
