@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::assets::Assets;
-use crate::config::{Access, Config, OnExhausted};
+use crate::config::{self, Access, Config, OnExhausted};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::keys;
@@ -56,7 +56,7 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     // Ports first: interpreters take their time to start, and a busy port would waste it.
     let socket = net::bind(config.listen)?;
     let ops_listener = config.ops.map(ops::bind).transpose()?;
-    let gate = gate(&config.access)?;
+    let gate = gate(config)?;
     let handover = Arc::new(Handover::default());
     let (ended_in, ended) = oneshot::channel();
     let simulation = setup::simulation(config, assets)?;
@@ -185,11 +185,12 @@ fn farewell(error: Option<&SimError>) -> &'static str {
 }
 
 /// What checks the tokens of who comes in, if tokens are asked for.
-fn gate(access: &Access) -> Result<Option<TokenGate>, Error> {
-    match access {
+fn gate(config: &Config) -> Result<Option<TokenGate>, Error> {
+    match &config.access {
         Access::Open => Ok(None),
         Access::Tokens { key_file, match_id } => {
-            let key = keys::read(key_file)?;
+            let key = keys::read(key_file);
+            let key = key.map_err(|error| config.blame(config::KEY_FILE, error))?;
             Ok(Some(TokenGate::new(key, match_id)))
         }
     }
