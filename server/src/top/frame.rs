@@ -198,10 +198,10 @@ fn zones(view: &View, since: Option<&Since<'_>>) -> Vec<Column> {
             Line::of(Strong, zone.zone.to_string())
         }),
         column(0, "ENTITIES", &|_, zone| plain(zone.entities.to_string())),
-        column(6, "HOOKS p50", &|_, zone| {
-            plain(us(zone.script_lately_us.p50))
+        column(0, "HOOKS p99", &|_, zone| {
+            plain(us(zone.script_lately_us.p99))
         }),
-        column(0, "p99", &|_, zone| plain(us(zone.script_lately_us.p99))),
+        column(6, "p50", &|_, zone| plain(us(zone.script_lately_us.p50))),
         column(1, "OF THE TICK", &|_, zone| {
             bar(share(zone)).and(Plain, format!(" {:>3.0} %", share(zone) * 100.0))
         }),
@@ -412,7 +412,7 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
         let zone: Vec<_> = lines[lines.len() - 1].split_whitespace().collect();
-        let expected = "1 42 1.25 ms 8.00 ms █████▏···· 51 % 8.00 ms 8.00 ms 12 30 64 0.0 0 – – –";
+        let expected = "1 42 8.00 ms 1.25 ms █████▏···· 51 % 8.00 ms 8.00 ms 12 30 64 0.0 0 – – –";
         assert_eq!(zone.join(" "), expected);
     }
 
@@ -460,7 +460,14 @@ mod tests {
             zone.supervision.memory_limit_bytes = Some(256 << 20);
         }
         let text = frame(None, &now, 120).join("\n");
-        for part in ["DEEPEST", "30, 5 refused", "FAILED", "OVERRUNS", "RESTARTS"] {
+        for part in [
+            "HOOKS p99",
+            "DEEPEST",
+            "30, 5 refused",
+            "FAILED",
+            "OVERRUNS",
+            "RESTARTS",
+        ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
         assert!(text.contains("45.0 MiB of 256 MiB"), "{text}");
