@@ -13,6 +13,8 @@ pub use check::{RECORD_LEN_MAX, TableError};
 pub use declarations::{Declarations, Edition};
 pub use walk::{WalkRules, Walker};
 
+use std::fmt;
+
 use crate::ids::KindId;
 
 /// Most kinds that a mode may declare.
@@ -98,6 +100,45 @@ pub struct Field {
     pub quantization: Quantization,
     /// Who receives it.
     pub audience: Audience,
+}
+
+impl fmt::Display for FieldType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FieldType::Bool => "bool",
+            FieldType::U8 => "u8",
+            FieldType::U16 => "u16",
+            FieldType::U32 => "u32",
+            FieldType::I32 => "i32",
+            FieldType::F32 => "f32",
+            FieldType::F64 => "f64",
+            FieldType::Vec3 => "vec3",
+            FieldType::Entity => "ref",
+            FieldType::Str { max } => return write!(f, "str, at most {max} bytes"),
+            FieldType::Bytes { max } => return write!(f, "bytes, at most {max}"),
+            FieldType::Object => "object",
+        })
+    }
+}
+
+impl fmt::Display for Quantization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Quantization::Exact => f.write_str("exact"),
+            Quantization::Range { min, max, bits } => write!(f, "{min} to {max} in {bits} bits"),
+            Quantization::Angle { bits } => write!(f, "an angle in {bits} bits"),
+        }
+    }
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Audience::Everyone => "everyone",
+            Audience::Owner => "owner",
+            Audience::Nobody => "nobody",
+        })
+    }
 }
 
 /// A vertical capsule that stands on the entity's position and that shots can hit.

@@ -100,39 +100,17 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &Kind) -> fmt::Result {
 }
 
 fn describe(field: &Field) -> [String; 5] {
-    let to = match field.audience {
-        Audience::Everyone => "everyone",
-        Audience::Owner => "owner",
-        Audience::Nobody => "nobody",
-    };
     let (bits, how) = match field.audience {
         Audience::Nobody => ("-".to_owned(), String::new()),
         _ => on_the_wire(field),
     };
     [
         field.name.clone(),
-        type_name(field.ty),
-        to.to_owned(),
+        field.ty.to_string(),
+        field.audience.to_string(),
         bits,
         how,
     ]
-}
-
-fn type_name(ty: FieldType) -> String {
-    match ty {
-        FieldType::Bool => "bool".into(),
-        FieldType::U8 => "u8".into(),
-        FieldType::U16 => "u16".into(),
-        FieldType::U32 => "u32".into(),
-        FieldType::I32 => "i32".into(),
-        FieldType::F32 => "f32".into(),
-        FieldType::F64 => "f64".into(),
-        FieldType::Vec3 => "vec3".into(),
-        FieldType::Entity => "ref".into(),
-        FieldType::Str { max } => format!("str, at most {max} bytes"),
-        FieldType::Bytes { max } => format!("bytes, at most {max}"),
-        FieldType::Object => "object".into(),
-    }
 }
 
 /// Bits of a field in a state datagram, and how it is rounded.

@@ -267,13 +267,6 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Exit
     }
 }
 
-/// Puts what a flag says over what a file says.
-fn set(into: &mut String, flag: &Option<String>) {
-    if let Some(value) = flag {
-        into.clone_from(value);
-    }
-}
-
 impl LoadArgs {
     /// The file's configuration with these flags over it.
     fn configuration(&self, assets: &Assets) -> Result<Config, Error> {
@@ -282,7 +275,7 @@ impl LoadArgs {
             Some(path) => Config::load(&path)?,
             None => Config::default(),
         };
-        set(&mut config.map, &self.map);
+        config.set(config::MAP, &self.map, |config| &mut config.map);
         config.options.extend(self.options.iter().cloned());
         config.isolation = self.isolation.unwrap_or(config.isolation);
         Ok(config)
@@ -293,20 +286,20 @@ impl MatchArgs {
     /// The file's configuration with these flags over it.
     fn configuration(&self, assets: &Assets) -> Result<Config, Error> {
         let mut config = self.load.configuration(assets)?;
-        set(&mut config.mode, &self.mode);
-        set(&mut config.log, &self.log);
+        config.set(config::MODE, &self.mode, |config| &mut config.mode);
+        config.set("log.filter", &self.log, |config| &mut config.log);
         config.seed = self.seed.unwrap_or(config.seed);
         config.tick_hz = self.tick_hz.unwrap_or(config.tick_hz);
         config.players = self.players.unwrap_or(config.players);
         config.halo_m = self.halo.unwrap_or(config.halo_m);
         if let Some(layout) = self.zones.as_ref().or(self.grid.as_ref()) {
-            config.layout = layout.clone();
+            config.set_layout(layout.clone());
         }
         if self.cuts_x.is_some() || self.cuts_z.is_some() {
-            config.layout = Layout::Cuts {
+            config.set_layout(Layout::Cuts {
                 x: self.cuts_x.clone().unwrap_or_default(),
                 z: self.cuts_z.clone().unwrap_or_default(),
-            };
+            });
         }
         Ok(config)
     }
@@ -360,10 +353,8 @@ impl SimulateArgs {
 impl CheckArgs {
     fn run(self) -> Result<(), Error> {
         let assets = Assets::find()?;
-        let config = Config {
-            mode: self.mode,
-            ..self.load.configuration(&assets)?
-        };
+        let mut config = self.load.configuration(&assets)?;
+        config.set(config::MODE, &Some(self.mode), |config| &mut config.mode);
         start_log("warn")?;
         Ok(print(&check::run(&config, &assets)?.to_string())?)
     }

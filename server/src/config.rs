@@ -1,6 +1,7 @@
 //! What a server is told to do: built-in defaults, under the file, under the flags.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,11 +11,23 @@ use tessera_python::OptionValue;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::error::Error;
 use crate::layout::Layout;
 
 mod file;
 
-pub use file::ConfigError;
+pub use file::{ConfigError, Place};
+
+/// Settings of which more can be wrong than their file alone shows.
+pub(crate) const MODE: &str = "match.mode";
+/// See [`MODE`].
+pub(crate) const MAP: &str = "match.map";
+/// See [`MODE`].
+pub(crate) const CUTS_X: &str = "zones.cuts_x";
+/// See [`MODE`].
+pub(crate) const CUTS_Z: &str = "zones.cuts_z";
+/// See [`MODE`].
+pub(crate) const KEY_FILE: &str = "net.token_key_file";
 
 /// Ticks a second.
 pub const TICK_HZ: RangeInclusive<u32> = 10..=128;
@@ -205,6 +218,40 @@ pub struct Config {
     pub ops: Option<SocketAddr>,
     /// What is logged, as a `tracing` filter.
     pub log: String,
+    /// By setting, where the file has it, unless a flag stands above that; of those that only starting shows
+    /// to be wrong.
+    pub places: BTreeMap<&'static str, Place>,
+}
+
+impl Config {
+    /// Puts what a flag says over what the file says.
+    pub(crate) fn set(
+        &mut self,
+        setting: &str,
+        flag: &Option<String>,
+        into: fn(&mut Config) -> &mut String,
+    ) {
+        if let Some(value) = flag {
+            into(self).clone_from(value);
+            self.places.remove(setting);
+        }
+    }
+
+    /// The same of the zones.
+    pub(crate) fn set_layout(&mut self, layout: Layout) {
+        self.layout = layout;
+        for cuts in [CUTS_X, CUTS_Z] {
+            self.places.remove(cuts);
+        }
+    }
+
+    /// What is wrong with a setting's value, with the place of it where a file has set it.
+    pub(crate) fn blame<E: Into<Error> + Display>(&self, setting: &str, error: E) -> Error {
+        match self.places.get(setting) {
+            Some(place) => place.wrong(format!("{setting}: {error}")).into(),
+            None => error.into(),
+        }
+    }
 }
 
 impl Default for Config {
@@ -237,6 +284,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(2),
             ops: Some((Ipv4Addr::LOCALHOST, 7778).into()),
             log: "info".into(),
+            places: BTreeMap::new(),
         }
     }
 }

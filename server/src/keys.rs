@@ -28,6 +28,14 @@ pub enum KeyError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// There is no key to read.
+    #[error("{path}: {error}; `tessera token --new-key {path}` makes a key", path = path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// A key is not overwritten: tokens that were signed with it would be void.
     #[error("{} exists already: remove it first, and every token signed with it is void", .0.display())]
     Exists(PathBuf),
@@ -78,7 +86,13 @@ pub(crate) fn read(path: &Path) -> Result<TokenKey, KeyError> {
         path: path.to_owned(),
         error,
     };
-    let file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => KeyError::Missing {
+            path: path.to_owned(),
+            error,
+        },
+        _ => failed(error),
+    })?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyError::Exposed {

@@ -39,7 +39,7 @@ pub enum LayoutError {
     Borders(#[from] GridError),
     /// A border that is not on the map.
     #[error(
-        "zones.cuts_{axis} (--cuts-{axis}) has a border at {cut} m, which is not on the map: that goes from 0 to {size} m"
+        "a border at {cut} m along {axis} (--cuts-{axis}) is not on the map: that goes from 0 to {size} m"
     )]
     Outside {
         /// `x` or `z`.
@@ -150,17 +150,17 @@ mod tests {
             (
                 &[0.0][..],
                 &[][..],
-                "zones.cuts_x (--cuts-x) has a border at 0 m",
+                "a border at 0 m along x (--cuts-x) is not on the map",
             ),
             (
                 &[500.0, 1000.0],
                 &[],
-                "at 1000 m, which is not on the map: that goes from 0 to 1000 m",
+                "at 1000 m along x (--cuts-x) is not on the map: that goes from 0 to 1000 m",
             ),
             (
                 &[500.0],
                 &[-3.5],
-                "zones.cuts_z (--cuts-z) has a border at -3.5 m",
+                "a border at -3.5 m along z (--cuts-z) is not on the map",
             ),
             (&[7.0, 5.0], &[], "along x"),
         ] {

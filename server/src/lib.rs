@@ -22,6 +22,7 @@ mod handover;
 mod intake;
 mod keys;
 mod layout;
+pub mod memory;
 mod net;
 mod ops;
 mod overseer;

@@ -186,14 +186,8 @@ impl Network {
     }
 
     /// Tells all clients why it is over, and waits until they have heard it.
-    pub(crate) async fn close(&self, endpoint: &quinn::Endpoint, in_order: bool) {
-        let (reason, text) = match in_order {
-            true => (CloseReason::Draining, "the server is stopping"),
-            false => (
-                CloseReason::Draining,
-                "the match ended by a fault of the server",
-            ),
-        };
+    pub(crate) async fn close(&self, endpoint: &quinn::Endpoint, text: &str) {
+        let reason = CloseReason::Draining;
         for player in self.everybody() {
             player.close(reason, text);
         }

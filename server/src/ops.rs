@@ -40,6 +40,7 @@ use tessera_protocol::ClientId;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::memory;
 use crate::net::{Network, Whom};
 use crate::report::{self, Process, Report, Run};
 use crate::series;
@@ -166,7 +167,10 @@ async fn otherwise(method: Method, uri: Uri) -> Response {
 
 async fn report(State(ops): State<Arc<Ops>>) -> Response {
     match ops.asker.record().await {
-        Some(answer) => Json(ops.report(&answer)).into_response(),
+        Some(answer) => {
+            let rss_mib_max = memory::resident_mib_max_async().await;
+            Json(ops.report(&answer, rss_mib_max)).into_response()
+        }
         None => ended(),
     }
 }
@@ -255,8 +259,9 @@ impl Ops {
         self.pulse.clients.load(Relaxed)
     }
 
-    /// The report of what the tick thread and the network have recorded.
-    pub(crate) fn report(&self, answer: &Answer) -> Report {
+    /// The report of what the tick thread and the network have recorded; the memory is looked at by who
+    /// asks, since that takes a while.
+    pub(crate) fn report(&self, answer: &Answer, rss_mib_max: f64) -> Report {
         let recorded = answer.recorder.recorded(&answer.totals);
         let mut tick = recorded.ticks;
         let sent = self.network.sent_since_reset();
@@ -290,7 +295,7 @@ impl Ops {
             supervision: answer.overseer.tell(&answer.totals),
             server: Process {
                 cpu_s: recorded.cpu_s,
-                rss_mib_max: report::rss_mib_max(),
+                rss_mib_max,
             },
             counters,
             clock: answer.recorder.clock(),

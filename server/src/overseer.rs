@@ -107,7 +107,7 @@ impl Overseer {
                 }
                 IncidentKind::Exhausted { until } => {
                     self.exhausted += 1;
-                    self.say_exhausted(zone, tick, *until);
+                    say_exhausted(self.on_exhausted, zone, tick, *until);
                     if self.on_exhausted == OnExhausted::Drain {
                         let zone = incident.zone;
                         return Err(SimError::Exhausted { zone });
@@ -131,17 +131,6 @@ impl Overseer {
         self.late_ns_max = self.late_ns_max.max(times.duration_ns());
     }
 
-    fn say_exhausted(&self, zone: u8, tick: u32, until: Tick) {
-        let until = until.0;
-        tracing::error!(
-            zone,
-            tick,
-            until,
-            "the zone has been restarted more often than supervision.restart_intensity allows; its \
-             entities coast until it is tried again"
-        );
-    }
-
     /// The account.
     pub(crate) fn tell(&self, totals: &SimReport) -> Supervised {
         let sum = |of: fn(&tessera_sim::ZoneReport) -> u64| totals.zones.iter().map(of).sum();
@@ -163,6 +152,24 @@ impl Overseer {
             doubled: self.doubled,
             late_ticks_max: self.late_ns_max as f64 / self.tick_ns as f64,
         }
+    }
+}
+
+fn say_exhausted(on_exhausted: OnExhausted, zone: u8, tick: u32, until: Tick) {
+    match on_exhausted {
+        OnExhausted::Coast => tracing::error!(
+            zone,
+            tick,
+            until = until.0,
+            "the zone has been restarted more often than supervision.restart_intensity allows; its \
+             entities coast until it is tried again"
+        ),
+        OnExhausted::Drain => tracing::error!(
+            zone,
+            tick,
+            "the zone has been restarted more often than supervision.restart_intensity allows; the server \
+             drains, since supervision.on_exhausted is \"drain\""
+        ),
     }
 }
 

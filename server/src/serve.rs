@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tessera_protocol::TokenGate;
-use tessera_sim::SimConfig;
+use tessera_sim::{SimConfig, SimError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::assets::Assets;
-use crate::config::{Access, Config, OnExhausted};
+use crate::config::{self, Access, Config, OnExhausted};
 use crate::error::Error;
 use crate::handover::Handover;
 use crate::keys;
+use crate::memory;
 use crate::net::{self, Network};
 use crate::ops::{self, Facts, Ops};
 use crate::reload;
@@ -55,7 +56,7 @@ pub fn run(config: &Config, assets: &Assets, greeting: Greeting) -> Result<(), E
     // Ports first: interpreters take their time to start, and a busy port would waste it.
     let socket = net::bind(config.listen)?;
     let ops_listener = config.ops.map(ops::bind).transpose()?;
-    let gate = gate(&config.access)?;
+    let gate = gate(config)?;
     let handover = Arc::new(Handover::default());
     let (ended_in, ended) = oneshot::channel();
     let simulation = setup::simulation(config, assets)?;
@@ -152,13 +153,15 @@ impl Server<'_> {
         tokio::select! {
             name = signals.next() => tracing::info!(signal = name, "draining"),
             // The reason comes with the thread's result.
-            _ = self.ended => tracing::error!("the match ended by itself"),
+            _ = self.ended => tracing::error!("the match ended by itself; draining"),
         }
         ops.drain();
+        // Zones' processes end with the match: this is the last look at them.
+        let rss_mib_max = memory::resident_mib_max();
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
         let _ = sending.join();
-        let told = network.close(&endpoint, answer.is_ok());
+        let told = network.close(&endpoint, farewell(answer.as_ref().err()));
         tokio::select! {
             told = timeout(config.drain_timeout, told) => if told.is_err() {
                 tracing::warn!("some clients did not hear of the end in time");
@@ -166,16 +169,28 @@ impl Server<'_> {
             _ = signals.next() => tracing::warn!("stopped without waiting for clients"),
         }
         drop(stop_ops);
-        Ok(ops.report(&answer?))
+        Ok(ops.report(&answer?, rss_mib_max))
+    }
+}
+
+/// What clients are told in the end.
+fn farewell(error: Option<&SimError>) -> &'static str {
+    match error {
+        None => "the server is stopping",
+        Some(SimError::Exhausted { .. }) => {
+            "the server is stopping: the scripts of a zone failed too often"
+        }
+        Some(_) => "the match ended by a fault of the server",
     }
 }
 
 /// What checks the tokens of who comes in, if tokens are asked for.
-fn gate(access: &Access) -> Result<Option<TokenGate>, Error> {
-    match access {
+fn gate(config: &Config) -> Result<Option<TokenGate>, Error> {
+    match &config.access {
         Access::Open => Ok(None),
         Access::Tokens { key_file, match_id } => {
-            let key = keys::read(key_file)?;
+            let key = keys::read(key_file);
+            let key = key.map_err(|error| config.blame(config::KEY_FILE, error))?;
             Ok(Some(TokenGate::new(key, match_id)))
         }
     }

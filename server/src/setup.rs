@@ -15,20 +15,29 @@ use crate::assets::Assets;
 use crate::clock;
 use crate::config::{self, Config, Watch};
 use crate::error::Error;
+use crate::layout::LayoutError;
 
 /// Loads the map and finds the mode.
 ///
 /// # Errors
 /// A mode or map that is not there, a map that is wrong, a grid that is none.
 pub fn simulation(config: &Config, assets: &Assets) -> Result<SimConfig, Error> {
-    let mode = assets.mode(&config.mode)?;
-    let world = World::load(assets.map(&config.map)?)?;
-    let grid = config.layout.grid(world.size())?;
+    let mode = assets.mode(&config.mode);
+    let mode = mode.map_err(|error| config.blame(config::MODE, error))?;
+    let map = assets.map(&config.map);
+    let map = map.map_err(|error| config.blame(config::MAP, error))?;
+    let world = World::load(&map)?;
+    let grid = config.layout.grid(world.size()).map_err(|error| {
+        let setting = match error {
+            LayoutError::Outside { axis: 'z', .. } => config::CUTS_Z,
+            _ => config::CUTS_X,
+        };
+        config.blame(setting, error)
+    })?;
     let isolation = match config.isolation {
         config::Isolation::Thread => Isolation::Thread,
         config::Isolation::Process => {
-            let map = Map::File(assets.map(&config.map)?);
-            let process = ProcessConfig::this_program(map, &world)
+            let process = ProcessConfig::this_program(Map::File(map), &world)
                 .map_err(|error| SimError::from(error.into_script_error()))?;
             Isolation::Process(ProcessConfig {
                 packages: config.packages.clone(),

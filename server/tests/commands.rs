@@ -183,7 +183,41 @@ fn a_mistake_in_the_configuration_names_file_line_and_key() {
             &[&format!("{file}:{line}: "), says],
         );
     }
-    refused(&tessera(&["--config", "nowhere.toml"]), &["nowhere.toml"]);
+    refused(
+        &tessera(&["--config", "nowhere.toml"]),
+        &[
+            "nowhere.toml (--config)",
+            "No such file",
+            "assets/tessera.toml",
+        ],
+    );
+    let cuts = "[zones]\ncuts_x = [300.0]\ncuts_z = [5000.0]\n";
+    for (text, line, says) in [
+        (
+            "[match]\nmap = \"atlantis\"\n",
+            2,
+            "match.map: there is no map `atlantis`",
+        ),
+        (
+            "[match]\n\nmode = \"chess\"\n",
+            3,
+            "match.mode: there is no mode `chess`",
+        ),
+        (
+            cuts,
+            3,
+            "zones.cuts_z: a border at 5000 m along z (--cuts-z) is not on the map",
+        ),
+    ] {
+        let file = folder.write("server.toml", text);
+        let args = ["--config", &file, "--listen", "127.0.0.1:0", "--ops", "off"];
+        refused(&tessera(&args), &[&format!("{file}:{line}: "), says]);
+    }
+    // What a flag says is no mistake of the file's.
+    let file = folder.write("server.toml", "[match]\nmap = \"island\"\n");
+    let done = tessera(&["--config", &file, "--map", "atlantis"]);
+    refused(&done, &["no map `atlantis`"]);
+    assert!(!done.stderr.contains("server.toml"), "{}", done.stderr);
     refused(
         &tessera(&["--map", "atlantis"]),
         &["no map `atlantis`", "Present: island"],
@@ -261,7 +295,13 @@ fn a_key_that_is_none_or_that_others_can_read_is_refused() {
         let file = config(key);
         tessera(&["--config", &file, "--listen", "127.0.0.1:0", "--ops", "off"])
     };
-    refused(&serve("nowhere.key"), &["nowhere.key", "No such file"]);
+    refused(
+        &serve("nowhere.key"),
+        &[
+            "server.toml:3: net.token_key_file: nowhere.key: No such file",
+            "`tessera token --new-key nowhere.key` makes a key",
+        ],
+    );
     let other = folder.write("other.key", "let me in\n");
     let permit = |path: &str, mode| {
         let permissions = std::fs::Permissions::from_mode(mode);

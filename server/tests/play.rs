@@ -97,6 +97,17 @@ async fn garbage_is_counted_while_the_match_goes_on() {
     hostile.claim = Some(EntityId(u32::MAX));
     hostile.until_obeyed().await;
     server.wait_for_counter("commands_foreign", 2);
+    // Each datagram repeats the commands before, so honest clients make these too.
+    server.wait_for_counter("commands_duplicate", 2);
+    let (_, page) = server.ask("GET", "/metrics");
+    assert!(
+        page.contains("# HELP tessera_commands_duplicate "),
+        "{page}"
+    );
+    assert!(
+        !page.contains("tessera_commands_duplicate_total 0\n"),
+        "{page}"
+    );
 
     hostile.claim = None;
     hostile.wish.yaw = f32::NAN;

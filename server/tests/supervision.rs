@@ -4,8 +4,8 @@ mod common;
 
 use common::client::{Client, watching};
 use common::folder::Folder;
-use common::server::{Server, tessera};
-use tessera_protocol::{EntityId, ValueRef, Watch};
+use common::server::{Server, Signal, tessera};
+use tessera_protocol::{CloseReason, EntityId, ValueRef, Watch};
 
 /// A mode whose clients' players do harm: it does what the button of its client says.
 const HARM: &str = r#"
@@ -100,6 +100,67 @@ async fn a_process_that_was_stuck_leaves_no_thread_behind() {
     // Each of two zones has a thread in the server, and so has the spare.
     eve.until("the end of the others", |_| server.threads("zone-") == 3)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_zone_that_fails_too_often_ends_the_match_where_that_is_asked_for() {
+    let folder = Folder::new("drain");
+    folder.write(FILE, HARM);
+    let supervision = "[supervision]\non_exhausted = \"drain\"\nrestart_intensity = 1\n";
+    let file = folder.write("server.toml", supervision);
+    let mode = folder.path("harm");
+    let server = Server::start(&["--config", &file, "--mode", &mode, "--zones", "2"]);
+    let mut ada = Client::join(server.listen, "Ada").await;
+    let mut eve = Client::join(server.listen, "Eve").await;
+    eve.until_obeyed().await;
+    // Her player rests after each, so this is a restart a second.
+    eve.wish.buttons = 2;
+    let (close, hers) = tokio::join!(ada.until_closed(), eve.until_closed());
+    for close in [close, hers] {
+        assert_eq!(close.reason, CloseReason::Draining);
+        let told = "the scripts of a zone failed too often";
+        assert!(close.text.contains(told), "{}", close.text);
+    }
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the server drains"), "{said}");
+    assert!(!said.contains("coast"), "{said}");
+    let reason = "had to be restarted more often than supervision.restart_intensity allows";
+    let error = said.lines().find(|line| line.starts_with("error: zone "));
+    assert!(error.is_some_and(|line| line.contains(reason)), "{said}");
+}
+
+/// A mode of whose memory each zone has 48 MiB more than others.
+const LARGE: &str = r#"
+from tessera import Match
+
+BALLAST = b"x" * (48 << 20)
+
+class Game(Match):
+    pass
+
+def start(world) -> None:
+    world.spawn(Game)
+"#;
+
+#[test]
+fn the_memory_of_zones_in_processes_is_the_servers() {
+    let (server, _folder) = serve("large", LARGE, &["--isolation", "process"]);
+    let told = server.report()["server"]["rss_mib_max"].as_f64();
+    assert!(told.is_some_and(|mib| mib > 96.0), "{told:?} MiB");
+    let (_, page) = server.ask("GET", "/metrics");
+    let resident = page
+        .lines()
+        .find_map(|line| line.strip_prefix("tessera_process_resident_memory_bytes "));
+    let resident: f64 = resident.and_then(|bytes| bytes.parse().ok()).expect(&page);
+    assert!(resident > f64::from(96 << 20), "{resident} bytes");
+    server.signal(Signal::TERM);
+    let (_, said) = server.wait();
+    let most = said.split(" MiB at most").next().and_then(|before| {
+        let most = before.rsplit(' ').next()?;
+        most.parse::<f64>().ok()
+    });
+    assert!(most.is_some_and(|mib| mib > 96.0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

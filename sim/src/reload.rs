@@ -1,6 +1,7 @@
 //! New code for a running match: whether what it declares fits, and how the state is carried over.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use tessera_protocol::columns::KindTable;
@@ -28,13 +29,15 @@ pub enum ReloadError {
 #[derive(Debug, Error, PartialEq)]
 pub enum Incompatible {
     /// A kind is gone.
-    #[error("{kind} is not declared any more: entities of it live")]
+    #[error(
+        "{kind} is not declared any more, and entities of it live: keep its class, or restart the server"
+    )]
     KindRemoved {
         /// The kind.
         kind: String,
     },
     /// How a kind moves or is hit is another.
-    #[error("{kind} has another {what} than before")]
+    #[error("{kind} has another {what} than before: keep it as it was, or restart the server")]
     KindChanged {
         /// The kind.
         kind: String,
@@ -42,7 +45,7 @@ pub enum Incompatible {
         what: &'static str,
     },
     /// A field is gone.
-    #[error("{kind}.{field} is not declared any more")]
+    #[error("{kind}.{field} is not declared any more: keep the field, or restart the server")]
     FieldRemoved {
         /// The kind.
         kind: String,
@@ -50,7 +53,10 @@ pub enum Incompatible {
         field: String,
     },
     /// A field is declared otherwise.
-    #[error("{kind}.{field} has another {what} than before")]
+    #[error(
+        "{kind}.{field} has another {what} than before, {now} in place of {was}: keep the field as it was, \
+         or restart the server"
+    )]
     FieldChanged {
         /// The kind.
         kind: String,
@@ -58,6 +64,10 @@ pub enum Incompatible {
         field: String,
         /// What of it.
         what: &'static str,
+        /// What that was.
+        was: String,
+        /// What it is now.
+        now: String,
     },
 }
 
@@ -141,9 +151,14 @@ impl Adaptation {
             let was = old.field(&field.name);
             match was.map(|was| difference(&old.fields[was], field)) {
                 Some(None) => {}
-                Some(Some(what)) => {
-                    let (kind, field) = (kind(), field.name.clone());
-                    return Err(Incompatible::FieldChanged { kind, field, what });
+                Some(Some((what, [was, now]))) => {
+                    return Err(Incompatible::FieldChanged {
+                        kind: kind(),
+                        field: field.name.clone(),
+                        what,
+                        was,
+                        now,
+                    });
                 }
                 None => self.added.push(format!("{}.{}", new.name, field.name)),
             }
@@ -199,14 +214,21 @@ impl AdaptedKind {
     }
 }
 
-fn difference(old: &Field, new: &Field) -> Option<&'static str> {
+/// What differs first, as it was and as it is now.
+fn difference(old: &Field, new: &Field) -> Option<(&'static str, [String; 2])> {
+    fn pair<T: PartialEq + Display>(old: &T, new: &T) -> Option<[String; 2]> {
+        (old != new).then(|| [old.to_string(), new.to_string()])
+    }
     [
-        ("type", old.ty == new.ty),
-        ("rounding on the wire", old.quantization == new.quantization),
-        ("audience", old.audience == new.audience),
+        ("type", pair(&old.ty, &new.ty)),
+        (
+            "rounding on the wire",
+            pair(&old.quantization, &new.quantization),
+        ),
+        ("audience", pair(&old.audience, &new.audience)),
     ]
     .into_iter()
-    .find_map(|(what, same)| (!same).then_some(what))
+    .find_map(|(what, differ)| Some((what, differ?)))
 }
 
 /// Fields are named by their index, which a new one may have moved.

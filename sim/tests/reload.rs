@@ -197,7 +197,12 @@ fn code_that_does_not_fit_is_refused_with_the_reason_and_the_match_goes_on() {
         ),
         (
             CODE.replace("count: u32", "count: i32"),
-            "Counter.count has another type",
+            "Counter.count has another type than before, i32 in place of u32: keep the field as it was, or \
+             restart the server",
+        ),
+        (
+            CODE.replace("count: u32 = field(0", "count: u32 = field(0, to=NOBODY"),
+            "Counter.count has another audience than before, nobody in place of everyone: keep",
         ),
         (
             CODE.replace(

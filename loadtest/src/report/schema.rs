@@ -301,7 +301,8 @@ pub struct ChaosReport {
 pub struct ServerReport {
     /// User and system time of all its threads, in CPU seconds.
     pub cpu_s: f64,
-    /// Largest resident set, in MiB.
+    /// Largest resident set, in MiB; here and below with that of the processes that zones run in, where they do. Pages
+    /// that they share count once.
     pub rss_mib_max: f64,
     /// Resident set when a quarter of the window had passed, in MiB; 0 where the server isn't the load tester's own.
     #[serde(default)]

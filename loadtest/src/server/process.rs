@@ -118,15 +118,10 @@ impl ServerProcess {
         self.ops
     }
 
-    /// Its resident set, in MiB; 0 where the system doesn't tell.
+    /// What it and the processes of its zones have resident, in MiB; pages that they share count once. 0 where the
+    /// system doesn't tell.
     pub fn rss_mib(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap_or_default();
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-        kib.unwrap_or_default() / 1024.0
+        tessera_server::memory::resident_bytes_of(self.child.id()) as f64 / f64::from(1 << 20)
     }
 
     /// Whether the process has ended, with the end of its log as the reason.

@@ -16,21 +16,46 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{
-    Access, AddressValidation, BUDGET_PERCENT, CLIENT_KIB_S, Config, DRAIN_TIMEOUT_S, HALO_M,
-    IDLE_TIMEOUT_S, Isolation, LOAD_TIMEOUT_S, OnExhausted, PLAYERS, QUARANTINE_FAILURES,
-    QUARANTINE_REST_MS, RECONNECT_GRACE_S, RESTART_INTENSITY, RESTART_PERIOD_S, SPARES,
-    SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ, WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
+    Access, AddressValidation, BUDGET_PERCENT, CLIENT_KIB_S, CUTS_X, CUTS_Z, Config,
+    DRAIN_TIMEOUT_S, HALO_M, IDLE_TIMEOUT_S, Isolation, KEY_FILE, LOAD_TIMEOUT_S, MAP, MODE,
+    OnExhausted, PLAYERS, QUARANTINE_FAILURES, QUARANTINE_REST_MS, RECONNECT_GRACE_S,
+    RESTART_INTENSITY, RESTART_PERIOD_S, SPARES, SPECTATOR_DELAY_S, SPECTATORS, TICK_HZ,
+    WORKER_THREADS, Watch, ZONE_MEMORY_MIB,
 };
 use crate::layout::Layout;
 
 #[cfg(test)]
 mod tests;
 
+/// Where a file says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    /// Counted from one.
+    line: usize,
+    source_line: String,
+}
+
+impl Place {
+    /// What is wrong with what is said there.
+    pub(crate) fn wrong(&self, message: String) -> ConfigError {
+        ConfigError::Wrong {
+            path: self.path.clone(),
+            line: self.line,
+            message,
+            source_line: self.source_line.clone(),
+        }
+    }
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: {error}", path.display())]
+    #[error(
+        "the configuration file {} (--config) cannot be read: {error}; assets/tessera.toml is a model of one",
+        path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -68,8 +93,8 @@ struct File {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Match {
-    mode: Option<String>,
-    map: Option<String>,
+    mode: Value<String>,
+    map: Value<String>,
     seed: Value<i64>,
     tick_hz: Value<i64>,
     players: Value<i64>,
@@ -174,8 +199,16 @@ impl Config {
 
 impl Match {
     fn apply(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
-        config.mode = self.mode.unwrap_or(std::mem::take(&mut config.mode));
-        config.map = self.map.unwrap_or(std::mem::take(&mut config.map));
+        // Whether they are there is seen when they are loaded.
+        for (key, value, into) in [
+            (MODE, self.mode, &mut config.mode),
+            (MAP, self.map, &mut config.map),
+        ] {
+            if let Some(value) = value {
+                config.places.insert(key, source.place(value.span()));
+                *into = value.into_inner();
+            }
+        }
         // TOML's integers end at 2⁶³ − 1; the flag takes the other half too.
         source.integer(
             "match.seed",
@@ -230,6 +263,11 @@ impl Zones {
         } else if let Some(grid) = self.grid {
             config.layout = source.parsed("zones.grid", grid)?;
         } else if let Some(span) = given.into_iter().next() {
+            for (key, cuts) in [(CUTS_X, &self.cuts_x), (CUTS_Z, &self.cuts_z)] {
+                if let Some(cuts) = cuts {
+                    config.places.insert(key, source.place(cuts.span()));
+                }
+            }
             let inner = |cuts: Value<Vec<f64>>| cuts.map(Spanned::into_inner).unwrap_or_default();
             let (x, z) = (inner(self.cuts_x), inner(self.cuts_z));
             // Whether they lie on the map is seen when that has been loaded.
@@ -409,6 +447,9 @@ impl Net {
                 }
             };
         }
+        if let Some(file) = &self.token_key_file {
+            config.places.insert(KEY_FILE, source.place(file.span()));
+        }
         config.access = access(source, self.tokens, self.token_key_file, self.match_id)?;
         Ok(())
     }
@@ -467,13 +508,16 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn wrong(&self, at: Range<usize>, message: &str) -> ConfigError {
+        self.place(at).wrong(message.to_owned())
+    }
+
+    fn place(&self, at: Range<usize>) -> Place {
         let before = &self.text[..at.start.min(self.text.len())];
         let line = before.matches('\n').count() + 1;
         let source_line = self.text.lines().nth(line - 1).unwrap_or_default().trim();
-        ConfigError::Wrong {
+        Place {
             path: self.path.to_owned(),
             line,
-            message: message.to_owned(),
             source_line: source_line.to_owned(),
         }
     }

@@ -173,6 +173,7 @@ impl Counters {
             ("messages_bad", sum.bad_messages),
             ("commands_consumed", sum.consumed),
             ("commands_late", sum.late),
+            ("commands_duplicate", sum.duplicate),
             ("commands_early", sum.early),
             ("commands_foreign", sum.foreign),
             ("commands_not_finite", sum.not_finite),

@@ -19,8 +19,8 @@ use super::health::State;
 use super::supervision::Supervision;
 use super::{Facts, Ops, ended};
 use crate::clock;
+use crate::memory;
 use crate::net::{SendTally, Traffic};
-use crate::report;
 use crate::tally::{Buckets, ZoneTally};
 use crate::tick::Account;
 
@@ -36,7 +36,7 @@ pub(super) async fn metrics(Shared(ops): Shared<Arc<Ops>>) -> Response {
     let Some(account) = ops.asker.account().await else {
         return ended();
     };
-    match ops.scrape(account).page() {
+    match ops.scrape(account, memory::resident_bytes().await).page() {
         Ok(page) => ([(header::CONTENT_TYPE, OPEN_METRICS)], page).into_response(),
         // Writing to a string fails only where a metric is described wrongly.
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -78,7 +78,7 @@ struct Scrape {
 }
 
 impl Ops {
-    fn scrape(&self, account: Account) -> Scrape {
+    fn scrape(&self, account: Account, rss_bytes: u64) -> Scrape {
         let mut traffic = self.network.traffic();
         let mut counters = self.network.counters();
         counters.insert(BYTES_DOWN, traffic.bytes_down);
@@ -94,7 +94,7 @@ impl Ops {
             clients: self.clients(),
             uptime_s: self.uptime_s(),
             cpu_s: clock::process_cpu_ns() as f64 / 1e9,
-            rss_bytes: report::rss_bytes(),
+            rss_bytes,
             account,
             sent: self.network.sent_since_start(),
             traffic,
@@ -155,7 +155,8 @@ impl Scrape {
         page.gauge(
             "process_resident_memory",
             BYTES,
-            "Memory that is resident",
+            "Memory that is resident, of the server and of the processes that zones run in; pages that \
+             they share count once",
             self.rss_bytes,
         )
     }

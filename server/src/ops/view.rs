@@ -11,6 +11,7 @@ use tessera_sim::{SimReport, ZoneReport};
 use super::supervision::Supervision;
 use super::{Ops, ended};
 use crate::clock;
+use crate::memory;
 use crate::report;
 use crate::tally::{Quantiles, ZoneTally};
 use crate::tick::Account;
@@ -34,6 +35,7 @@ pub(crate) struct View {
     pub(crate) tick_lately_us: Quantiles,
     pub(crate) cpu_s: f64,
     pub(crate) cores: usize,
+    /// Of the server and the processes of its zones.
     pub(crate) rss_bytes: u64,
     pub(crate) zones: Vec<ZoneView>,
     pub(crate) network: NetworkView,
@@ -82,13 +84,13 @@ pub(crate) struct NetworkView {
 
 pub(super) async fn view(Shared(ops): Shared<Arc<Ops>>) -> Response {
     match ops.asker.account().await {
-        Some(account) => Json(ops.view(&account)).into_response(),
+        Some(account) => Json(ops.view(&account, memory::resident_bytes().await)).into_response(),
         None => ended(),
     }
 }
 
 impl Ops {
-    fn view(&self, Account { tally, totals }: &Account) -> View {
+    fn view(&self, Account { tally, totals }: &Account, rss_bytes: u64) -> View {
         let sent = self.network.sent_since_start();
         let traffic = self.network.traffic();
         let zones = totals.zones.iter().zip(&tally.zones);
@@ -104,7 +106,7 @@ impl Ops {
             tick_lately_us: tally.lately.quantiles_us(),
             cpu_s: clock::process_cpu_ns() as f64 / 1e9,
             cores: report::cores(),
-            rss_bytes: report::rss_bytes(),
+            rss_bytes,
             zones: zones
                 .map(|(report, tally)| ZoneView::of(report, tally, totals))
                 .collect(),

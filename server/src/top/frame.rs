@@ -198,10 +198,10 @@ fn zones(view: &View, since: Option<&Since<'_>>) -> Vec<Column> {
             Line::of(Strong, zone.zone.to_string())
         }),
         column(0, "ENTITIES", &|_, zone| plain(zone.entities.to_string())),
-        column(2, "HOOKS p50", &|_, zone| {
-            plain(us(zone.script_lately_us.p50))
+        column(0, "HOOKS p99", &|_, zone| {
+            plain(us(zone.script_lately_us.p99))
         }),
-        column(0, "p99", &|_, zone| plain(us(zone.script_lately_us.p99))),
+        column(6, "p50", &|_, zone| plain(us(zone.script_lately_us.p50))),
         column(1, "OF THE TICK", &|_, zone| {
             bar(share(zone)).and(Plain, format!(" {:>3.0} %", share(zone) * 100.0))
         }),
@@ -209,30 +209,30 @@ fn zones(view: &View, since: Option<&Since<'_>>) -> Vec<Column> {
             plain(us(zone.exchange_lately_us.p99))
         }),
         column(9, "GC", &|_, zone| plain(us(zone.gc_lately_us.p99))),
-        column(4, "MAIL/TICK", &|at, _| {
+        column(7, "MAIL/TICK", &|at, _| {
             plain(number(more(at, |zone| zone.mail, ticks)))
         }),
-        column(6, "DEEPEST", &|_, zone| match zone.mail_refused {
+        column(2, "DEEPEST", &|_, zone| match zone.mail_refused {
             0 => plain(zone.mail_depth_max.to_string()),
             refused => Line::of(Bad, format!("{}, {refused} refused", zone.mail_depth_max)),
         }),
-        column(7, "IN/s", &|at, _| {
+        column(8, "IN/s", &|at, _| {
             plain(number(more(at, |zone| zone.handoffs_in, seconds)))
         }),
-        column(7, "OUT/s", &|at, _| {
+        column(8, "OUT/s", &|at, _| {
             plain(number(more(at, |zone| zone.handoffs_out, seconds)))
         }),
         column(1, "FAILED", &|_, zone| {
             let style = Style::of_faults(zone.hook_errors, Warning);
             Line::of(style, zone.hook_errors.to_string())
         }),
-        column(8, "OVERRUNS", &|_, zone| {
+        column(2, "OVERRUNS", &|_, zone| {
             count(zone.supervision.budget_overruns)
         }),
-        column(3, "RESTARTS", &|_, zone| {
+        column(2, "RESTARTS", &|_, zone| {
             count(zone.supervision.restarts_total())
         }),
-        column(3, "MEMORY", &|_, zone| memory(zone)),
+        column(4, "MEMORY", &|_, zone| memory(zone)),
     ]
 }
 
@@ -412,7 +412,7 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
         let zone: Vec<_> = lines[lines.len() - 1].split_whitespace().collect();
-        let expected = "1 42 1.25 ms 8.00 ms █████▏···· 51 % 8.00 ms 8.00 ms 12 30 64 0.0 0 – – –";
+        let expected = "1 42 8.00 ms 1.25 ms █████▏···· 51 % 8.00 ms 8.00 ms 12 30 64 0.0 0 – – –";
         assert_eq!(zone.join(" "), expected);
     }
 
@@ -449,6 +449,28 @@ mod tests {
             narrow.contains("ENTITIES") && !narrow.contains("GC"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn a_frame_without_a_terminal_shows_what_goes_wrong_in_zones() {
+        let mut now = view(12.0, 768);
+        for zone in &mut now.zones {
+            zone.mail_refused = 5;
+            zone.supervision.memory_bytes = Some(45 << 20);
+            zone.supervision.memory_limit_bytes = Some(256 << 20);
+        }
+        let text = frame(None, &now, 120).join("\n");
+        for part in [
+            "HOOKS p99",
+            "DEEPEST",
+            "30, 5 refused",
+            "FAILED",
+            "OVERRUNS",
+            "RESTARTS",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        assert!(text.contains("45.0 MiB of 256 MiB"), "{text}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ const GAP: usize = 3;
 /// The columns beside each other, numbers to the right, as many as fit.
 pub(super) fn table(mut columns: Vec<Column>, width: usize) -> Vec<Line> {
     let wide = |columns: &[Column]| -> usize { columns.iter().map(|it| it.width() + GAP).sum() };
-    while wide(&columns) > width + GAP {
+    while wide(&columns) > width {
         let last = columns.iter().enumerate().max_by_key(|(_, it)| it.rank);
         let Some((at, _)) = last else { break };
         columns.remove(at);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// permitted there.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
-    /// The map's file or its heights could not be read.
+    /// The map's file could not be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
         /// The file that was asked for.
@@ -37,6 +37,23 @@ pub enum MapError {
         permitted: String,
         /// What stands there.
         found: String,
+    },
+    /// The file of heights that a map names could not be read.
+    #[error(
+        "{}:{line}: terrain.heights names {}, which cannot be read: {source}; put it there, or name a file \
+         of heights that is in the same folder",
+        path.display(),
+        heights.display()
+    )]
+    HeightsRead {
+        /// The map's file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The file of heights.
+        heights: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
     },
     /// The file of heights does not fit the map.
     #[error("{}: {problem}", path.display())]

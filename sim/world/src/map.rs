@@ -91,21 +91,18 @@ struct Source<'a> {
 impl Map {
     /// Reads a map and the heights beside it.
     pub(crate) fn load(path: &Path) -> Result<Map, MapError> {
-        let read_error = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| MapError::Read { path, source }
-        };
-        let text = std::fs::read_to_string(path).map_err(read_error(path))?;
-        Map::parse(path, &text, |heights| {
-            std::fs::read(heights).map_err(read_error(heights))
-        })
+        let text = std::fs::read_to_string(path).map_err(|source| MapError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Map::parse(path, &text, |heights| std::fs::read(heights))
     }
 
     /// Checks the text of a map's file; `read` gives the content of the file of heights.
     pub(crate) fn parse(
         path: &Path,
         text: &str,
-        read: impl FnOnce(&Path) -> Result<Vec<u8>, MapError>,
+        read: impl FnOnce(&Path) -> std::io::Result<Vec<u8>>,
     ) -> Result<Map, MapError> {
         let source = Source { path, text };
         let file: MapFile = toml::from_str(text).map_err(|error| source.syntax(&error))?;
@@ -156,7 +153,7 @@ impl Source<'_> {
     fn terrain(
         &self,
         file: &MapFile,
-        read: impl FnOnce(&Path) -> Result<Vec<u8>, MapError>,
+        read: impl FnOnce(&Path) -> std::io::Result<Vec<u8>>,
     ) -> Result<Terrain, MapError> {
         let entry = &file.terrain;
         let name = entry.heights.get_ref();
@@ -166,7 +163,12 @@ impl Source<'_> {
         }
         let cells = (file.size.get_ref() / entry.cell.get_ref()) as usize;
         let path = self.path.with_file_name(name);
-        let bytes = read(&path)?;
+        let bytes = read(&path).map_err(|source| MapError::HeightsRead {
+            path: self.path.into(),
+            line: self.line(entry.heights.span().start),
+            heights: path.clone(),
+            source,
+        })?;
         let samples = decode_heights(&bytes, cells + 1)
             .map_err(|problem| MapError::Heights { path, problem })?;
         let (base, step) = (*entry.base.get_ref(), *entry.step.get_ref());

@@ -189,6 +189,22 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn heights_that_are_not_there_are_named_with_the_line_that_asks_for_them() {
+    let folder = std::env::temp_dir().join(format!("tessera-heights-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let map = folder.join("small.toml");
+    std::fs::write(&map, SMALL_MAP).expect("a file");
+    let error = World::load(&map).expect_err("no heights").to_string();
+    std::fs::remove_dir_all(&folder).expect("it was made");
+    let begin = format!("{}:4: terrain.heights names ", map.display());
+    assert!(error.starts_with(&begin), "{error}");
+    let heights = folder.join("small.heights").display().to_string();
+    for part in [&heights, "cannot be read: No such file", "put it there"] {
+        assert!(error.contains(part), "{part:?} is not in: {error}");
+    }
+}
+
+#[test]
 fn the_hash_is_of_the_content() {
     let hash =
         |text: &str, heights: &[u8]| World::parse(text, heights).expect("it is valid").hash();

@@ -32,6 +32,9 @@ pub(super) fn of(counter: &str) -> &'static str {
         "messages_bad" => "Messages on control streams that make no sense",
         "commands_consumed" => "Commands that reached their tick",
         "commands_late" => "Commands that came after their tick",
+        "commands_duplicate" => {
+            "Commands that had arrived before: each datagram repeats the last ones in case one is lost"
+        }
         "commands_early" => "Commands for ticks too far ahead",
         "commands_foreign" => "Commands for a player of somebody else",
         "commands_not_finite" => "Commands with numbers that are none",
