@@ -212,6 +212,11 @@ impl Args {
         self.server.is_none_or(|address| address.ip().is_loopback())
     }
 
+    /// Whether the started server asks for tokens: only then can hostile clients bring wrong ones.
+    pub fn tokens_required(&self) -> bool {
+        self.scenario == Scenario::Hostile && self.server.is_none()
+    }
+
     /// The mode of the started server, if it isn't the server's own.
     pub fn mode(&self) -> Option<&str> {
         let of_scenario = (self.scenario == Scenario::Crowd).then_some(CROWD_MODE);

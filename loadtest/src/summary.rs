@@ -179,7 +179,9 @@ fn hostile(out: &mut String, report: &Report, style: Style) {
     let ended = ended.map(|(why, n)| (format!("ended: {why}"), *n));
     let counted = hostile.counted.iter();
     let counted = counted.map(|(name, n)| (name.replace('_', " "), *n));
-    let mut right = ended.chain(counted);
+    let let_in = hostile.let_in.iter();
+    let let_in = let_in.map(|(what, n)| (format!("let in: {what}"), *n));
+    let mut right = ended.chain(let_in).chain(counted);
     let mut left = hostile.thrown.iter();
     loop {
         let (thrown, told) = (left.next(), right.next());

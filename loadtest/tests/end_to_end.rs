@@ -138,7 +138,24 @@ fn hostile_clients_are_told_off_and_honest_ones_stay() {
     assert!(ended("bad name") > 0, "{said}");
     assert!(ended("another protocol") > 0, "{said}");
     assert!(ended("garbage on the control stream") > 0, "{said}");
+    for why in [
+        "no token",
+        "token used before",
+        "token expired",
+        "token for another match",
+        "token not signed",
+    ] {
+        assert!(ended(why) > 0, "{why}\n{said}");
+    }
     let counted = |what: &str| hostile.counted.get(what).copied().unwrap_or(0);
+    for reason in ["missing", "used", "expired", "for_another_match", "bad"] {
+        let refused = counted(&format!("refused_token_{reason}"));
+        assert!(refused > 0, "{reason}\n{said}");
+    }
+    assert!(hostile.thrown.contains_key("tokens: replayed"), "{said}");
+    assert!(hostile.let_in.is_empty(), "{said}");
+    let key = folder("hostile").join("hostile/token.key");
+    assert!(!key.exists(), "the key is gone with the run");
     assert!(counted("datagrams_bad") > 0, "{said}");
     assert!(counted("commands_not_finite") > 0, "{said}");
     assert!(counted("commands_foreign") > 0, "{said}");

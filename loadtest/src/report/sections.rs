@@ -49,6 +49,7 @@ pub(super) struct HostileSection {
     pub(super) total: String,
     pub(super) thrown: Vec<Fact>,
     pub(super) ended: Vec<Fact>,
+    pub(super) let_in: Vec<Fact>,
     pub(super) counted: Vec<Fact>,
 }
 
@@ -174,6 +175,7 @@ pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
         total: format::count(hostile.thrown.values().sum()),
         thrown: facts(&hostile.thrown),
         ended: facts(&hostile.ended),
+        let_in: facts(&hostile.let_in),
         counted: facts(&hostile.counted),
     })
 }

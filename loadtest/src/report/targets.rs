@@ -1,7 +1,7 @@
 //! What a run must reach, and whether it did.
 
 use super::format;
-use super::schema::{ChaosReport, NetworkReport, ReportJson};
+use super::schema::{ChaosReport, HostileReport, NetworkReport, ReportJson};
 use crate::args::Scenario;
 use crate::chaos;
 
@@ -90,6 +90,7 @@ pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
     let mut all = of_every_run(report);
     all.extend(of_the_wire(report));
     all.extend(of_a_bad_network(report));
+    all.extend(report.hostile.iter().map(of_hostile_clients));
     all.extend(
         report
             .chaos
@@ -168,6 +169,17 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
         calm || !["ticks missed", "tick, p99", "start jitter, p99"].contains(&verdict.name)
     };
     all.into_iter().filter(holds).collect()
+}
+
+/// What hostile clients may reach.
+fn of_hostile_clients(hostile: &HostileReport) -> Verdict {
+    at_most(
+        "forgeries let in",
+        hostile.let_in.values().sum::<u64>() as f64,
+        0.0,
+        |v| format::count(v as u64),
+        "hellos and tokens that are false, used or too late",
+    )
 }
 
 /// What a storm of faults in the scripts may do to the match.
@@ -443,6 +455,17 @@ mod tests {
             r.network = None;
         };
         assert_eq!(missed_by(without), [""; 0]);
+    }
+
+    #[test]
+    fn no_forgery_comes_in() {
+        let hostile = |r: &mut ReportJson| r.hostile = Some(HostileReport::default());
+        assert_eq!(missed_by(hostile), [""; 0]);
+        let one_in = |r: &mut ReportJson| {
+            let hostile = r.hostile.insert(HostileReport::default());
+            hostile.let_in.insert("tokens: replayed".into(), 1);
+        };
+        assert_eq!(missed_by(one_in), ["forgeries let in"]);
     }
 
     #[test]
