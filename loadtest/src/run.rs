@@ -112,6 +112,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     }
 
     let began = conditions::now_utc();
+    let restarts_before = ops.report()?.supervision.restarts;
     ops.reset()?;
     let relayed_before = relay.as_ref().map(Relay::ask).transpose()?;
     let rss_mib_before = server.rss_mib();
@@ -146,6 +147,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
             plan,
             code,
             rss_mib: rss_mib_before,
+            stuck: restarts_before.get("stuck").copied().unwrap_or(0),
         })
     };
     let chaos = storm.zip(overlay).map(before).transpose()?;

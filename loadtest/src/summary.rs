@@ -215,7 +215,8 @@ fn storm(out: &mut String, report: &Report, style: Style) {
     let restart = [p.p50, p.p99, p.max].map(format::significant).join(" / ");
     let _ = writeln!(
         out,
-        "  restarts took {restart} ticks (p50 / p99 / max); {} of {} ticks ended late",
+        "  restarts took {restart} ticks (p50 / p99 / max), and {} exceptions on hearing of them; {} of {} ticks ended late",
+        format::count(chaos.aftermath),
         format::count(detail.late_ticks as u64),
         format::count(report.json.tick.run)
     );

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use loadtest::args::Scenario;
+use loadtest::chaos::{IN_PROCESSES, IN_SCRIPTS};
 use loadtest::report::schema::ReportJson;
 
 /// Far more than any of these runs takes, so that a hang fails the test rather than the test runner.
@@ -186,6 +187,22 @@ fn a_match_goes_on_while_its_scripts_do_harm() {
         said.contains("faults that happened, of those planned"),
         "{said}"
     );
+}
+
+#[test]
+fn ends_of_processes_are_counted_by_how_they_ended() {
+    let args = "--chaos 5 --isolation process --players 3 --duration 4 --warmup 1";
+    let (report, said) = report_of("chaos_processes", args);
+    assert_eq!(
+        (report.clients.joined, report.clients.dropped),
+        (3, 0),
+        "{said}"
+    );
+    let chaos = report.chaos.expect("there was a storm");
+    let ended = |kind: &&str| chaos.faults.contains_key(*kind);
+    assert!(IN_PROCESSES.iter().any(ended), "{said}");
+    let planned = |kind: &str| IN_PROCESSES.contains(&kind) || IN_SCRIPTS.contains(&kind);
+    assert!(chaos.faults.keys().all(|kind| planned(kind)), "{said}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ wire.interest_us{P} wire.encode_us{P} wire.state_us{P} wire.bits_per_entity{P} w
 network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
-chaos.faults.{KIND} chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
+chaos.faults.{KIND} chaos.aftermath chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
 chaos.rss_growth
 hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.let_in.{WHAT} hostile.counted.{COUNTER}
 server.cpu_s server.rss_mib_max server.rss_mib_start server.rss_mib_end

@@ -285,6 +285,8 @@ pub struct HostileReport {
 pub struct ChaosReport {
     /// Faults that happened, by kind.
     pub faults: BTreeMap<String, u64>,
+    /// Exceptions that followed from them and weren't planned: of who heard of a restart.
+    pub aftermath: u64,
     /// Bots whose connection ended before the window did.
     pub dropped: usize,
     /// Entities that were in no zone, summed over counts of all that live, one each 64 ticks.

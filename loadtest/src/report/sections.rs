@@ -189,6 +189,7 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
         .collect();
     let restarts = restarts.iter().map(|(name, n)| (name.as_str(), *n));
     let others = [
+        ("exceptions on hearing of a restart", chaos.aftermath),
         ("hooks preempted", detail.preemptions),
         ("allocations refused", detail.memory_denied),
         ("rests of entities", detail.rests),

@@ -185,7 +185,8 @@ fn of_hostile_clients(hostile: &HostileReport) -> Verdict {
 /// What a storm of faults in the scripts may do to the match.
 fn of_chaos(report: &ReportJson, chaos: &ChaosReport) -> Vec<Verdict> {
     let faults = chaos.faults.values().sum::<u64>();
-    let has_processes = chaos.faults.contains_key(chaos::PROCESS_ENDED);
+    let ends_process = |kind: &String| chaos::IN_PROCESSES.contains(&kind.as_str());
+    let has_processes = chaos.faults.keys().any(ends_process);
     let restart_ticks = if has_processes {
         RESTART_PROCESS_S_MAX * f64::from(report.run.tick_hz)
     } else {
@@ -490,6 +491,11 @@ mod tests {
             })
         };
         assert_eq!(missed_with(|c| c.faults.clear()), ["faults borne"]);
+        let aftermath_only = |c: &mut ChaosReport| {
+            c.faults.clear();
+            c.aftermath = 1_000;
+        };
+        assert_eq!(missed_with(aftermath_only), ["faults borne"]);
         assert_eq!(missed_with(|c| c.lost = 1), ["entities lost"]);
         assert_eq!(missed_with(|c| c.doubled = 1), ["entities doubled"]);
         assert_eq!(missed_with(|c| c.restart_ticks.p99 = 2.1), ["restart, p99"]);
@@ -501,7 +507,7 @@ mod tests {
         assert_eq!(missed_with(|c| c.rss_growth = -0.2), [""; 0]);
         // A process takes longer to start: 250 ms are 16 ticks.
         let with_processes = |c: &mut ChaosReport| {
-            c.faults.insert(chaos::PROCESS_ENDED.into(), 1);
+            c.faults.insert("sigkill".into(), 1);
             c.restart_ticks.p99 = 16.0;
         };
         assert_eq!(missed_with(with_processes), [""; 0]);

@@ -321,6 +321,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
                 ("huge_regex", 122),
                 ("raise_in_tick", 760),
             ]),
+            aftermath: 118,
             dropped: 1,
             lost: 0,
             doubled: 0,
