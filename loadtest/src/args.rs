@@ -20,7 +20,7 @@ pub enum Scenario {
     Match,
     /// All in one place, in sight of each other and always moving; the mode is `crowd` unless another is given
     Crowd,
-    /// The match, and hostile clients beside the honest ones
+    /// The match, and hostile clients beside the honest ones; the started server asks for tokens
     Hostile,
 }
 
@@ -333,6 +333,16 @@ mod tests {
         assert!(line("--scenario crowd --mode royale").contains("--mode royale"));
         assert!(!line("").contains("--mode"));
         assert!(line("--scenario hostile --players 10").contains("--players 26"));
+    }
+
+    #[test]
+    fn tokens_are_asked_for_where_hostile_clients_meet_a_server_of_ours() {
+        let required = |text: &str| parse(text).expect("valid").tokens_required();
+        assert!(required("--scenario hostile"));
+        assert!(!required(""));
+        assert!(!required(
+            "--scenario hostile --server 127.0.0.1:1 --ops 127.0.0.1:2"
+        ));
     }
 
     #[test]
