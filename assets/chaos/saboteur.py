@@ -70,6 +70,10 @@ def raise_in_command() -> None:
     raise ValueError("on purpose")
 
 
+def raise_in_spawn() -> None:
+    raise ValueError("on purpose")
+
+
 def raise_in_despawn() -> None:
     raise ValueError("on purpose")
 
@@ -125,6 +129,8 @@ class Saboteur(Entity):
                 continue
             if fault == "raise_in_message":
                 self.send(self.id, "provoke")
+            elif fault == "raise_in_spawn":
+                self.spawn(Stillborn, position=self.position)
             elif fault == "raise_in_despawn":
                 self.spawn(Martyr, position=self.position)
             else:
@@ -138,6 +144,16 @@ class Saboteur(Entity):
         for at, fault in self.faults:
             if fault in DEADLY and 0 < tick() - at < TICK_HZ:
                 raise_in_restart()
+
+
+class Stillborn(Entity):
+    """Can't bear to begin, and ends in the tick after."""
+
+    def on_spawn(self) -> None:
+        raise_in_spawn()
+
+    def tick(self, dt: float) -> None:
+        self.despawn()
 
 
 class Martyr(Entity):

@@ -20,7 +20,7 @@ pub enum Scenario {
     Match,
     /// All in one place, in sight of each other and always moving; the mode is `crowd` unless another is given
     Crowd,
-    /// The match, and hostile clients beside the honest ones
+    /// The match, and hostile clients beside the honest ones; the started server asks for tokens
     Hostile,
 }
 
@@ -212,6 +212,11 @@ impl Args {
         self.server.is_none_or(|address| address.ip().is_loopback())
     }
 
+    /// Whether the started server asks for tokens: only then can hostile clients bring wrong ones.
+    pub fn tokens_required(&self) -> bool {
+        self.scenario == Scenario::Hostile && self.server.is_none()
+    }
+
     /// The mode of the started server, if it isn't the server's own.
     pub fn mode(&self) -> Option<&str> {
         let of_scenario = (self.scenario == Scenario::Crowd).then_some(CROWD_MODE);
@@ -328,6 +333,16 @@ mod tests {
         assert!(line("--scenario crowd --mode royale").contains("--mode royale"));
         assert!(!line("").contains("--mode"));
         assert!(line("--scenario hostile --players 10").contains("--players 26"));
+    }
+
+    #[test]
+    fn tokens_are_asked_for_where_hostile_clients_meet_a_server_of_ours() {
+        let required = |text: &str| parse(text).expect("valid").tokens_required();
+        assert!(required("--scenario hostile"));
+        assert!(!required(""));
+        assert!(!required(
+            "--scenario hostile --server 127.0.0.1:1 --ops 127.0.0.1:2"
+        ));
     }
 
     #[test]

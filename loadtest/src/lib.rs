@@ -15,3 +15,4 @@ pub mod report;
 pub mod run;
 pub mod server;
 pub mod summary;
+pub mod tokens;

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use tessera_protocol::{JoinRequest, SignedToken};
 
 use crate::args::{Args, Scenario};
 use crate::assemble::{Measured, assemble, grown};
+use crate::bot::client;
 use crate::bot::fleet::{Fleet, News, Plan};
 use crate::chaos::{self, Overlay};
 use crate::conditions;
-use crate::hostile::Storm;
+use crate::hostile::{Purse, Storm};
 use crate::network::Relay;
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -20,6 +23,7 @@ use crate::report::detail::Conditions;
 use crate::report::schema::HostileReport;
 use crate::report::{Report, Written};
 use crate::server::{Ops, ServerProcess};
+use crate::tokens::{Mint, Required};
 
 /// By how much the bots step back behind the server, in steps of `nice`: a player's machine isn't the server's, and here
 /// they share cores.
@@ -34,6 +38,11 @@ const STORM_GRACE: Duration = Duration::from_secs(10);
 const BEFORE_STORM_S: f64 = 0.5;
 /// The mode with saboteurs and the server's configuration, beside the report.
 const CHAOS_FOLDER: &str = "chaos";
+
+/// The server's configuration that asks for tokens, and for a moment their key, beside the report.
+const HOSTILE_FOLDER: &str = "hostile";
+/// Tokens are good for this much longer than a run may take.
+const TOKEN_GRACE: Duration = Duration::from_secs(3_600);
 
 /// The server's log, beside the report.
 const SERVER_LOG: &str = "server.log";
@@ -57,7 +66,18 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         )
     };
     let overlay = storm.as_ref().map(overlay).transpose()?;
-    let mut server = Server::get(args, overlay.as_ref(), &progress)?;
+    let required = args
+        .tokens_required()
+        .then(|| Required::write(&args.out.join(HOSTILE_FOLDER)));
+    let required = required.transpose()?;
+    let mint = required
+        .as_ref()
+        .map(|required| required.mint(token_time(args)));
+    let mut mint = mint.transpose()?;
+    let config = required.as_ref().map(|required| required.config.as_path());
+    let mut server = Server::get(args, overlay.as_ref(), config, &progress)?;
+    // The server has read the key.
+    drop(required);
     // Before this process steps back: what the network adds must come from the simulation, not from waiting for a core.
     let relay = relay(args, server.listen)?;
     // The server's process has been started: only this one steps back.
@@ -65,17 +85,24 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let ops = Ops(server.ops);
     // Asked before anybody joins: a wrong address is told at once, not after the bots' patience.
     ops.report()?;
+    let tokens = mint.iter_mut().flat_map(|mint| {
+        let of = |number| mint.good(&client::name(number));
+        (0..usize::from(args.players)).map(of).collect::<Vec<_>>()
+    });
+    let tokens = tokens.collect::<Result<Vec<_>>>()?;
     let plan = Plan {
         server: server.listen,
         doors: relay.as_ref().map_or_else(Vec::new, |r| r.doors().into()),
+        tokens: tokens.clone(),
         scenario: args.scenario,
         players: args.players.into(),
         seed: args.seed,
         sockets: args.sockets.into(),
     };
     let fleet = Fleet::start(plan)?;
-    join(&fleet, args, &mut server, &progress)?;
-    let attack = Attack::begin(args, &server, &progress)?;
+    let joined = join(&fleet, args, &mut server, &progress)?;
+    let purse = mint.map(|mint| purse(mint, &tokens, &joined));
+    let attack = Attack::begin(args, &server, purse, &progress)?;
     match &storm {
         Some(plan) => calm_before(plan, &fleet, &mut server, &progress)?,
         None => {
@@ -85,6 +112,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     }
 
     let began = conditions::now_utc();
+    let restarts_before = ops.report()?.supervision.restarts;
     ops.reset()?;
     let relayed_before = relay.as_ref().map(Relay::ask).transpose()?;
     let rss_mib_before = server.rss_mib();
@@ -119,6 +147,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
             plan,
             code,
             rss_mib: rss_mib_before,
+            stuck: restarts_before.get("stuck").copied().unwrap_or(0),
         })
     };
     let chaos = storm.zip(overlay).map(before).transpose()?;
@@ -151,6 +180,22 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     Ok((report, written))
 }
 
+/// For how long the run's tokens are good.
+fn token_time(args: &Args) -> Duration {
+    Duration::from_secs_f64(args.warmup + args.duration) + TOKEN_GRACE
+}
+
+/// What hostile clients have: the mint, and the hellos of the bots that are in the match.
+fn purse(mint: Mint, tokens: &[SignedToken], joined: &[usize]) -> Purse {
+    let hello = |&number: &usize| JoinRequest {
+        name: client::name(number),
+        token: tokens.get(number).cloned(),
+        ..JoinRequest::default()
+    };
+    let used = joined.iter().map(hello).collect();
+    Purse { mint, used }
+}
+
 /// The network to simulate, if there is one.
 fn relay(args: &Args, server: SocketAddr) -> Result<Option<Relay>> {
     let impairment = args.network.impairment();
@@ -166,14 +211,19 @@ struct Attack {
 
 impl Attack {
     /// Begins it if the scenario has one: when the honest bots are in, as the question is what it does to them.
-    fn begin(args: &Args, server: &Server, progress: &Progress) -> Result<Option<Attack>> {
+    fn begin(
+        args: &Args,
+        server: &Server,
+        purse: Option<Purse>,
+        progress: &Progress,
+    ) -> Result<Option<Attack>> {
         if args.scenario != Scenario::Hostile {
             return Ok(None);
         }
         progress.say("hostile clients begin …");
         let before = Ops(server.ops).report()?.counters;
         let time = Duration::from_secs_f64(args.warmup + args.duration) + STORM_GRACE;
-        let storm = Storm::start(server.listen, args.seed, time)?;
+        let storm = Storm::start(server.listen, purse, args.seed, time)?;
         Ok(Some(Attack { storm, before }))
     }
 
@@ -184,6 +234,7 @@ impl Attack {
         Ok(HostileReport {
             thrown: harm.thrown,
             ended: harm.ended,
+            let_in: harm.let_in,
             counted: grown(&self.before, &after),
         })
     }
@@ -197,7 +248,13 @@ struct Server {
 }
 
 impl Server {
-    fn get(args: &Args, overlay: Option<&Overlay>, progress: &Progress) -> Result<Server> {
+    /// `config` is one that asks for tokens.
+    fn get(
+        args: &Args,
+        overlay: Option<&Overlay>,
+        config: Option<&Path>,
+        progress: &Progress,
+    ) -> Result<Server> {
         if let (Some(listen), Some(ops)) = (args.server, args.ops) {
             return Ok(Server {
                 process: None,
@@ -206,7 +263,11 @@ impl Server {
             });
         }
         progress.say("starting a server …");
-        let process = ServerProcess::start(&args.server_args(overlay), &args.out.join(SERVER_LOG))?;
+        let mut command = args.server_args(overlay);
+        if let Some(config) = config {
+            command.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        let process = ServerProcess::start(&command, &args.out.join(SERVER_LOG))?;
         Ok(Server {
             listen: process.listen(),
             ops: process.ops(),
@@ -235,17 +296,23 @@ impl Server {
     }
 }
 
-fn join(fleet: &Fleet, args: &Args, server: &mut Server, progress: &Progress) -> Result<()> {
+/// Waits for the bots; gives the numbers of those that are in the match.
+fn join(
+    fleet: &Fleet,
+    args: &Args,
+    server: &mut Server,
+    progress: &Progress,
+) -> Result<Vec<usize>> {
     progress.say(&format!(
         "joining {} bots on {} …",
         args.players, server.listen
     ));
     let deadline = Instant::now() + JOIN_TIMEOUT;
-    let (mut joined, mut failed, mut reason) = (0, 0, String::from("no answer"));
-    while joined + failed < usize::from(args.players) && Instant::now() < deadline {
+    let (mut joined, mut failed, mut reason) = (Vec::new(), 0, String::from("no answer"));
+    while joined.len() + failed < usize::from(args.players) && Instant::now() < deadline {
         server.check()?;
         match fleet.news(LOOK_EVERY)? {
-            Some(News::Joined) => joined += 1,
+            Some(News::Joined { number }) => joined.push(number),
             Some(News::Lost { name, why }) => {
                 failed += 1;
                 reason = format!("{name}: {why}");
@@ -254,17 +321,18 @@ fn join(fleet: &Fleet, args: &Args, server: &mut Server, progress: &Progress) ->
         }
     }
     ensure!(
-        joined > 0,
+        !joined.is_empty(),
         "no bot got into the match at {}; the last one said: {reason}",
         server.listen
     );
-    if joined < usize::from(args.players) {
+    if joined.len() < usize::from(args.players) {
         progress.say(&format!(
-            "{joined} of {} bots are in the match; the last failure: {reason}",
+            "{} of {} bots are in the match; the last failure: {reason}",
+            joined.len(),
             args.players
         ));
     }
-    Ok(())
+    Ok(joined)
 }
 
 /// Lets the match go on until right before the first fault.

@@ -179,7 +179,9 @@ fn hostile(out: &mut String, report: &Report, style: Style) {
     let ended = ended.map(|(why, n)| (format!("ended: {why}"), *n));
     let counted = hostile.counted.iter();
     let counted = counted.map(|(name, n)| (name.replace('_', " "), *n));
-    let mut right = ended.chain(counted);
+    let let_in = hostile.let_in.iter();
+    let let_in = let_in.map(|(what, n)| (format!("let in: {what}"), *n));
+    let mut right = ended.chain(let_in).chain(counted);
     let mut left = hostile.thrown.iter();
     loop {
         let (thrown, told) = (left.next(), right.next());
@@ -213,7 +215,8 @@ fn storm(out: &mut String, report: &Report, style: Style) {
     let restart = [p.p50, p.p99, p.max].map(format::significant).join(" / ");
     let _ = writeln!(
         out,
-        "  restarts took {restart} ticks (p50 / p99 / max); {} of {} ticks ended late",
+        "  restarts took {restart} ticks (p50 / p99 / max), and {} exceptions on hearing of them; {} of {} ticks ended late",
+        format::count(chaos.aftermath),
         format::count(detail.late_ticks as u64),
         format::count(report.json.tick.run)
     );

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use loadtest::args::Scenario;
+use loadtest::chaos::{IN_PROCESSES, IN_SCRIPTS};
 use loadtest::report::schema::ReportJson;
 
 /// Far more than any of these runs takes, so that a hang fails the test rather than the test runner.
@@ -138,7 +139,24 @@ fn hostile_clients_are_told_off_and_honest_ones_stay() {
     assert!(ended("bad name") > 0, "{said}");
     assert!(ended("another protocol") > 0, "{said}");
     assert!(ended("garbage on the control stream") > 0, "{said}");
+    for why in [
+        "no token",
+        "token used before",
+        "token expired",
+        "token for another match",
+        "token not signed",
+    ] {
+        assert!(ended(why) > 0, "{why}\n{said}");
+    }
     let counted = |what: &str| hostile.counted.get(what).copied().unwrap_or(0);
+    for reason in ["missing", "used", "expired", "for_another_match", "bad"] {
+        let refused = counted(&format!("refused_token_{reason}"));
+        assert!(refused > 0, "{reason}\n{said}");
+    }
+    assert!(hostile.thrown.contains_key("tokens: replayed"), "{said}");
+    assert!(hostile.let_in.is_empty(), "{said}");
+    let key = folder("hostile").join("hostile/token.key");
+    assert!(!key.exists(), "the key is gone with the run");
     assert!(counted("datagrams_bad") > 0, "{said}");
     assert!(counted("commands_not_finite") > 0, "{said}");
     assert!(counted("commands_foreign") > 0, "{said}");
@@ -169,6 +187,22 @@ fn a_match_goes_on_while_its_scripts_do_harm() {
         said.contains("faults that happened, of those planned"),
         "{said}"
     );
+}
+
+#[test]
+fn ends_of_processes_are_counted_by_how_they_ended() {
+    let args = "--chaos 5 --isolation process --players 3 --duration 4 --warmup 1";
+    let (report, said) = report_of("chaos_processes", args);
+    assert_eq!(
+        (report.clients.joined, report.clients.dropped),
+        (3, 0),
+        "{said}"
+    );
+    let chaos = report.chaos.expect("there was a storm");
+    let ended = |kind: &&str| chaos.faults.contains_key(*kind);
+    assert!(IN_PROCESSES.iter().any(ended), "{said}");
+    let planned = |kind: &str| IN_PROCESSES.contains(&kind) || IN_SCRIPTS.contains(&kind);
+    assert!(chaos.faults.keys().all(|kind| planned(kind)), "{said}");
 }
 
 #[test]

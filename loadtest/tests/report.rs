@@ -28,9 +28,9 @@ wire.interest_us{P} wire.encode_us{P} wire.state_us{P} wire.bits_per_entity{P} w
 network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
-chaos.faults.{KIND} chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
+chaos.faults.{KIND} chaos.aftermath chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
 chaos.rss_growth
-hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.counted.{COUNTER}
+hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.let_in.{WHAT} hostile.counted.{COUNTER}
 server.cpu_s server.rss_mib_max server.rss_mib_start server.rss_mib_end
 ";
 const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];
@@ -67,6 +67,7 @@ fn the_json_has_exactly_the_published_keys() {
         ("/wire/full_snapshots", "{REASON}"),
         ("/hostile/thrown", "{WHAT}"),
         ("/hostile/ended", "{REASON}"),
+        ("/hostile/let_in", "{WHAT}"),
         ("/hostile/counted", "{COUNTER}"),
         ("/chaos/faults", "{KIND}"),
     ] {
@@ -205,9 +206,9 @@ fn the_summary_says_the_verdict_of_each_target() {
         !text.contains('\x1b'),
         "no colours where none were asked for"
     );
-    assert_eq!(text.matches("✓ met").count(), 10);
+    assert_eq!(text.matches("✓ met").count(), 11);
     assert!(text.contains("✗ missed  dropped"), "{text}");
-    assert!(text.contains("10 of 11 targets met"));
+    assert!(text.contains("11 of 12 targets met"));
     assert!(text.contains("over a network of 40 ms there and back, ± 8 ms each way, 2 % lost"));
     assert!(text.contains("ended: bad name"), "{text}");
     assert!(text.contains("restarts took 1 / 2 / 3 ticks"), "{text}");

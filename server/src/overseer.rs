@@ -16,11 +16,17 @@ use crate::stats::{Durations, Percentiles};
 /// Ticks from one audit of who lives to the next.
 const AUDIT_TICKS: u32 = 64;
 
+/// Ways of ending that are told apart.
+const ENDS_MAX: usize = 32;
+
 /// Since the last reset, but for what the simulation counts, which is since the start.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Supervised {
     /// Interpreters replaced, by reason.
     pub restarts: BTreeMap<&'static str, u64>,
+    /// Zones that were lost with their process or thread, by how that ended, in the words of the log. Of more than
+    /// 32 ways only the first are told.
+    pub ends: BTreeMap<String, u64>,
     /// Ticks for which a zone's entities coasted until it had an interpreter again.
     pub restart_ticks: Percentiles,
     /// Times that a zone had more restarts than it may.
@@ -49,6 +55,7 @@ pub(crate) struct Overseer {
     on_exhausted: OnExhausted,
     tick_ns: u64,
     restart_ticks: Durations,
+    ends: BTreeMap<String, u64>,
     exhausted: u64,
     lost: u64,
     doubled: u64,
@@ -61,6 +68,7 @@ impl Overseer {
             on_exhausted,
             tick_ns: 1_000_000_000 / u64::from(tick_hz),
             restart_ticks: Durations::new(),
+            ends: BTreeMap::new(),
             exhausted: 0,
             lost: 0,
             doubled: 0,
@@ -72,6 +80,7 @@ impl Overseer {
     pub(crate) fn reset(&mut self) {
         *self = Overseer {
             restart_ticks: Durations::new(),
+            ends: BTreeMap::new(),
             exhausted: 0,
             lost: 0,
             doubled: 0,
@@ -93,6 +102,9 @@ impl Overseer {
             let (zone, tick) = (incident.zone.0, incident.tick.0);
             match &incident.what {
                 IncidentKind::Lost { reason, why } => {
+                    if *reason == RestartReason::Gone {
+                        self.note_end(why);
+                    }
                     let reason = reason.name();
                     tracing::warn!(
                         zone,
@@ -131,6 +143,14 @@ impl Overseer {
         self.late_ns_max = self.late_ns_max.max(times.duration_ns());
     }
 
+    fn note_end(&mut self, how: &str) {
+        if let Some(count) = self.ends.get_mut(how) {
+            *count += 1;
+        } else if self.ends.len() < ENDS_MAX {
+            self.ends.insert(how.to_owned(), 1);
+        }
+    }
+
     /// The account.
     pub(crate) fn tell(&self, totals: &SimReport) -> Supervised {
         let sum = |of: fn(&tessera_sim::ZoneReport) -> u64| totals.zones.iter().map(of).sum();
@@ -141,6 +161,7 @@ impl Overseer {
         });
         Supervised {
             restarts: restarts.collect(),
+            ends: self.ends.clone(),
             restart_ticks: self.restart_ticks.percentiles_us(),
             exhausted: self.exhausted,
             overruns: sum(|zone| zone.hooks.overruns),
@@ -177,5 +198,24 @@ fn say_reload(told: &Result<Reloaded, ReloadError>) {
     match told {
         Ok(reloaded) => tracing::info!(added = ?reloaded.added, "new code runs"),
         Err(error) => tracing::error!("the match stays on its code: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_counted_by_how_they_were_and_their_names_are_bounded() {
+        let mut overseer = Overseer::new(OnExhausted::Coast, 64);
+        for how in 0..2 * ENDS_MAX {
+            overseer.note_end(&format!("way {how}"));
+            overseer.note_end("way 0");
+        }
+        let ends = overseer.tell(&SimReport::default()).ends;
+        assert_eq!(ends.len(), ENDS_MAX);
+        assert_eq!((ends["way 0"], ends["way 1"]), (2 * ENDS_MAX as u64 + 1, 1));
+        overseer.reset();
+        assert!(overseer.tell(&SimReport::default()).ends.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
 use tessera_client::Client as Player;
-use tessera_protocol::session::{ClientEvent, Close, CloseReason, Welcome};
+use tessera_protocol::session::{ClientEvent, Close, CloseReason, JoinRequest, Welcome};
 use tessera_protocol::{Command, EntityId, Tick, buttons};
 use tessera_world::World;
 
@@ -71,12 +71,22 @@ pub struct Client {
     clock_set: Duration,
 }
 
+/// How bot `number` of a run is called.
+pub fn name(number: usize) -> String {
+    format!("bot {number:03}")
+}
+
 impl Client {
     /// Bot `number` of a run, on a connection that has just begun.
     pub fn new(now: Duration, number: usize, plan: &Plan, link: Link) -> Client {
-        let name = format!("bot {number:03}");
+        let name = name(number);
+        let request = JoinRequest {
+            name: name.clone(),
+            token: plan.tokens.get(number).cloned(),
+            ..JoinRequest::default()
+        };
         Client {
-            player: Player::new(now, name.clone()),
+            player: Player::new(now, request),
             link,
             meter: Meter::default(),
             timeout: None,

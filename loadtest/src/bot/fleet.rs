@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use tessera_protocol::SignedToken;
 
 use super::ages::Arrival;
 use super::client::{Client, Phase};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub server: SocketAddr,
     /// Where each bot connects instead, if there is a network between.
     pub doors: Vec<SocketAddr>,
+    /// One for each bot, where the server asks for tokens.
+    pub tokens: Vec<SignedToken>,
     /// What they do.
     pub scenario: Scenario,
     /// How many bots.
@@ -53,7 +56,10 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub enum News {
     /// A bot is in the match.
-    Joined,
+    Joined {
+        /// Its number, from 0.
+        number: usize,
+    },
     /// A bot isn't in the match any more, or never got in.
     Lost {
         /// Its name.
@@ -326,7 +332,7 @@ impl Loop {
         match (before, client.phase()) {
             (Phase::Joining, Phase::Playing) => {
                 self.welcome(number);
-                let _ = self.tell.send(News::Joined);
+                let _ = self.tell.send(News::Joined { number });
             }
             (Phase::Joining | Phase::Playing, Phase::Lost) => {
                 let client = &self.clients[number];

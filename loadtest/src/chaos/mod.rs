@@ -15,4 +15,4 @@ mod tally;
 
 pub use overlay::Overlay;
 pub use plan::{Fault, IN_PROCESSES, IN_SCRIPTS, Plan};
-pub use tally::{AFTERMATH, Before, PROCESS_ENDED, Supervision, tally};
+pub use tally::{Before, Supervision, tally};

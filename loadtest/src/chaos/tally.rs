@@ -8,14 +8,22 @@ use crate::report::detail::ChaosDetail;
 use crate::report::schema::{ChaosReport, Percentiles};
 use crate::server::OpsReport;
 
-use super::plan::{IN_PROCESSES, IN_SCRIPTS, Plan};
+use super::plan::{IN_SCRIPTS, Plan};
 
 /// The fault that leaves no line behind, since its interpreter is given up: it is counted by restarts.
 const STUCK: &str = "huge_regex";
-/// What follows from one: whoever was stuck raises once more when it hears of the restart. It isn't planned.
-pub const AFTERMATH: &str = "raise_in_restart";
-/// Where the faults are counted that end a process: which of them did, nobody is left to tell.
-pub const PROCESS_ENDED: &str = "process_ended";
+/// What follows from one: whoever was stuck raises once more when it hears of the restart. It isn't planned, and no fault
+/// that was asked for.
+const AFTERMATH: &str = "raise_in_restart";
+/// How processes end by the faults of [`super::plan::IN_PROCESSES`], in the server's words.
+const ENDS: [(&str, &str); 3] = [
+    ("its process was ended by signal 9 (SIGKILL)", "sigkill"),
+    (
+        "its process was ended by signal 11 (SIGSEGV, a segmentation fault)",
+        "segfault",
+    ),
+    ("its process exited with code 1", "exit_at_once"),
+];
 
 /// What the server tells of its supervision.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -23,6 +31,8 @@ pub const PROCESS_ENDED: &str = "process_ended";
 pub struct Supervision {
     /// Interpreters replaced, by reason, since its start.
     pub restarts: BTreeMap<String, u64>,
+    /// Zones that were lost with their process, by how that ended.
+    pub ends: BTreeMap<String, u64>,
     /// Ticks for which a zone's entities coasted until it had an interpreter again.
     pub restart_ticks: Percentiles,
     /// Times that a zone had more restarts than it may.
@@ -50,6 +60,8 @@ pub struct Before {
     pub code: String,
     /// The server's resident set right before the storm, MiB.
     pub rss_mib: f64,
+    /// Interpreters that had been replaced since they were stuck.
+    pub stuck: u64,
 }
 
 /// Counts what happened. `dropped` are the bots that were lost.
@@ -59,7 +71,11 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
     let late = |duration_us: &u32| (f64::from(*duration_us) / tick_us - 1.0).max(0.0);
     let late: Vec<f64> = told.ticks.duration_us.iter().map(late).collect();
     let report = ChaosReport {
-        faults: committed(&before.code, told),
+        faults: committed(&before, told),
+        aftermath: by_function(&before.code, told)
+            .get(AFTERMATH)
+            .copied()
+            .unwrap_or(0),
         dropped,
         lost: supervision.lost,
         doubled: supervision.doubled,
@@ -68,7 +84,7 @@ pub fn tally(before: Before, told: &OpsReport, dropped: usize) -> (ChaosReport, 
         rss_growth: growth(before.rss_mib, told.server.rss_mib_end),
     };
     let detail = ChaosDetail {
-        planned: planned(&before.plan),
+        planned: before.plan.by_kind(),
         restarts: supervision.restarts.clone(),
         exhausted: supervision.exhausted,
         preemptions: supervision.preemptions,
@@ -93,21 +109,6 @@ fn whole(ticks: Percentiles) -> Percentiles {
     }
 }
 
-/// What was planned, by the kinds that can be told apart afterwards.
-fn planned(plan: &Plan) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for (kind, n) in plan.by_kind() {
-        let told_apart = !IN_PROCESSES.contains(&kind.as_str());
-        let kind = if told_apart {
-            kind
-        } else {
-            PROCESS_ENDED.into()
-        };
-        *counts.entry(kind).or_insert(0) += n;
-    }
-    counts
-}
-
 /// By how large a share something grew; nothing where it wasn't known before.
 fn growth(before: f64, after: f64) -> f64 {
     if before > 0.0 {
@@ -117,24 +118,45 @@ fn growth(before: f64, after: f64) -> f64 {
     }
 }
 
-/// Faults that were committed, by kind: of most the failed hook's line tells which it was.
-fn committed(code: &str, told: &OpsReport) -> BTreeMap<String, u64> {
+/// Faults that were committed, by kind: of most the failed hook's line tells which it was, of some how the process
+/// ended.
+fn committed(before: &Before, told: &OpsReport) -> BTreeMap<String, u64> {
+    let planned = before.plan.by_kind();
     let mut counts = BTreeMap::new();
     let mut count = |kind: &str, n: u64| {
-        if n > 0 && !kind.is_empty() {
+        if n > 0 {
             *counts.entry(kind.to_owned()).or_insert(0) += n;
         }
     };
+    for (function, n) in by_function(&before.code, told) {
+        if IN_SCRIPTS.contains(&function) {
+            count(function, n);
+        }
+    }
+    let supervision = &told.supervision;
+    // On a machine that stands still others may look stuck, too.
+    let stuck = supervision.restarts.get("stuck").copied().unwrap_or(0);
+    let stuck = stuck.saturating_sub(before.stuck);
+    count(STUCK, stuck.min(planned.get(STUCK).copied().unwrap_or(0)));
+    for (how, n) in &supervision.ends {
+        let of = ENDS.iter().find(|(words, _)| how == words);
+        if let Some((_, kind)) = of {
+            count(kind, *n);
+        }
+    }
+    counts
+}
+
+/// Errors of hooks by the saboteurs' function that raised them. An honest line can meet `Preempted` too, where the
+/// machine is busy.
+fn by_function<'a>(code: &'a str, told: &OpsReport) -> BTreeMap<&'a str, u64> {
+    let mut counts = BTreeMap::new();
     let errors = told.hook_errors.iter();
     for error in errors.filter(|error| error.file.ends_with("saboteur.py")) {
-        // An honest line of a saboteur can meet `Preempted` too, where the machine is busy.
-        let kind = function_at(code, error.line);
-        let kind = kind.filter(|kind| IN_SCRIPTS.contains(kind) || *kind == AFTERMATH);
-        count(kind.unwrap_or_default(), error.count);
+        if let Some(function) = function_at(code, error.line) {
+            *counts.entry(function).or_insert(0) += error.count;
+        }
     }
-    let restarts = |reason: &str| told.supervision.restarts.get(reason).copied().unwrap_or(0);
-    count(STUCK, restarts("stuck"));
-    count(PROCESS_ENDED, restarts("gone"));
     counts
 }
 
@@ -152,6 +174,7 @@ fn function_at(code: &str, line: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::{Fault, IN_PROCESSES};
     use crate::server::HookError;
 
     const CODE: &str = "\
@@ -170,6 +193,15 @@ def deep_recursion() -> None:
 
 TABLE = 3
 ";
+
+    fn before(code: &str) -> Before {
+        Before {
+            plan: Plan { faults: Vec::new() },
+            code: code.into(),
+            rss_mib: 100.0,
+            stuck: 1,
+        }
+    }
 
     #[test]
     fn a_line_tells_its_function() {
@@ -206,13 +238,15 @@ TABLE = 3
             ..OpsReport::default()
         };
         told.run.tick_hz = 100;
-        told.supervision.restarts = BTreeMap::from([("stuck".into(), 4), ("gone".into(), 0)]);
+        told.supervision.restarts = BTreeMap::from([("stuck".into(), 9), ("gone".into(), 0)]);
         told.ticks.duration_us = vec![3_000, 25_000, 10_001];
         told.server.rss_mib_end = 102.0;
+        let stuck = |tick| Fault { tick, kind: STUCK };
         let before = Before {
-            plan: Plan { faults: Vec::new() },
-            code: CODE.into(),
-            rss_mib: 100.0,
+            plan: Plan {
+                faults: [1, 4, 7, 10].map(stuck).into(),
+            },
+            ..before(CODE)
         };
         let (report, detail) = tally(before, &told, 1);
         let counts = [
@@ -230,11 +264,40 @@ TABLE = 3
     }
 
     #[test]
-    fn ends_of_processes_are_counted_together() {
-        let plan = Plan::draw(1, true, 64, 3.0, 20.0);
-        let all = planned(&plan);
-        assert_eq!(all.values().sum::<u64>(), plan.faults.len() as u64);
-        assert!(all[PROCESS_ENDED] > 0 && !all.contains_key("sigkill"));
+    fn ends_of_processes_are_told_apart_and_others_are_no_faults() {
+        let mut told = OpsReport::default();
+        let ends = [
+            ("its process was ended by signal 9 (SIGKILL)", 3),
+            (
+                "its process was ended by signal 11 (SIGSEGV, a segmentation fault)",
+                2,
+            ),
+            ("its process exited with code 1", 4),
+            ("its process exited with code 137", 8),
+            ("its process was ended by signal 6 (SIGABRT)", 16),
+        ];
+        told.supervision.ends = ends.map(|(how, n)| (how.to_owned(), n)).into();
+        let counts = [("exit_at_once", 4), ("segfault", 2), ("sigkill", 3)];
+        assert_eq!(
+            committed(&before(CODE), &told),
+            counts.map(|(kind, n)| (kind.to_owned(), n)).into()
+        );
+        let kinds = ENDS.map(|(_, kind)| kind);
+        assert!(IN_PROCESSES.iter().all(|kind| kinds.contains(kind)));
+    }
+
+    #[test]
+    fn what_follows_from_a_fault_is_none() {
+        let code = "def raise_in_restart() -> None:\n    raise ValueError\n";
+        let mut told = OpsReport::default();
+        told.hook_errors.push(HookError {
+            file: "out/royale/saboteur.py".into(),
+            line: 2,
+            count: 5,
+            ..HookError::default()
+        });
+        let (report, _) = tally(before(code), &told, 0);
+        assert_eq!((report.faults.len(), report.aftermath), (0, 5));
     }
 
     #[test]

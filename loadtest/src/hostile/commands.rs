@@ -42,13 +42,8 @@ impl Behaviour for Liars {
     fn act(&mut self, stage: &mut Stage) -> Result<Duration> {
         for (place, lie) in self.peers.iter_mut().zip(LIES) {
             let (now, pick) = (stage.now, stage.pick(0, 4));
+            stage.join(place, lie.player())?;
             let peer = stage.fill(place)?;
-            if !peer.is_connected() {
-                continue;
-            }
-            if peer.session.is_none() {
-                peer.join(now, lie.player());
-            }
             let Some(session) = peer.playing() else {
                 continue;
             };

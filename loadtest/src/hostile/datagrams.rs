@@ -23,12 +23,10 @@ impl Behaviour for Mangled {
     fn act(&mut self, stage: &mut Stage) -> Result<Duration> {
         for place in &mut self.peers {
             let now = stage.now;
+            stage.join(place, "mangler")?;
             let peer = stage.fill(place)?;
             if !peer.is_connected() {
                 continue;
-            }
-            if peer.session.is_none() {
-                peer.join(now, "mangler");
             }
             let len_max = peer.datagram_len_max();
             let commands = peer.playing().and_then(|session| honest(session, now));

@@ -13,7 +13,7 @@ mod peer;
 mod slow;
 mod storm;
 
-pub use storm::{Harm, Storm};
+pub use storm::{Harm, Purse, Storm};
 
 /// Most places in the match that hostile clients take at once.
 pub const PLAYERS_MAX: u16 = 16;

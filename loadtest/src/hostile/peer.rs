@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
-use tessera_protocol::{ClientSession, CloseReason};
+use tessera_protocol::{ClientSession, CloseReason, JoinRequest};
 
 use crate::bot::wire::Link;
 
@@ -52,9 +52,19 @@ impl Peer {
     }
 
     /// Says hello as an honest client does.
-    pub(super) fn join(&mut self, now: Duration, name: &str) {
-        let mut session = ClientSession::new(now, name);
-        self.write(&session.poll_stream().unwrap_or_default());
+    pub(super) fn join(&mut self, now: Duration, request: JoinRequest) {
+        self.say(now, request, |hello| hello);
+    }
+
+    /// Says what `forge` makes of a hello, and listens as who has said hello.
+    pub(super) fn say(
+        &mut self,
+        now: Duration,
+        request: JoinRequest,
+        forge: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) {
+        let mut session = ClientSession::new(now, request);
+        self.write(&forge(session.poll_stream().unwrap_or_default()));
         self.session = Some(session);
     }
 
@@ -153,6 +163,11 @@ fn name_of(reason: &ConnectionError) -> String {
                 CloseReason::Garbage => "garbage on the control stream",
                 CloseReason::TooSlow => "control stream not read",
                 CloseReason::Kicked => "kicked",
+                CloseReason::TokenMissing => "no token",
+                CloseReason::TokenBad => "token not signed",
+                CloseReason::TokenExpired => "token expired",
+                CloseReason::TokenUsed => "token used before",
+                CloseReason::TokenForAnotherMatch => "token for another match",
                 CloseReason::Idle => "idle for too long",
                 CloseReason::RateLimited => "sent far too much",
                 other => return format!("code {}", other.code()),

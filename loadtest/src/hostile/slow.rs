@@ -56,11 +56,8 @@ pub(super) struct Deaf {
 impl Behaviour for Deaf {
     fn act(&mut self, stage: &mut Stage) -> Result<Duration> {
         for place in &mut self.peers {
-            let now = stage.now;
-            let peer = stage.fill(place)?;
-            peer.reads = false;
-            if peer.is_connected() && peer.session.is_none() {
-                peer.join(now, "deaf");
+            stage.fill(place)?.reads = false;
+            if stage.join(place, "deaf")? {
                 stage.threw("streams never read", 1);
             }
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use quinn_proto::ConnectionHandle;
+use tessera_protocol::JoinRequest;
 
 use super::Behaviour;
 use super::commands::Liars;
@@ -19,6 +20,7 @@ use super::peer::Peer;
 use super::slow::{Deaf, Drip};
 use crate::bot::chance::Chance;
 use crate::bot::wire::Wire;
+use crate::tokens::Mint;
 
 /// Sockets that the connections share.
 const SOCKETS: usize = 4;
@@ -36,6 +38,17 @@ pub struct Harm {
     pub thrown: BTreeMap<String, u64>,
     /// How the server ended sessions, by reason.
     pub ended: BTreeMap<String, u64>,
+    /// Sessions let into the match that no server may let in, by what was thrown. None of them is to be here.
+    pub let_in: BTreeMap<String, u64>,
+}
+
+/// The tokens that hostile clients have.
+#[derive(Clone, Debug)]
+pub struct Purse {
+    /// Makes their own.
+    pub mint: Mint,
+    /// What honest bots asked for that are in the match: their tokens have been used. At least one.
+    pub used: Vec<JoinRequest>,
 }
 
 /// A running storm. Dropping it ends its thread soon after.
@@ -47,17 +60,22 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// Begins, and ends after `time` if nobody ends it before.
+    /// Begins, and ends after `time` if nobody ends it before. `purse` is for a server that asks for tokens.
     ///
     /// # Errors
     /// When the server isn't on this machine, or there are no sockets or no thread to be had.
-    pub fn start(server: SocketAddr, seed: u64, time: Duration) -> Result<Storm> {
+    pub fn start(
+        server: SocketAddr,
+        purse: Option<Purse>,
+        seed: u64,
+        time: Duration,
+    ) -> Result<Storm> {
         ensure!(
             server.ip().is_loopback(),
             "hostile clients attack a server on this machine only, not {server}"
         );
         let (running, watched) = mpsc::channel();
-        let storm = Loop::new(server, seed)?;
+        let storm = Loop::new(server, purse, seed)?;
         let thread = std::thread::Builder::new()
             .name("hostile".into())
             .spawn(move || storm.run(time, &watched))
@@ -87,6 +105,8 @@ pub(super) struct Stage {
     /// Now, since the storm's beginning.
     pub(super) now: Duration,
     pub(super) server: SocketAddr,
+    /// There if the server asks for tokens.
+    pub(super) purse: Option<Purse>,
     pub(super) chance: Chance,
     wire: Wire,
     peers: BTreeMap<PeerId, Peer>,
@@ -129,6 +149,28 @@ impl Stage {
         self.peers.get_mut(&id).context("it was there just now")
     }
 
+    /// Joins the match with the connection in a place, as an honest client does, unless it has; tells whether it said
+    /// hello just now.
+    pub(super) fn join(&mut self, place: &mut Option<PeerId>, name: &str) -> Result<bool> {
+        let (now, peer) = (self.now, self.fill(place)?);
+        if !peer.is_connected() || peer.session.is_some() {
+            return Ok(false);
+        }
+        let request = self.request(name)?;
+        self.fill(place)?.join(now, request);
+        Ok(true)
+    }
+
+    /// What an honest client asks for, with a token of its own where the server asks for one.
+    pub(super) fn request(&mut self, name: &str) -> Result<JoinRequest> {
+        let token = self.purse.as_mut().map(|purse| purse.mint.good(name));
+        Ok(JoinRequest {
+            name: name.to_owned(),
+            token: token.transpose()?,
+            ..JoinRequest::default()
+        })
+    }
+
     /// Leaves a connection in order.
     pub(super) fn leave(&mut self, id: PeerId) {
         let instant = self.began + self.now;
@@ -147,6 +189,11 @@ impl Stage {
     /// Counts what was thrown.
     pub(super) fn threw(&mut self, what: &str, count: u64) {
         *self.harm.thrown.entry(what.to_owned()).or_insert(0) += count;
+    }
+
+    /// Counts a session that no server may let in, and this one did.
+    pub(super) fn let_in(&mut self, what: &str) {
+        *self.harm.let_in.entry(what.to_owned()).or_insert(0) += 1;
     }
 
     /// Random bytes.
@@ -220,10 +267,11 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(server: SocketAddr, seed: u64) -> Result<Loop> {
+    fn new(server: SocketAddr, purse: Option<Purse>, seed: u64) -> Result<Loop> {
         let stage = Stage {
             now: Duration::ZERO,
             server,
+            purse,
             chance: Chance::new(seed, CHANCE),
             wire: Wire::open(server, SOCKETS)?,
             peers: BTreeMap::new(),
@@ -293,7 +341,7 @@ mod tests {
     #[test]
     fn a_server_elsewhere_is_left_alone() {
         let elsewhere = SocketAddr::from(([192, 0, 2, 1], 7_777));
-        let refused = Storm::start(elsewhere, 1, Duration::from_secs(1));
+        let refused = Storm::start(elsewhere, None, 1, Duration::from_secs(1));
         let why = refused.expect_err("refused").to_string();
         assert!(why.contains("192.0.2.1:7777"), "{why}");
     }
@@ -303,7 +351,7 @@ mod tests {
         // Nobody answers at this socket; what is thrown is the same as at a server.
         let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
         let server = nobody.local_addr().expect("bound");
-        let storm = Storm::start(server, 1, Duration::from_millis(200)).expect("loopback");
+        let storm = Storm::start(server, None, 1, Duration::from_millis(200)).expect("loopback");
         let Storm { running, thread } = storm;
         let harm = thread.join().expect("no panic").expect("no error");
         drop(running);

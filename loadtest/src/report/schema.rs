@@ -266,11 +266,15 @@ pub struct LinkCounts {
 
 /// What hostile clients threw at the server, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HostileReport {
     /// How much was thrown, by what it was.
     pub thrown: BTreeMap<String, u64>,
     /// How the server ended hostile sessions, by reason.
     pub ended: BTreeMap<String, u64>,
+    /// Sessions let into the match that no server may let in, by what was thrown; those of which there were none are
+    /// left out.
+    pub let_in: BTreeMap<String, u64>,
     /// By how much the server's counters grew meanwhile, the honest bots' share included; those that did not are left out.
     pub counted: BTreeMap<String, u64>,
 }
@@ -281,6 +285,8 @@ pub struct HostileReport {
 pub struct ChaosReport {
     /// Faults that happened, by kind.
     pub faults: BTreeMap<String, u64>,
+    /// Exceptions that followed from them and weren't planned: of who heard of a restart.
+    pub aftermath: u64,
     /// Bots whose connection ended before the window did.
     pub dropped: usize,
     /// Entities that were in no zone, summed over counts of all that live, one each 64 ticks.

@@ -49,6 +49,7 @@ pub(super) struct HostileSection {
     pub(super) total: String,
     pub(super) thrown: Vec<Fact>,
     pub(super) ended: Vec<Fact>,
+    pub(super) let_in: Vec<Fact>,
     pub(super) counted: Vec<Fact>,
 }
 
@@ -174,6 +175,7 @@ pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
         total: format::count(hostile.thrown.values().sum()),
         thrown: facts(&hostile.thrown),
         ended: facts(&hostile.ended),
+        let_in: facts(&hostile.let_in),
         counted: facts(&hostile.counted),
     })
 }
@@ -187,6 +189,7 @@ pub(super) fn chaos(json: &ReportJson, detail: Option<&ChaosDetail>) -> Option<C
         .collect();
     let restarts = restarts.iter().map(|(name, n)| (name.as_str(), *n));
     let others = [
+        ("exceptions on hearing of a restart", chaos.aftermath),
         ("hooks preempted", detail.preemptions),
         ("allocations refused", detail.memory_denied),
         ("rests of entities", detail.rests),

@@ -1,7 +1,7 @@
 //! What a run must reach, and whether it did.
 
 use super::format;
-use super::schema::{ChaosReport, NetworkReport, ReportJson};
+use super::schema::{ChaosReport, HostileReport, NetworkReport, ReportJson};
 use crate::args::Scenario;
 use crate::chaos;
 
@@ -90,6 +90,7 @@ pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
     let mut all = of_every_run(report);
     all.extend(of_the_wire(report));
     all.extend(of_a_bad_network(report));
+    all.extend(report.hostile.iter().map(of_hostile_clients));
     all.extend(
         report
             .chaos
@@ -170,10 +171,22 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
     all.into_iter().filter(holds).collect()
 }
 
+/// What hostile clients may reach.
+fn of_hostile_clients(hostile: &HostileReport) -> Verdict {
+    at_most(
+        "forgeries let in",
+        hostile.let_in.values().sum::<u64>() as f64,
+        0.0,
+        |v| format::count(v as u64),
+        "hellos and tokens that are false, used or too late",
+    )
+}
+
 /// What a storm of faults in the scripts may do to the match.
 fn of_chaos(report: &ReportJson, chaos: &ChaosReport) -> Vec<Verdict> {
     let faults = chaos.faults.values().sum::<u64>();
-    let has_processes = chaos.faults.contains_key(chaos::PROCESS_ENDED);
+    let ends_process = |kind: &String| chaos::IN_PROCESSES.contains(&kind.as_str());
+    let has_processes = chaos.faults.keys().any(ends_process);
     let restart_ticks = if has_processes {
         RESTART_PROCESS_S_MAX * f64::from(report.run.tick_hz)
     } else {
@@ -446,6 +459,17 @@ mod tests {
     }
 
     #[test]
+    fn no_forgery_comes_in() {
+        let hostile = |r: &mut ReportJson| r.hostile = Some(HostileReport::default());
+        assert_eq!(missed_by(hostile), [""; 0]);
+        let one_in = |r: &mut ReportJson| {
+            let hostile = r.hostile.insert(HostileReport::default());
+            hostile.let_in.insert("tokens: replayed".into(), 1);
+        };
+        assert_eq!(missed_by(one_in), ["forgeries let in"]);
+    }
+
+    #[test]
     fn a_storm_is_judged_by_what_it_cost_and_not_by_the_usual_tick() {
         let storm = |r: &mut ReportJson| {
             (
@@ -467,6 +491,11 @@ mod tests {
             })
         };
         assert_eq!(missed_with(|c| c.faults.clear()), ["faults borne"]);
+        let aftermath_only = |c: &mut ChaosReport| {
+            c.faults.clear();
+            c.aftermath = 1_000;
+        };
+        assert_eq!(missed_with(aftermath_only), ["faults borne"]);
         assert_eq!(missed_with(|c| c.lost = 1), ["entities lost"]);
         assert_eq!(missed_with(|c| c.doubled = 1), ["entities doubled"]);
         assert_eq!(missed_with(|c| c.restart_ticks.p99 = 2.1), ["restart, p99"]);
@@ -478,7 +507,7 @@ mod tests {
         assert_eq!(missed_with(|c| c.rss_growth = -0.2), [""; 0]);
         // A process takes longer to start: 250 ms are 16 ticks.
         let with_processes = |c: &mut ChaosReport| {
-            c.faults.insert(chaos::PROCESS_ENDED.into(), 1);
+            c.faults.insert("sigkill".into(), 1);
             c.restart_ticks.p99 = 16.0;
         };
         assert_eq!(missed_with(with_processes), [""; 0]);

@@ -4,4 +4,4 @@ mod ops;
 mod process;
 
 pub use ops::{Clock, HookError, Ops, OpsReport, Timetable};
-pub use process::{HIDDEN_COMMAND, ServerProcess, ZONE_HOST_COMMAND, become_server};
+pub use process::{HIDDEN_COMMAND, ServerProcess, ZONE_HOST_COMMAND, become_server, make_key};

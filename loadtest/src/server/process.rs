@@ -61,6 +61,29 @@ fn die_with_parent() {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent() {}
 
+/// Has the server's own command make the key of connect tokens in a new file.
+///
+/// # Errors
+/// What the command says.
+pub fn make_key(path: &Path) -> Result<()> {
+    let program =
+        std::env::current_exe().context("can't find this program's own file to make a key with")?;
+    let made = Command::new(program)
+        .args([HIDDEN_COMMAND, "token", "--new-key"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()
+        .context("can't start the command that makes a key")?;
+    if !made.status.success() {
+        bail!(
+            "no key was made ({})\n{}",
+            made.status,
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+    Ok(())
+}
+
 impl ServerProcess {
     /// Starts a server and waits until it listens. Its log goes to `log`.
     ///

@@ -312,6 +312,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
                 ("handshakes: begun and abandoned", 960),
             ]),
             ended: counts(&[("garbage on the control stream", 176), ("bad name", 132)]),
+            let_in: counts(&[]),
             counted: counts(&[("datagrams_bad", 9_120), ("commands_not_finite", 3_827)]),
         }),
         chaos: Some(ChaosReport {
@@ -320,6 +321,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
                 ("huge_regex", 122),
                 ("raise_in_tick", 760),
             ]),
+            aftermath: 118,
             dropped: 1,
             lost: 0,
             doubled: 0,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glam::DVec3;
-use tessera_protocol::session::{ClientEvent, ClientSession, Close, CloseReason, Welcome};
+use tessera_protocol::session::{
+    ClientEvent, ClientSession, Close, CloseReason, JoinRequest, Welcome,
+};
 use tessera_protocol::{Command, EntityId, Kind, StateHeader, Tick};
 use tessera_world::World;
 
@@ -63,11 +65,10 @@ struct Playing {
 }
 
 impl Client {
-    /// A client whose player wants to be called `name`: at most
-    /// [`NAME_LEN_MAX`](tessera_protocol::session::NAME_LEN_MAX) bytes.
-    pub fn new(now: Duration, name: impl Into<String>) -> Self {
+    /// A client that asks for something: a name is enough, see [`JoinRequest`].
+    pub fn new(now: Duration, request: impl Into<JoinRequest>) -> Self {
         Self {
-            session: ClientSession::new(now, name),
+            session: ClientSession::new(now, request),
             map: None,
             playing: None,
             corrections: VecDeque::new(),
