@@ -19,7 +19,7 @@ fn anonymous_kib() -> u64 {
 
 /// The modules are those in which a shared static type or a dangling pointer would show.
 const LIBRARY: &str = r#"
-    import asyncio, collections, ctypes, dataclasses, datetime, decimal, enum, json, logging
+    import asyncio, collections, dataclasses, datetime, decimal, enum, json, logging
     import re, sqlite3, struct, typing, zoneinfo
     class Probe(Entity):
         brain: object = field(None)
