@@ -91,6 +91,8 @@ impl Seat {
         }
         // The barrier writes the directory next, and no zone may hold it then.
         drop(directory);
+        let exchange_ns = laps.lap();
+        let [snapshot_ns, exchange_ns] = laps.settle([snapshot_ns, exchange_ns]);
 
         Exchange {
             batches,
@@ -99,7 +101,7 @@ impl Seat {
             undeliverable,
             owners,
             match_entity,
-            exchange_ns: laps.lap(),
+            exchange_ns,
             snapshot_ns,
         }
     }

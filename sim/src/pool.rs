@@ -308,7 +308,7 @@ impl ZonePool {
             let place = &mut self.places[at];
             if let Held::Nobody(vacancy) = &mut place.held {
                 // It is no thread's time of its own.
-                let mut laps = Laps::new(|| 0);
+                let mut laps = Laps::new(|| 0, || 0);
                 let mut seat = lock(&place.seat);
                 let directory = directory.clone();
                 done[at] = Some(seat.exchange(&mut **vacancy, &mut laps, directory, &[], batches));

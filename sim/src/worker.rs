@@ -271,7 +271,7 @@ pub(crate) fn spawn(
             let mut desk = Desk {
                 id,
                 host,
-                laps: Laps::new(setup.cpu_clock),
+                laps: Laps::new(setup.cpu_clock, setup.clock),
                 cpu,
                 cpu_began_ns,
                 rank,
@@ -394,7 +394,7 @@ impl Desk {
             }
             if exchange {
                 self.host.collect_garbage(self.tick);
-                self.gc_ns = self.laps.lap();
+                self.gc_ns = self.laps.spent();
                 self.trace.part("gc");
             }
         }
@@ -466,6 +466,8 @@ impl Desk {
             return Ok(Reply::Gone(why));
         }
         let gather_ns = self.laps.lap();
+        let parts = [exchange_ns, script_ns, gather_ns];
+        let [exchange_ns, script_ns, gather_ns] = self.laps.settle(parts);
         self.trace.part("gather");
         let mut timings = ZoneTimings {
             script_ns,
