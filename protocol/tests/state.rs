@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 use common::world::{AMMO, HEALTH, NAME, PLAYER, ROCK, Rng, TARGET, Thing, World, table};
@@ -561,6 +562,66 @@ fn nobody_in_a_crowd_starves() {
         "{} bytes a second",
         bytes / 8
     );
+}
+
+/// Datagrams and acknowledgements take two to four ticks, overtake each other, and one in twenty is lost.
+#[test]
+fn nobody_starves_where_datagrams_are_lost() {
+    const WAY_TICKS_MAX: i32 = 4;
+    // A loss is noticed when a datagram three ticks younger has arrived, and told back.
+    const NOTICED_TICKS: i32 = 2 * WAY_TICKS_MAX + 3;
+    let mut pair = Pair::with(0, StateConfig::default(), 30_000);
+    let (mut world, mut rng) = (World::at(0), Rng(11));
+    world.add(Thing::player(500.0, 500.0, Some(0)));
+    for _ in 0..60 {
+        let mut place = || 500.0 + rng.unit() * 540.0 - 270.0;
+        let (x, z) = (place(), place());
+        world.add(Thing::player(x, z, None));
+    }
+    let (mut down, mut up) = (BTreeMap::new(), BTreeMap::new());
+    let mut stalest = 0;
+    for tick in 0..6000 {
+        for (&id, thing) in &mut world.things {
+            let angle = f64::from(tick) * 0.05 + f64::from(id);
+            thing.velocity = [angle.cos() * 5.0, 0.0, angle.sin() * 5.0];
+            for axis in [0, 2] {
+                thing.position[axis] += thing.velocity[axis] / f64::from(HZ);
+            }
+        }
+        let mut way = || {
+            let arrives = tick + 2 + (rng.unit() * f64::from(WAY_TICKS_MAX - 1)) as i32;
+            (rng.unit() >= 0.05).then_some((arrives, tick))
+        };
+        let (there, back) = (way(), way());
+        while up.first_key_value().is_some_and(|((at, _), _)| *at <= tick) {
+            let (_, ack) = up.pop_first().expect("there is one");
+            pair.view.handle_ack(ack);
+        }
+        let (datagram, _) = pair.pack(&world);
+        there.map(|at| down.insert(at, datagram));
+        while down
+            .first_key_value()
+            .is_some_and(|((at, _), _)| *at <= tick)
+        {
+            let (_, datagram) = down.pop_first().expect("there is one");
+            // One whose baseline is missing is as if it had been lost.
+            let _ = pair.decoder.handle(&datagram);
+        }
+        back.map(|at| up.insert(at, pair.decoder.ack()));
+        if tick >= 128 {
+            let seen = pair.decoder.entities().map(|entity| entity.seen());
+            let stale = seen.map(|seen| world.tick.wrapping_sub(seen)).max();
+            stalest = stalest.max(stale.expect("they are in sight"));
+        }
+        world.tick = world.tick.next();
+    }
+    // Two losses in a row are the worst of these six thousand ticks.
+    let bound = STALE_TICKS_MAX + 2 * NOTICED_TICKS;
+    assert!(
+        stalest <= bound,
+        "somebody waits {stalest} ticks, not {bound}"
+    );
+    assert!(stalest > STALE_TICKS_MAX, "losses cost something");
 }
 
 #[test]
