@@ -37,6 +37,7 @@ pub mod setup;
 pub mod simulate;
 pub mod stats;
 mod stdout;
+pub mod steady;
 mod tally;
 mod tick;
 mod top;

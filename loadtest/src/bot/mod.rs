@@ -15,7 +15,6 @@ pub mod head;
 pub mod meter;
 pub mod mind;
 pub mod senses;
-pub mod steady;
 pub mod stroll;
 pub mod terrain;
 pub mod wire;

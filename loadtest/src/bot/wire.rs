@@ -23,8 +23,10 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tessera_protocol::session::ALPN;
+use tessera_server::steady::SteadyConfig;
 
-use super::steady::SteadyConfig;
+/// Bytes that may be under way in any case: commands of half a second.
+const WINDOW_MIN: u64 = 12 << 10;
 
 /// The name asked for in the handshake. The certificate isn't checked, but a name must be there.
 const SERVER_NAME: &str = "localhost";
@@ -232,7 +234,7 @@ fn transport() -> Result<TransportConfig> {
     transport
         .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT)?))
         .datagram_receive_buffer_size(Some(DATAGRAMS_IN_BYTES_MAX))
-        .congestion_controller_factory(Arc::new(SteadyConfig::default()))
+        .congestion_controller_factory(Arc::new(SteadyConfig::new(WINDOW_MIN)))
         // Commands are small; on loopback there is no larger packet to look for.
         .mtu_discovery_config(None)
         .max_concurrent_bidi_streams(0u8.into())

@@ -13,6 +13,7 @@ use tessera_protocol::session::{ALPN, RateLimit};
 use super::cert::{CertificateError, Identity};
 use super::handshakes::HANDSHAKES_MAX;
 use crate::error::Error;
+use crate::steady::SteadyConfig;
 
 /// Bytes of commands that may wait for a session's task: a client that sends more loses its oldest.
 const DATAGRAMS_IN_BYTES_MAX: usize = 16 << 10;
@@ -22,6 +23,9 @@ const STREAM_IN_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes of events that may be on their way to one client.
 const EVENTS_OUT_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes that may be under way to a client in any case: state of a quarter of a second at 30 KiB/s.
+const WINDOW_MIN: u64 = 8 << 10;
 
 /// Packets that a client may leave unacknowledged. Its acknowledgements ride on its commands anyway,
 /// and state is never sent twice, so nothing waits for them but the congestion controller.
@@ -116,6 +120,7 @@ pub(crate) fn transport(idle_timeout: Duration, state_bytes_per_tick: usize) -> 
         // One datagram a client and tick: there is nothing to batch into one system call, and the
         // offload would only make quinn prepare larger buffers.
         .enable_segmentation_offload(false)
+        .congestion_controller_factory(Arc::new(SteadyConfig::new(WINDOW_MIN)))
         .ack_frequency_config(Some(ack_frequency()));
     transport
 }
