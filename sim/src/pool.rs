@@ -20,7 +20,6 @@ use crate::host::{Host, Vacancy};
 use crate::laps::Laps;
 use crate::nursery::Nursery;
 use crate::reload::{ReloadError, Reloaded};
-use crate::rendezvous::Rendezvous;
 use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::starting::Started;
@@ -48,7 +47,6 @@ pub(crate) struct ZonePool {
     /// Ready, and without a zone.
     spares: Vec<Worker>,
     nursery: Nursery,
-    rendezvous: Arc<Rendezvous>,
     setup: WorkerSetup,
     supervision: Supervision,
     clock: fn() -> u64,
@@ -130,7 +128,6 @@ impl ZonePool {
             places: places.collect(),
             spares: Vec::new(),
             nursery,
-            rendezvous: setup.rendezvous.clone(),
             setup,
             supervision: config.supervision.clone(),
             clock: config.clock,
@@ -192,7 +189,7 @@ impl ZonePool {
         self.ask(vec![Some(Order::Start)]);
         match self.supervision.load_timeout {
             Some(timeout) => self.limit_start(timeout)?,
-            None => self.rendezvous.wait_for_all(),
+            None => self.setup.rendezvous.wait_for_all(),
         }
         let mut ran = match self.reply(0)? {
             Reply::Ran(ran) => vec![ran],
@@ -207,7 +204,7 @@ impl ZonePool {
     fn limit_start(&self, timeout: Duration) -> Result<(), SimError> {
         let mut patience = timeout;
         for _ in 0..START_TRIES {
-            if self.rendezvous.wait(patience) == 0 {
+            if self.setup.rendezvous.wait(patience) == 0 {
                 return Ok(());
             }
             if let Some(worker) = self.places[0].worker() {
@@ -247,11 +244,11 @@ impl ZonePool {
         let stuck = match self.supervision.budget {
             Some(budget) => self.watch(budget),
             None => {
-                self.rendezvous.wait_for_all();
+                self.setup.rendezvous.wait_for_all();
                 0
             }
         };
-        self.rendezvous.forget(stuck);
+        self.setup.rendezvous.forget(stuck);
         for (at, ran) in ran.iter_mut().enumerate() {
             if stuck & 1 << at != 0 {
                 self.lose(
@@ -261,7 +258,7 @@ impl ZonePool {
                 )?;
                 continue;
             }
-            match self.rendezvous.take(at) {
+            match self.setup.rendezvous.take(at) {
                 Some(Reply::Ran(done)) => *ran = done,
                 Some(Reply::Gone(why)) => {
                     self.lose(at, Cause::mid_tick(RestartReason::Gone, why, state), state)?;
@@ -315,7 +312,7 @@ impl ZonePool {
             }
         }
         beside();
-        self.rendezvous.wait_for_all();
+        self.setup.rendezvous.wait_for_all();
         let mut exchanges = Vec::with_capacity(self.len());
         for (at, done) in done.into_iter().enumerate() {
             exchanges.push(match done {
@@ -417,7 +414,7 @@ impl ZonePool {
     fn give(&self, orders: Vec<Option<Order>>) -> Result<(), SimError> {
         let given: Vec<bool> = orders.iter().map(Option::is_some).collect();
         self.ask(orders);
-        self.rendezvous.wait_for_all();
+        self.setup.rendezvous.wait_for_all();
         for (at, _) in given.iter().enumerate().filter(|(_, given)| **given) {
             self.reply(at)?;
         }
@@ -427,7 +424,8 @@ impl ZonePool {
     /// Gives orders, by zone.
     fn ask(&self, orders: Vec<Option<Order>>) {
         let asked = self.places.iter().zip(&orders).enumerate();
-        self.rendezvous
+        self.setup
+            .rendezvous
             .expect(asked.filter_map(|(at, (place, order))| {
                 order.as_ref().and(place.worker()).map(|w| (at, w.id))
             }));
@@ -440,7 +438,7 @@ impl ZonePool {
 
     /// The answer of a zone that must have one.
     fn reply(&self, at: usize) -> Result<Reply, SimError> {
-        match self.rendezvous.take(at).expect("all have answered") {
+        match self.setup.rendezvous.take(at).expect("all have answered") {
             Reply::Gone(message) => Err(broken(at, message)),
             reply => Ok(reply),
         }
@@ -452,7 +450,7 @@ impl ZonePool {
         let began_ns = (self.clock)();
         let until = |ns: u64| {
             let left_ns = (began_ns + ns).saturating_sub((self.clock)());
-            self.rendezvous.wait(Duration::from_nanos(left_ns))
+            self.setup.rendezvous.wait(Duration::from_nanos(left_ns))
         };
         for at in bits(until(budget.soft_ns)) {
             self.place_worker(at).leash.look();
@@ -491,7 +489,7 @@ impl ZonePool {
                 }
             }
             if late & !stuck != 0 {
-                late = self.rendezvous.wait(step);
+                late = self.setup.rendezvous.wait(step);
             }
         }
         stuck

@@ -126,11 +126,29 @@ fn mode(rest: &str) -> Mode {
     ))
 }
 
+/// Calls `check` in a hook.
+const IN_A_HOOK: &str = r#"
+        class Thing(Entity):
+            checked: bool = field(False)
+            def tick(self, dt):
+                check()
+                self.checked = True
+        def start(world):
+            world.spawn(Thing)
+"#;
+
+fn checks_in_a_hook(mode: &Mode) {
+    let mut zone = mode.zone();
+    zone.run_start();
+    zone.step();
+    assert_eq!(zone.scripts.stats().errors, []);
+    assert_eq!(zone.field(1, "checked"), "Bool(true)");
+}
+
 /// In a process of its own it may: `sim/process/tests/walls.rs`.
 #[test]
 fn what_would_end_the_server_is_refused() {
-    let mode = Mode::new(
-        r#"
+    let source = r#"
         import os, posix, signal
         def check():
             for end in (
@@ -147,20 +165,8 @@ fn what_would_end_the_server_is_refused() {
                 else:
                     raise AssertionError("it was let through")
         check()
-        class Thing(Entity):
-            checked: bool = field(False)
-            def tick(self, dt):
-                check()
-                self.checked = True
-        def start(world):
-            world.spawn(Thing)
-        "#,
-    );
-    let mut zone = mode.zone();
-    zone.run_start();
-    zone.step();
-    assert_eq!(zone.scripts.stats().errors, []);
-    assert_eq!(zone.field(1, "checked"), "Bool(true)");
+    "#;
+    checks_in_a_hook(&Mode::new(&format!("{source}{IN_A_HOOK}")));
 }
 
 #[test]
@@ -170,22 +176,7 @@ fn refused_while_the_mode_loads() {
 
 #[test]
 fn refused_in_hooks() {
-    let mode = mode(
-        r#"
-        class Thing(Entity):
-            checked: bool = field(False)
-            def tick(self, dt):
-                check()
-                self.checked = True
-        def start(world):
-            world.spawn(Thing)
-        "#,
-    );
-    let mut zone = mode.zone();
-    zone.run_start();
-    zone.step();
-    assert_eq!(zone.scripts.stats().errors, []);
-    assert_eq!(zone.field(1, "checked"), "Bool(true)");
+    checks_in_a_hook(&mode(IN_A_HOOK));
 }
 
 /// Names bound by `from … import …` are the refused ones too.
