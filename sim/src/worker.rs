@@ -436,9 +436,9 @@ impl Desk {
     }
 
     fn run(&mut self, run: Run) -> Result<Reply, Abandoned> {
-        self.laps.restart();
         let began_ns = self.cpu.read_ns().unwrap_or(0);
         self.cpu_began_ns.store(began_ns, Relaxed);
+        self.laps.restart();
         self.tick = run.tick;
         let clock = self.trace.turn(run.trace);
         self.host.trace(clock);

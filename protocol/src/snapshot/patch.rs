@@ -2,6 +2,7 @@
 //! columns that changed are copied over what was there.
 
 use super::index::{BatchIndex, ColumnIndex, Index};
+use super::write::room;
 use crate::columns::{Column, KindTable, bits};
 use crate::ids::EntityId;
 
@@ -56,10 +57,14 @@ fn put_column(batch: &mut [u8], place: ColumnIndex, column: &Column) -> Option<(
         }
         (Place::Var { ends, data }, Column::Var(v)) => {
             let last = ends + 4 * v.len().checked_sub(1)?;
-            let room = u32::from_le_bytes(*batch[last..].first_chunk()?) as usize;
-            (room == v.data().len()).then_some(())?;
+            let old = u32::from_le_bytes(*batch[last..].first_chunk()?) as usize;
+            let new = v.data().len();
+            (room(old) == room(new)).then_some(())?;
             put(batch, ends, v.ends(), u32::to_le_bytes);
-            batch[data..][..room].copy_from_slice(v.data());
+            let length = data - size_of::<u32>();
+            put(batch, length, &[new as u32], u32::to_le_bytes);
+            batch[data..][..new].copy_from_slice(v.data());
+            batch[data..][new..old.max(new)].fill(0);
         }
         _ => return None,
     }

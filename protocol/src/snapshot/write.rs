@@ -152,6 +152,10 @@ fn write_column(
         Column::Entity(v) => flat!(v, entities, Entity),
         Column::Var(v) => {
             let ends = builder.create_vector(v.ends());
+            // The builder writes from the end to the front.
+            for _ in v.data().len()..room(v.data().len()) {
+                builder.push(0_u8);
+            }
             let data = builder.create_vector(v.data());
             (args.ends, args.data) = (Some(ends), Some(data));
             ColumnIndex::Var {
@@ -161,6 +165,13 @@ fn write_column(
         }
     };
     (fb::Column::create(builder, &args), place)
+}
+
+/// Bytes that a column of texts, bytes or cloned values takes up: up to a quarter more than it has, so
+/// that [patching](super::patch) seldom finds it too small. Nothing but the length decides, and what is
+/// free is 0: the same tables have the same bytes, however they came about.
+pub(super) fn room(length: usize) -> usize {
+    length.next_multiple_of((length.next_power_of_two() / 8).max(64))
 }
 
 /// Nests finished batches in one finished snapshot, and notes in `index` where everything lies. Returns

@@ -27,6 +27,7 @@ use crate::vec3;
 /// Buffers of the gather, kept from tick to tick.
 #[derive(Default)]
 pub(crate) struct Gather {
+    /// What changed in the entity that is looked at, and the bytes of it.
     staged: Vec<(usize, Staged)>,
     bytes: Vec<u8>,
     /// Objects that have left their slots; for the graveyard.
@@ -74,6 +75,7 @@ impl Gather {
     ) -> Result<u64, BadField> {
         let (live, view) = (pair.live.as_ptr(), pair.view.as_ptr());
         self.staged.clear();
+        self.bytes.clear();
         // SAFETY: both objects are of the kind; their slots are at its offsets.
         unsafe {
             let mutable = *entity::mutable(live);
@@ -185,12 +187,7 @@ impl Gather {
         old: *mut PyObject,
     ) -> Result<(), Fault> {
         let offset = info.offsets[field];
-        let start = if self.staged.is_empty() {
-            0
-        } else {
-            self.bytes.len()
-        };
-        self.bytes.truncate(start);
+        let start = self.bytes.len();
         let released = &mut self.released;
         // SAFETY: attached, all pointers are alive, by the caller.
         unsafe {
@@ -222,9 +219,9 @@ impl Gather {
                     }
                 }
                 _ => {
-                    let name = value::str_lossy(info.names[field].as_ptr());
+                    let name = || value::str_lossy(info.names[field].as_ptr());
                     let mut codec = context.codec().borrow_mut();
-                    let encoded = codec.encode_value(new, &name, &mut self.bytes);
+                    let encoded = codec.encode_value(new, name, &mut self.bytes);
                     encoded.map_err(|_| Fault::Raised)?;
                 }
             }

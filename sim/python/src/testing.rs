@@ -135,7 +135,10 @@ impl Interpreter {
         let mut bytes = Vec::new();
         // SAFETY: as for `run`.
         unsafe {
-            match self.codec.encode_value(value.as_ptr(), "brain", &mut bytes) {
+            match self
+                .codec
+                .encode_value(value.as_ptr(), || "brain".into(), &mut bytes)
+            {
                 Ok(()) => Ok(bytes),
                 Err(Raised) => Err(take_error()),
             }
@@ -299,7 +302,7 @@ impl<'a> Sample<'a> {
         // SAFETY: the thread is attached while the interpreter lives.
         unsafe {
             codec
-                .encode_value(self.value.as_ptr(), "sample", &mut self.bytes)
+                .encode_value(self.value.as_ptr(), || "sample".into(), &mut self.bytes)
                 .expect("cloneable");
             drop(
                 codec

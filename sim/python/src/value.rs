@@ -317,8 +317,9 @@ unsafe fn write_object(
 ) -> Result<(), Fault> {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
+    let mut codec = context.codec().borrow_mut();
     // SAFETY: attached and alive by the caller's promise.
-    let encoded = unsafe { context.codec().borrow_mut().encode_value(value, name, out) };
+    let encoded = unsafe { codec.encode_value(value, || name.to_owned(), out) };
     encoded.map_err(|_| Fault::Raised)?;
     let length = (out.len() - at - 4) as u32;
     out[at..at + 4].copy_from_slice(&length.to_le_bytes());

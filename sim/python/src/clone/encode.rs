@@ -29,13 +29,13 @@ type Encoded = Result<(), Box<Refusal>>;
 pub(super) unsafe fn value(
     codec: &mut Codec,
     value: *mut PyObject,
-    what: &str,
+    what: impl FnOnce() -> String,
     out: &mut Vec<u8>,
 ) -> PyResult<()> {
     let mut encoder = Encoder::new(codec, None);
     // SAFETY: by the caller's promise.
     let encoded = unsafe { encoder.value(value, true) }.and_then(|()| encoder.check_room(0));
-    encoded.map_err(|refusal| refusal.raise(what))?;
+    encoded.map_err(|refusal| refusal.raise(&what()))?;
     out.extend_from_slice(&codec.block);
     Ok(())
 }

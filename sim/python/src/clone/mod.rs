@@ -121,7 +121,7 @@ impl Codec {
     pub(crate) unsafe fn encode_value(
         &mut self,
         value: *mut PyObject,
-        what: &str,
+        what: impl FnOnce() -> String,
         out: &mut Vec<u8>,
     ) -> PyResult<()> {
         // SAFETY: by the caller's promise and the invariant of `Codec`.
