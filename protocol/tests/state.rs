@@ -472,6 +472,27 @@ fn what_is_gone_is_told_until_that_has_arrived() {
     }
 }
 
+/// A player is put somewhere else, with its hundred companions out of sight, on a long way to the server.
+#[test]
+fn a_crowd_is_gone_before_anything_is_acknowledged() {
+    let (mut world, mut pair) = (World::at(0), Pair::new(0));
+    let me = world.add(Thing::player(0.0, 0.0, Some(0)));
+    for n in 0..100 {
+        world.add(Thing::rock(10.0 + f64::from(n), 20.0));
+    }
+    while pair.sees().len() < 101 {
+        pair.tick(&mut world, true);
+    }
+    world.things.get_mut(&me.0).expect("it lives").position[0] = 1000.0;
+    for tick in 0..7 {
+        assert!(pair.sees().len() > 1, "it takes {tick} ticks");
+        let (datagram, _) = pair.pack(&world);
+        pair.decoder.handle(&datagram).expect("a good datagram");
+        world.tick = world.tick.next();
+    }
+    assert_eq!(pair.sees(), [1]);
+}
+
 #[test]
 fn a_late_record_does_not_bring_back_what_is_gone() {
     let (mut world, mut pair) = (World::at(0), Pair::new(0));

@@ -275,6 +275,8 @@ impl FrameEncoder {
         let mut sent = view.blank_sent();
         sent.tick = self.tick;
         sent.gone.extend_from_slice(&view.gone[..gone]);
+        // Where a whole crowd is gone, the others have their turn before these are repeated.
+        view.gone.rotate_left(gone);
         scratch.records.clear();
         let mut records = BitWriter::new(&mut scratch.records);
         let mut before = EntityId::NONE;

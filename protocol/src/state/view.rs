@@ -41,7 +41,7 @@ pub struct ClientView {
     pub(super) private: Vec<Option<Tick>>,
     /// What it has in sight.
     pub(super) sight: SlotSet,
-    /// Entities to be told gone until that has arrived.
+    /// Entities to be told gone until that has arrived, those told longest ago first.
     pub(super) gone: Vec<EntityId>,
     /// Where the client's player is, or was last.
     pub(super) viewpoint: Option<[f32; 3]>,
