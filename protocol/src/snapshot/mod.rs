@@ -57,10 +57,16 @@ impl Snapshot {
             mut index,
             ..
         } = recycled.unwrap_or_default();
-        let mut buffer = buffer.into_owned();
         assert!(batches.len() <= write::BATCHES_MAX, "two batches a zone");
-        // What the builder leaves out between values must not tell of an older state.
-        buffer[start..].fill(0);
+        let needed = write::sealed_len_about(batches);
+        let mut buffer = buffer.into_owned();
+        if buffer.len() < needed {
+            // The builder would double its memory until all fits, and copy what is there each time.
+            buffer = vec![0; needed + needed / 4];
+        } else {
+            // What the builder leaves out between values must not tell of an older state.
+            buffer[start..].fill(0);
+        }
         let (buffer, start) = write::seal(buffer, &mut index, header, batches);
         let sealed = Self {
             buffer: buffer.into(),

@@ -13,6 +13,10 @@ use crate::ids::{KindId, ZoneId};
 /// Most batches that one snapshot nests: a zone has one for those it ran and one for the newborn.
 pub(super) const BATCHES_MAX: usize = 2 * ZoneId::COUNT_MAX;
 
+/// Bytes of a snapshot besides its batches, and those that nesting costs each; about.
+const HEADER_LEN_ABOUT: usize = 96;
+const NESTED_LEN_ABOUT: usize = 40;
+
 /// A zone's part of a snapshot: the finished bytes, and where everything lies in them. Each zone has
 /// its own and writes it anew every tick; the memory is kept.
 #[derive(Default)]
@@ -174,6 +178,14 @@ pub(super) fn room(length: usize) -> usize {
     length.next_multiple_of((length.next_power_of_two() / 8).max(64))
 }
 
+/// About as many bytes as [`seal`] needs.
+pub(super) fn sealed_len_about(batches: &[&ZoneBatch]) -> usize {
+    let nested = batches
+        .iter()
+        .map(|batch| batch.bytes().len() + NESTED_LEN_ABOUT);
+    HEADER_LEN_ABOUT + nested.sum::<usize>()
+}
+
 /// Nests finished batches in one finished snapshot, and notes in `index` where everything lies. Returns
 /// the memory, `buffer` if it was large enough, and where in it the snapshot starts.
 pub(super) fn seal(
@@ -212,4 +224,20 @@ pub(super) fn seal(
         index.append(&batch.index, begin(length, from_end));
     }
     builder.collapse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_column_has_room_for_a_quarter_more_at_most(length in 0..1_usize << 24, more in 0..1_usize << 20) {
+            prop_assert!(room(length) >= length);
+            prop_assert!(room(length) < length + length / 4 + 64);
+            prop_assert!(room(length + more) >= room(length));
+            prop_assert_eq!(room(room(length)), room(length));
+        }
+    }
 }
