@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 pub(crate) mod link;
+pub(crate) mod pair;
 pub(crate) mod world;
 
 use proptest::collection::vec;
