@@ -127,6 +127,45 @@ fn nobody_in_a_crowd_starves() {
     );
 }
 
+/// Far more stirs than there is bandwidth for, and a path that carries little: everybody has a turn.
+#[test]
+fn nobody_starves_where_there_is_no_room() {
+    for (others, rate) in [(150, 4096), (500, 4096)] {
+        let mut pair = Pair::with(0, StateConfig::default(), rate);
+        let (mut world, mut rng) = (World::at(0), Rng(5));
+        world.add(Thing::player(0.0, 0.0, Some(0)));
+        for _ in 0..others {
+            let mut place = || rng.unit() * 400.0 - 200.0;
+            let (x, z) = (place(), place());
+            world.add(Thing::player(x, z, None));
+        }
+        let (mut told, mut stalest) = (0, 0);
+        const TICKS: i32 = 3200;
+        for tick in 0..TICKS {
+            for (&id, thing) in &mut world.things {
+                let angle = f64::from(tick) * 0.05 + f64::from(id);
+                thing.position[0] += angle.cos() * 0.05;
+                thing.yaw = (angle % (2.0 * PI) - PI) as f32;
+            }
+            let now = world.tick;
+            told += pair.tick(&mut world, true).records as i32 - 1;
+            if tick >= TICKS / 2 {
+                assert_eq!(pair.sees().len(), others + 1, "all have been told of");
+                let seen = pair.decoder.entities().map(|entity| entity.seen());
+                let waits = seen.map(|seen| now.wrapping_sub(seen)).max();
+                stalest = stalest.max(waits.expect("they are in sight"));
+            }
+        }
+        // Were it in turn, that long. An eighth more, since who waits that much longer goes before; and
+        // those that are due at the same time have not all the same length.
+        let turn = others as i32 * TICKS / told;
+        assert!(
+            stalest <= turn + turn / 4 + STALE_TICKS_MAX,
+            "{others} others, {rate} B/s: {stalest} ticks where a turn is {turn}"
+        );
+    }
+}
+
 /// Datagrams and acknowledgements take two to four ticks, overtake each other, and one in twenty is lost.
 #[test]
 fn nobody_starves_where_datagrams_are_lost() {

@@ -8,8 +8,8 @@ use common::pair::{HZ, Pair, UNLIMITED};
 use common::world::{AMMO, HEALTH, NAME, PLAYER, ROCK, Rng, TARGET, Thing, World, table};
 use proptest::prelude::*;
 use tessera_protocol::{
-    ClientId, CommandAck, Edition, EntityId, FrameDecoder, FullReason, KindId, Packed, StateAck,
-    StateConfig, StateError, StateHeader, Tick, ValueRef, base,
+    ClientId, ClientView, CommandAck, Edition, EntityId, FrameDecoder, FullReason, KindId, Packed,
+    StateAck, StateConfig, StateError, StateHeader, Tick, ValueRef, base,
 };
 
 /// Whether the client knows a thing as it is, within the rounding.
@@ -467,6 +467,21 @@ fn who_gets_a_player_of_its_own_gets_its_private_fields() {
     pair.tick(&mut world, true);
     let entity = pair.decoder.get(other).expect("in sight");
     assert_eq!(entity.field(AMMO), Some(ValueRef::U8(7)));
+}
+
+#[test]
+fn who_watches_sees_what_another_sees_but_for_private_fields() {
+    let (mut world, mut pair) = (World::at(0), Pair::new(0));
+    let watched = world.add(Thing::player(0.0, 0.0, Some(0)));
+    world.add(Thing::player(5.0, 0.0, None));
+    pair.view = ClientView::watching(ClientId(0), UNLIMITED);
+    for _ in 0..3 {
+        pair.tick(&mut world, true);
+        world.things.get_mut(&watched.0).expect("there").ammo += 1;
+        assert_eq!(pair.sees(), [1, 2]);
+        let own = pair.decoder.own().expect("it sees whom it watches");
+        assert_eq!((own.id(), own.field(AMMO)), (watched, None));
+    }
 }
 
 #[test]

@@ -41,6 +41,11 @@ pub enum Error {
     /// What the environment wants logged.
     #[error("the variable RUST_LOG: {0}")]
     Log(String),
+    /// The thread that sends the state panicked.
+    #[error(
+        "the thread that sends the state ended by a fault of the server, which the log has above"
+    )]
+    Sending,
     /// A running server does not answer.
     #[error(transparent)]
     Remote(#[from] RemoteError),

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant, SystemTime};
 use quinn::{Incoming, VarInt};
 use slotmap::{SlotMap, new_key_type};
 use tessera_protocol::session::{AddressLimiter, Seats};
-use tessera_protocol::state::DATAGRAM_LEN_MAX;
 use tessera_protocol::{ClientId, CloseReason, Declarations, StateConfig, TokenGate, Welcome};
 
 use crate::config::{AddressValidation, Config};
@@ -128,7 +127,7 @@ impl Network {
         ];
         let identity = Identity::generate(hosts, time::OffsetDateTime::now_utc())?;
         let fingerprint = identity.fingerprint();
-        let transport = endpoint::transport(config.idle_timeout, DATAGRAM_LEN_MAX);
+        let transport = endpoint::transport(config.idle_timeout);
         let endpoint = endpoint::start(socket, identity, transport)?;
         tokio::spawn(self.clone().accept(endpoint.clone()));
         tokio::spawn(self.clone().look_after());

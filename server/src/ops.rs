@@ -30,8 +30,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::http::header::ORIGIN;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -128,6 +130,7 @@ pub(crate) async fn run(
         .route("/kick", post(kick))
         .fallback(nothing)
         .method_not_allowed_fallback(otherwise)
+        .layer(middleware::from_fn(no_pages))
         .with_state(ops);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async {
@@ -163,6 +166,16 @@ async fn nothing(uri: Uri) -> Response {
 async fn otherwise(method: Method, uri: Uri) -> Response {
     let say = format!("{} takes no {method}; / lists what there is\n", uri.path());
     (StatusCode::METHOD_NOT_ALLOWED, say).into_response()
+}
+
+/// Keeps web pages from steering the server through the browser of somebody who may reach it: browsers say
+/// for which page they post.
+async fn no_pages(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && request.headers().contains_key(ORIGIN) {
+        let say = "web pages may not do this; use a program such as curl\n";
+        return (StatusCode::FORBIDDEN, say).into_response();
+    }
+    next.run(request).await
 }
 
 async fn report(State(ops): State<Arc<Ops>>) -> Response {

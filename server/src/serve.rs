@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tessera_protocol::TokenGate;
@@ -117,7 +116,8 @@ impl Server<'_> {
         } = self;
         let network = Arc::new(Network::new(config, self.gate, self.map_hash, &ticking));
         let (endpoint, certificate_sha256) = network.listen(socket, config)?;
-        let sending = net::spawn_sender(network.clone(), self.handover)?;
+        let (sending_ended_in, sending_ended) = oneshot::channel();
+        let sending = net::spawn_sender(network.clone(), self.handover, sending_ended_in)?;
         let ops = Arc::new(Ops::new(
             self.facts,
             ticking.asker.clone(),
@@ -141,8 +141,14 @@ impl Server<'_> {
         if let Some(listener) = ops_listener {
             tokio::spawn(ops::run(listener, ops.clone(), ops_stopped));
         }
-        if !ready.tokens_required {
-            tracing::info!("tokens are off: whoever reaches the port comes in (development)");
+        match (ready.tokens_required, ready.listen.ip().is_loopback()) {
+            (true, _) => {}
+            (false, true) => tracing::info!("net.tokens is off (development): anyone comes in"),
+            (false, false) => tracing::warn!(
+                listen = %ready.listen,
+                "net.tokens is off, which is for development, and other machines reach this address: \
+                 anyone comes in"
+            ),
         }
         tracing::info!(listen = %ready.listen, ops = ?ready.ops, mode = config.mode, map = config.map, "ready");
         print(&match self.greeting {
@@ -154,13 +160,14 @@ impl Server<'_> {
             name = signals.next() => tracing::info!(signal = name, "draining"),
             // The reason comes with the thread's result.
             _ = self.ended => tracing::error!("the match ended by itself; draining"),
+            _ = sending_ended => tracing::error!("nothing is sent any more; draining"),
         }
         ops.drain();
         // Zones' processes end with the match: this is the last look at them.
         let rss_mib_max = memory::resident_mib_max();
         // The tick that runs is finished and sent; both threads end within a tick.
         let answer = ticking.stop();
-        let _ = sending.join();
+        let sent = sending.join();
         let told = network.close(&endpoint, farewell(answer.as_ref().err()));
         tokio::select! {
             told = timeout(config.drain_timeout, told) => if told.is_err() {
@@ -169,7 +176,9 @@ impl Server<'_> {
             _ = signals.next() => tracing::warn!("stopped without waiting for clients"),
         }
         drop(stop_ops);
-        Ok(ops.report(&answer?, rss_mib_max))
+        let answer = answer?;
+        sent.map_err(|_| Error::Sending)?;
+        Ok(ops.report(&answer, rss_mib_max))
     }
 }
 
@@ -277,13 +286,13 @@ fn greet(config: &Config, facts: &Facts, ready: &Ready) -> String {
 fn summary(report: &Report) -> String {
     let ms = |us: f64| us / 1e3;
     let tick = &report.tick;
-    let duration = Duration::from_secs(report.run.duration_s as u64);
     let mut text = format!(
         "
-stopped after {duration:?}
+stopped; since the report was begun, {:.1} s ago:
   ticks     {} run, {} missed, {:.2} ms at the median, {:.2} ms at 99 %
   server    {:.1} s of processor time, {:.0} MiB at most
 ",
+        report.run.duration_s,
         tick.run,
         tick.missed,
         ms(tick.duration_us.p50),

@@ -180,7 +180,7 @@ async fn a_stopping_server_tells_its_clients_and_says_how_it_went() {
         }
         let (status, said) = server.wait();
         assert!(status.success(), "{status}: {said}");
-        assert!(said.contains("stopped after"), "{said}");
+        assert!(said.contains("stopped; since"), "{said}");
         assert!(said.contains("clients_joined 2"), "{said}");
     }
 }
@@ -207,6 +207,10 @@ async fn the_ops_endpoint_tells_health_and_the_report() {
         assert_eq!(status, 405, "{line}");
         assert!(wrong_method.contains("takes no PUT"), "{wrong_method}");
     }
+    // Nor may a page in the browser of somebody who can reach it.
+    let page = "Origin: http://example.com";
+    assert_eq!(server.ask_as("POST", "/drain", page, "").0, 403);
+    assert_eq!(server.ask("GET", "/ready").0, 200, "nothing is drained");
 
     client.until_obeyed().await;
     let report = server.report();

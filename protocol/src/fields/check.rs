@@ -95,7 +95,11 @@ impl FieldTable {
 }
 
 impl Kind {
-    fn check(&self) -> Result<(), TableError> {
+    /// Whether everything that it declares can be stored and sent.
+    ///
+    /// # Errors
+    /// Names the first field that can't, and what would be permitted.
+    pub fn check(&self) -> Result<(), TableError> {
         let kind = || self.name.clone();
         if self.fields.len() > FIELDS_MAX {
             return Err(TableError::Fields {

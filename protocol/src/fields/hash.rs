@@ -109,3 +109,52 @@ fn hash_text(text: &str, out: &mut Vec<u8>) {
     out.extend((text.len() as u32).to_le_bytes());
     out.extend(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes as `docs/protocol.md` has them, by hand.
+    #[test]
+    fn a_golden_table_has_the_hash_of_the_description() {
+        let flag = Field {
+            name: "up".into(),
+            ty: FieldType::Bool,
+            quantization: Quantization::Exact,
+            audience: Audience::Owner,
+        };
+        let number = Field {
+            name: "x".into(),
+            ty: FieldType::F32,
+            quantization: Quantization::Range {
+                min: -1.0,
+                max: 1.0,
+                bits: 9,
+            },
+            audience: Audience::Everyone,
+        };
+        let kind = Kind {
+            name: "Ball".into(),
+            fields: vec![flag, number],
+            hitbox: Some(Hitbox {
+                radius: 0.5,
+                height: 2.0,
+                when: Some(0),
+            }),
+            projectile: Some(Projectile { gravity: -9.5 }),
+            walker: None,
+            is_match: false,
+        };
+        let mut bytes = Vec::new();
+        bytes.extend(b"\x04\0\0\0Ball\0");
+        bytes.extend(b"\x01\0\0\0\x3f\0\0\0\x40\0\0\0\0");
+        bytes.extend(b"\x01\0\0\x18\xc1");
+        bytes.extend(b"\0");
+        bytes.extend(b"\x02\0\0\0");
+        bytes.extend(b"\x02\0\0\0up\x00\0\0\0\x01");
+        bytes.extend(b"\x01\0\0\0x\x05\0\0\x01\x09");
+        bytes.extend(b"\0\0\0\0\0\0\xf0\xbf\0\0\0\0\0\0\xf0\x3f\x00");
+        let table = FieldTable { kinds: vec![kind] };
+        assert_eq!(table.hash(), xxh3_64(&bytes));
+    }
+}

@@ -1,6 +1,6 @@
 //! What a player may be called.
 
-/// Most bytes of a client's name, which is UTF-8 without control characters and not blank.
+/// Most bytes of a client's name, which is UTF-8 without what can't be seen, and not blank.
 pub const NAME_LEN_MAX: usize = 24;
 
 /// Why nobody can be called so.
@@ -9,8 +9,8 @@ pub enum NameError {
     /// Nothing, or too much.
     #[error("a name has 1 to {NAME_LEN_MAX} bytes, not {0}")]
     Length(usize),
-    /// Line ends and the like.
-    #[error("a name has no control characters")]
+    /// Line ends, marks that turn the direction of what follows, and the like.
+    #[error("a name has no control characters and no marks that can't be seen")]
     Control,
 }
 
@@ -23,8 +23,49 @@ pub fn checked_name(name: &str) -> Result<String, NameError> {
     if name.is_empty() || name.len() > NAME_LEN_MAX {
         return Err(NameError::Length(name.len()));
     }
-    if name.chars().any(char::is_control) {
+    if name.chars().any(is_unseen) {
         return Err(NameError::Control);
     }
     Ok(name.to_owned())
+}
+
+/// Whether a character shows nothing but changes how others are shown, so that one name could pass for
+/// another or for a part of what is around it. (Joiners are not among them, which scripts and emoji need.)
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{AD}'
+                | '\u{61C}'
+                | '\u{200B}'
+                | '\u{200E}'..='\u{200F}'
+                | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFB}'
+                | '\u{E0000}'..='\u{E007F}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_show_all_that_they_have() {
+        for good in ["Ada", " Zoë ", "名前", "می‌خواهم", "👩‍🚀"] {
+            assert_eq!(checked_name(good).as_deref(), Ok(good.trim()));
+        }
+        for bad in [
+            "a\nb",
+            "a\u{202E}b",
+            "\u{2066}a",
+            "a\u{200B}",
+            "a\u{FEFF}b",
+            "a\u{2028}b",
+        ] {
+            assert_eq!(checked_name(bad), Err(NameError::Control), "{bad:?}");
+        }
+        assert_eq!(checked_name("  "), Err(NameError::Length(0)));
+    }
 }

@@ -12,7 +12,7 @@ use super::messages::{
 use super::queue::{Arrival, CommandQueue};
 use super::rate::{Bucket, RateLimit};
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, checked_name, protocol_hash};
-use crate::command::Command;
+use crate::command::{Command, rewind_ticks_max};
 use crate::fields::Edition;
 use crate::ids::{ClientId, EntityId, Tick};
 use crate::state::{CommandAck, StateAck};
@@ -62,6 +62,8 @@ pub struct ServerCounters {
     pub starved: u64,
     /// Commands that went into a tick.
     pub consumed: u64,
+    /// Of these, made by who saw the others further back than shots go ([`REWIND_MAX`](crate::REWIND_MAX)).
+    pub view_cut: u64,
 }
 
 /// The server's end of a session with one client.
@@ -112,6 +114,8 @@ struct Playing {
     /// The declarations that it was told last.
     edition: Edition,
     queue: CommandQueue,
+    /// The most that [`Command::view`] may say without being cut.
+    view_max: u16,
     ack: CommandAck,
     /// Which states the client says it has.
     state: StateAck,
@@ -260,6 +264,7 @@ impl ServerSession {
             spectator: welcome.spectator,
             edition: welcome.declarations.edition,
             queue: CommandQueue::new(welcome.tick),
+            view_max: Command::view_of(rewind_ticks_max(welcome.tick_hz)),
             ack: CommandAck::default(),
             state: StateAck::default(),
         });
@@ -313,7 +318,10 @@ impl ServerSession {
         }
         let command = command.validate();
         match command {
-            Ok(_) => self.counters.consumed += 1,
+            Ok(command) => {
+                self.counters.consumed += 1;
+                self.counters.view_cut += u64::from(command.view > playing.view_max);
+            }
             Err(_) => self.counters.not_finite += 1,
         }
         command.ok()

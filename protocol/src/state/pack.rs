@@ -239,7 +239,7 @@ impl FrameEncoder {
         scratch.at.resize(self.slots.len(), 0);
         let mut used = 0;
         while let Some(index) = queue.pop() {
-            let mine = self.slots[index as usize].owner == Some(view.client);
+            let mine = !view.watches && self.slots[index as usize].owner == Some(view.client);
             let baseline = view.known[index as usize].baseline;
             let record = match mine {
                 true => self.own_record(index, baseline, view.private[index as usize]),

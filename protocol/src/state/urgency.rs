@@ -14,6 +14,9 @@ const PARTS: u32 = 8;
 /// The least of what has waited too long.
 const OVERDUE: u8 = (STALE_TICKS_MAX as u32 * PARTS) as u8;
 
+/// Below two to this, ticks that something is overdue are told apart.
+const EXACT_POWER: u32 = 6;
+
 const _: () = assert!(STALE_TICKS_MAX as u32 * PARTS < Urgency::OWN.0 as u32);
 
 impl Urgency {
@@ -28,9 +31,21 @@ impl Urgency {
     pub(super) fn of(stale: i32, doublings: u32) -> Self {
         let stale = stale.max(0).cast_unsigned();
         match stale.checked_sub(STALE_TICKS_MAX.cast_unsigned()) {
-            Some(over) => Self(OVERDUE + over.min((Self::OWN.0 - 1 - OVERDUE).into()) as u8),
+            Some(over) => Self(OVERDUE + overdue_level(over).min(Self::OWN.0 - 1 - OVERDUE)),
             None => Self(((stale * PARTS) >> doublings) as u8),
         }
+    }
+}
+
+/// How long something is overdue: in ticks at first, then in eighths of a power of two. So of what waits
+/// long, for want of bandwidth, the order is kept for minutes, and nothing waits for good.
+fn overdue_level(ticks: u32) -> u8 {
+    match ticks.checked_ilog2() {
+        Some(power @ EXACT_POWER..) => {
+            let eighths = (ticks >> (power - 3)) & 7;
+            ((1 << EXACT_POWER) + 8 * (power - EXACT_POWER) + eighths) as u8
+        }
+        _ => ticks as u8,
     }
 }
 
@@ -119,12 +134,16 @@ mod tests {
 
         #[test]
         fn who_waits_longer_presses_more(
-            stale in -5..400_i32, doublings in 0..4_u32, longer in 0..400_i32,
+            stale in -5..8000_i32, doublings in 0..4_u32, longer in 0..8000_i32,
         ) {
             prop_assert!(Urgency::of(stale + longer, doublings) >= Urgency::of(stale, doublings));
             prop_assert!(Urgency::of(stale, doublings) < Urgency::OWN);
             let overdue = Urgency::of(STALE_TICKS_MAX + longer, 3);
             prop_assert!(overdue > Urgency::of(STALE_TICKS_MAX - 1, 0));
+            // An eighth longer is told apart.
+            let eighth = stale.max(0) / 8 + 1;
+            let waited = |ticks: i32| Urgency::of(STALE_TICKS_MAX + ticks, doublings);
+            prop_assert!(waited(stale.max(0) + eighth) > waited(stale.max(0)));
         }
     }
 }

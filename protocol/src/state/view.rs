@@ -35,6 +35,8 @@ pub enum FullReason {
 #[derive(Debug)]
 pub struct ClientView {
     pub(super) client: ClientId,
+    /// Whether it sees what the client sees without being it: then nothing is told that is for owners only.
+    pub(super) watches: bool,
     /// By slot of the frame.
     pub(super) known: Vec<Known>,
     /// By slot, the newest tick whose private piece has arrived.
@@ -115,6 +117,7 @@ impl ClientView {
     pub fn new(client: ClientId, bytes_per_s: u32) -> Self {
         Self {
             client,
+            watches: false,
             known: Vec::new(),
             private: Vec::new(),
             sight: SlotSet::default(),
@@ -131,6 +134,15 @@ impl ClientView {
             is_waiting: true,
             candidates: Vec::new(),
             untold: 0,
+        }
+    }
+
+    /// The view of one who watches what a client does: it sees what the client sees, but for what is for
+    /// owners only.
+    pub fn watching(client: ClientId, bytes_per_s: u32) -> Self {
+        Self {
+            watches: true,
+            ..Self::new(client, bytes_per_s)
         }
     }
 

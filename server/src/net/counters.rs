@@ -68,6 +68,8 @@ pub(crate) struct Counters {
     pub(crate) events_too_long: Counter,
     /// Events lost since the network could not keep up.
     pub(crate) events_lost: Counter,
+    /// States not made for a client since earlier ones still waited for its path.
+    pub(crate) states_held_back: Counter,
     /// Ticks whose state was not sent since a newer one was there already.
     pub(crate) states_superseded: Counter,
     /// UDP payload sent to clients whose connections have ended.
@@ -166,6 +168,7 @@ impl Counters {
             ("datagrams_unsent", self.datagrams_unsent.get()),
             ("events_too_long", self.events_too_long.get()),
             ("events_lost", self.events_lost.get()),
+            ("states_held_back", self.states_held_back.get()),
             ("states_superseded", self.states_superseded.get()),
             ("datagrams_bad", sum.bad_datagrams),
             ("datagrams_stray", sum.stray_datagrams),
@@ -178,6 +181,7 @@ impl Counters {
             ("commands_foreign", sum.foreign),
             ("commands_not_finite", sum.not_finite),
             ("commands_of_spectators", sum.spectator_commands),
+            ("commands_view_cut", sum.view_cut),
             ("ticks_without_command", sum.starved),
         ])
     }
@@ -197,6 +201,7 @@ fn add(sum: &mut ServerCounters, session: &ServerCounters) {
         spectator_commands,
         starved,
         consumed,
+        view_cut,
     } = session;
     sum.bad_datagrams += bad_datagrams;
     sum.stray_datagrams += stray_datagrams;
@@ -210,4 +215,5 @@ fn add(sum: &mut ServerCounters, session: &ServerCounters) {
     sum.spectator_commands += spectator_commands;
     sum.starved += starved;
     sum.consumed += consumed;
+    sum.view_cut += view_cut;
 }

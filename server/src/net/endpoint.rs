@@ -9,6 +9,7 @@ use quinn::{
 };
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use tessera_protocol::session::{ALPN, RateLimit};
+use tessera_protocol::state::DATAGRAM_LEN_MAX;
 
 use super::cert::{CertificateError, Identity};
 use super::handshakes::HANDSHAKES_MAX;
@@ -23,6 +24,10 @@ const STREAM_IN_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes of events that may be on their way to one client.
 const EVENTS_OUT_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of state that may wait for a client's path, at the most: the session holds back what is more than
+/// three ticks' worth. (The default holds seconds of stale state.)
+pub(super) const STATES_OUT_BYTES_MAX: usize = 4 * DATAGRAM_LEN_MAX;
 
 /// Bytes that may be under way to a client in any case: state of a quarter of a second at 30 KiB/s.
 const WINDOW_MIN: u64 = 8 << 10;
@@ -97,17 +102,15 @@ fn server_config(
     Ok(config)
 }
 
-/// How connections behave. `state_bytes_per_tick` is what one tick sends to one client at most.
-pub(crate) fn transport(idle_timeout: Duration, state_bytes_per_tick: usize) -> TransportConfig {
+/// How connections behave.
+pub(crate) fn transport(idle_timeout: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(idle_timeout).expect("the configuration bounds it");
     transport
         .max_idle_timeout(Some(idle))
         // State keeps a connection alive; this is for a match that stalls longer than the timeout.
         .keep_alive_interval(Some(idle_timeout / 3))
-        // The default holds seconds of stale state. Three ticks' worth rides out a late driver, and
-        // beyond that the newest state is the one to keep.
-        .datagram_send_buffer_size(3 * state_bytes_per_tick)
+        .datagram_send_buffer_size(STATES_OUT_BYTES_MAX)
         .datagram_receive_buffer_size(Some(DATAGRAMS_IN_BYTES_MAX))
         // One stream each way; see the session machine.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))

@@ -12,6 +12,7 @@ use tessera_protocol::{
     ClientId, CommandAck, FullReason, Packed, ServerSession, SharedEvent, Tick,
 };
 use tessera_python::Event;
+use tokio::sync::oneshot;
 
 use super::Network;
 use super::coding::Coding;
@@ -202,10 +203,11 @@ impl SendRecord {
     }
 }
 
-/// Starts the thread. It ends when the hand-over is closed.
+/// Starts the thread. It ends when the hand-over is closed; however it ends, `ended` is dropped then.
 pub(crate) fn spawn(
     network: Arc<Network>,
     handover: Arc<Handover>,
+    ended: oneshot::Sender<()>,
 ) -> Result<JoinHandle<()>, Error> {
     let declarations = network.declarations().clone();
     let (state, hz) = (network.state, network.welcome.tick_hz);
@@ -221,6 +223,7 @@ pub(crate) fn spawn(
     };
     let thread = std::thread::Builder::new().name("send".into());
     Ok(thread.spawn(move || {
+        let _ended = ended;
         priority::put_this_thread_first();
         while let Some(publication) = handover.take() {
             sender.send(publication);
@@ -236,8 +239,8 @@ struct Sender {
     players: Vec<Arc<Player>>,
     /// Scratch: what each was sent.
     packed: Vec<Packed>,
-    /// Scratch: the datagrams of a batch.
-    datagrams: Vec<Bytes>,
+    /// Scratch: the datagrams of a batch, and whose of it they are.
+    datagrams: Vec<(usize, Bytes)>,
 }
 
 impl Sender {
@@ -285,7 +288,11 @@ impl Sender {
         acks: &[(ClientId, CommandAck)],
         sent: &mut SentTick,
     ) {
-        for player in players {
+        for (whose, player) in players.iter().enumerate() {
+            if player.is_held_back() {
+                self.network.counters.states_held_back.add(1);
+                continue;
+            }
             let mut view = player.view();
             let at = acks.binary_search_by_key(&player.client, |(client, _)| *client);
             let ack = at.map_or(CommandAck::default(), |at| acks[at].1);
@@ -295,7 +302,8 @@ impl Sender {
             self.coding.encoder.look(&mut view);
             let looked_ns = clock::now_ns();
             let packed = self.coding.encoder.pack(&mut view, ack, |datagram| {
-                self.datagrams.push(Bytes::copy_from_slice(datagram));
+                self.datagrams
+                    .push((whose, Bytes::copy_from_slice(datagram)));
             });
             sent.interest_ns += looked_ns - began_ns;
             sent.encode_ns += clock::now_ns() - looked_ns;
@@ -306,8 +314,8 @@ impl Sender {
                 view.set_rate(self.network.rate_of(&player.connection));
             }
         }
-        for (player, datagram) in players.iter().zip(self.datagrams.drain(..)) {
-            player.send_state(&self.network, datagram);
+        for (whose, datagram) in self.datagrams.drain(..) {
+            players[whose].send_state(&self.network, datagram);
         }
     }
 

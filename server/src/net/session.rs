@@ -1,6 +1,7 @@
 //! One client's connection: a task that moves bytes between QUIC and the session machine.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -12,9 +13,13 @@ use tessera_protocol::{
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::Network;
 use super::handshakes::Handshake;
+use super::{Network, endpoint};
 use crate::intake::SharedSession;
+
+/// States that may wait for a client's path: they ride out a driver that is late, and beyond that the newest
+/// is the one to tell.
+const STATES_WAITING_MAX: usize = 3;
 
 /// Bytes read from the control stream at once. After its hello a client has nothing to say there.
 const READ_BYTES: usize = 2048;
@@ -41,6 +46,8 @@ pub(super) struct Player {
     outgoing: Notify,
     /// Why we closed the connection, if it was we.
     closed_for: OnceLock<CloseReason>,
+    /// Bytes of state that may wait in the connection before it is held back; 0 while little waits.
+    held_from: AtomicUsize,
 }
 
 impl Player {
@@ -63,6 +70,7 @@ impl Player {
             view: Mutex::new(view),
             outgoing: Notify::new(),
             closed_for: OnceLock::new(),
+            held_from: AtomicUsize::new(0),
         }
     }
 
@@ -112,8 +120,23 @@ impl Player {
         self.with(|session| session.close(reason, text));
     }
 
+    /// Whether its path doesn't take the states: several still wait for it. A newer one is made when they
+    /// have left.
+    pub(super) fn is_held_back(&self) -> bool {
+        let from = self.held_from.load(Relaxed);
+        from > 0 && self.waiting_bytes() >= from
+    }
+
+    /// Bytes of state that the connection hasn't sent yet.
+    fn waiting_bytes(&self) -> usize {
+        endpoint::STATES_OUT_BYTES_MAX.saturating_sub(self.connection.datagram_send_buffer_space())
+    }
+
     /// Sends a state datagram, or counts it.
     pub(super) fn send_state(&self, network: &Network, datagram: Bytes) {
+        let most = STATES_WAITING_MAX * datagram.len();
+        let waits = self.waiting_bytes() + datagram.len() >= most;
+        self.held_from.store(if waits { most } else { 0 }, Relaxed);
         // A connection that has ended is its task's business.
         if let Err(error) = self.connection.send_datagram(datagram)
             && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))

@@ -92,7 +92,7 @@ impl Gallery {
             let before = self.eyes.get(*key).map(ClientView::client);
             let client = choose(spectator.watch(), before, &living);
             if before.is_none() {
-                let view = ClientView::new(client, network.rate_max);
+                let view = ClientView::watching(client, network.rate_max);
                 self.eyes.insert(*key, view);
             }
             let view = &mut self.eyes[*key];

@@ -96,12 +96,17 @@ impl Server {
 
     /// As [`Server::ask`], with JSON.
     pub fn ask_with(&self, method: &str, path: &str, json: &str) -> (u16, String) {
+        self.ask_as(method, path, "Content-Type: application/json", json)
+    }
+
+    /// As [`Server::ask`], with a header and what follows the headers.
+    pub fn ask_as(&self, method: &str, path: &str, header: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.ops).expect("the ops endpoint listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let length = json.len();
+        let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+            "{method} {path} HTTP/1.0\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .expect("it reads");
         let mut answer = String::new();

@@ -88,6 +88,7 @@ unsafe fn register(context: &Context, arguments: &[*mut PyObject]) -> PyResult<(
         kind.hitbox = read_hitbox(&kind, hitbox)?;
         kind.projectile = read_projectile(&kind, projectile)?;
         kind.walker = read_walker(&kind, walker)?;
+        kind.check().map_err(|error| refuse(&error.to_string()))?;
         let mut registrations = context.registrations.borrow_mut();
         if kind.is_match
             && let Some(other) = registrations.iter().find(|one| one.kind.is_match)

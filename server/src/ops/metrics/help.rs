@@ -25,6 +25,9 @@ pub(super) fn of(counter: &str) -> &'static str {
         "datagrams_unsent" => "State datagrams that a connection did not take",
         "events_too_long" => "Events of scripts that were too long to send",
         "events_lost" => "Events lost since the network could not keep up",
+        "states_held_back" => {
+            "States not made for a client since earlier ones still waited for its path"
+        }
         "states_superseded" => "Ticks whose state was not sent since a newer one was there",
         "datagrams_bad" => "Datagrams that make no sense",
         "datagrams_stray" => "Datagrams that came before or after their session",
@@ -39,6 +42,7 @@ pub(super) fn of(counter: &str) -> &'static str {
         "commands_foreign" => "Commands for a player of somebody else",
         "commands_not_finite" => "Commands with numbers that are none",
         "commands_of_spectators" => "Commands of those who only watch",
+        "commands_view_cut" => "Commands of who saw the others further back than shots are taken",
         "ticks_without_command" => "Ticks for which a client had no command",
         _ => "",
     }
