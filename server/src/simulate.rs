@@ -35,6 +35,11 @@ pub struct Simulated {
     pub handoffs: u64,
     /// Interpreters that were replaced.
     pub restarts: u64,
+    /// Hooks that raised.
+    pub hook_errors: u64,
+    /// Times that a zone's scripts were refused memory: a cap is a zone's, so that the state depends on the
+    /// partition then.
+    pub memory_denied: u64,
     /// A whole tick, wall time.
     pub tick_us: Percentiles,
     /// The zones' part of it, wall time: drain, hooks, gather, in parallel.
@@ -47,9 +52,6 @@ pub struct Simulated {
     pub exchange_us: Percentiles,
     /// Writing the snapshot's batches, and sealing them (wall time, on one thread).
     pub snapshot_us: Percentiles,
-    /// Hooks that raised.
-    #[serde(skip)]
-    pub hook_errors: u64,
     /// Ticks a second.
     #[serde(skip)]
     pub tick_hz: u32,
@@ -123,6 +125,7 @@ pub fn run(config: &Config, assets: &Assets, how: &How) -> Result<Simulated, Err
         snapshot_us: stages.snapshot.percentiles_us(),
         restarts: totals.restarts(),
         hook_errors: totals.hook_errors(),
+        memory_denied: totals.zones.iter().map(|zone| zone.memory_denied).sum(),
         tick_hz: config.tick_hz,
     })
 }
@@ -191,6 +194,14 @@ impl fmt::Display for Simulated {
             "alive {}, messages {}, handoffs {}, failed hooks {}, restarts {}",
             self.alive, self.messages, self.handoffs, self.hook_errors, self.restarts
         )?;
-        writeln!(f, "state {}", self.state_hash)
+        writeln!(f, "state {}", self.state_hash)?;
+        if self.memory_denied > 0 {
+            writeln!(
+                f,
+                "scripts were refused memory {} times: a cap is a zone's, so other zones give another state",
+                self.memory_denied
+            )?;
+        }
+        Ok(())
     }
 }
