@@ -7,6 +7,7 @@ mod door;
 mod endpoint;
 mod entry;
 mod handshakes;
+mod path;
 mod send;
 mod session;
 mod spectate;

@@ -33,8 +33,6 @@ use crate::trace::SendTrace;
 const BATCH_CLIENTS: usize = 25;
 /// Ticks between two looks at what a client's path carries.
 const PATH_LOOK_TICKS: u32 = 16;
-/// Least bytes a second for a client, whatever its path: its own player, and the nearest others.
-const RATE_MIN: u32 = 4 << 10;
 /// Reasons to tell a client everything anew.
 const REASONS: usize = 5;
 /// Ticks of a trace, and some that are sent before and after it.
@@ -311,7 +309,7 @@ impl Sender {
             // Not all clients in one tick.
             let turn = sent.tick.0.wrapping_add(player.client.0.into());
             if turn.is_multiple_of(PATH_LOOK_TICKS) {
-                view.set_rate(self.network.rate_of(&player.connection));
+                view.set_rate(player.look_at_path(self.network.rate_max));
             }
         }
         for (whose, datagram) in self.datagrams.drain(..) {
@@ -337,15 +335,5 @@ impl Sender {
                 player.wake_writer();
             }
         }
-    }
-}
-
-impl Network {
-    /// Bytes a second that a client may be sent: what is configured, or what its path carries by the
-    /// congestion controller's estimate, if that is less.
-    fn rate_of(&self, connection: &quinn::Connection) -> u32 {
-        let path = connection.stats().path;
-        let carried = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-4);
-        (carried.min(self.rate_max.into()) as u32).max(RATE_MIN)
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::handshakes::Handshake;
+use super::path::Path;
 use super::{Network, endpoint};
 use crate::intake::SharedSession;
 
@@ -42,6 +43,8 @@ pub(super) struct Player {
     pub(super) session: Arc<SharedSession>,
     /// What the client has been told of the state. Only the network thread looks at it.
     view: Mutex<ClientView>,
+    /// What its path carries. Likewise.
+    path: Mutex<Path>,
     /// Told when the session machine has bytes for the control stream.
     outgoing: Notify,
     /// Why we closed the connection, if it was we.
@@ -68,6 +71,7 @@ impl Player {
             connection,
             session: Arc::new(SharedSession::new(session)),
             view: Mutex::new(view),
+            path: Mutex::new(Path::new(rate)),
             outgoing: Notify::new(),
             closed_for: OnceLock::new(),
             held_from: AtomicUsize::new(0),
@@ -76,6 +80,12 @@ impl Player {
 
     pub(super) fn view(&self) -> MutexGuard<'_, ClientView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes a second that it may be sent: `rate_max`, or what its path carries, if that is less.
+    pub(super) fn look_at_path(&self, rate_max: u32) -> u32 {
+        let mut path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
+        path.look(&self.connection.stats().path, rate_max)
     }
 
     /// Whom one who watches wants to watch.
