@@ -121,7 +121,7 @@ SELF_SPLASH: Final = 0.5
 
 # --- items on the ground ------------------------------------------------------------------
 
-# Items 1, 2 and 3 are the weapons of these numbers; amount: rounds that come with them.
+# Items 1, 2 and 3 are the weapons of these numbers; amount: rounds in their magazine.
 RIFLE_AMMO: Final = 4
 SHELLS: Final = 5
 ROCKETS: Final = 6

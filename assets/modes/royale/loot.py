@@ -1,13 +1,14 @@
 """Things on the ground, and who gets them.
 
-A player never writes an item, it asks: whoever walks over it sends `take`. The item gives
-itself to the first that asks and is gone. Messages to an entity are sorted by sender, so two
-players who reach it in the same tick get the same answer wherever each of them is simulated.
+A player never writes an item, it asks: whoever walks over it sends `take` with as much as it
+has room for. The item gives that much, or what it has, and stays with the rest. Messages to
+an entity are sorted by sender, so two players who reach it in the same tick get the same
+answer wherever each of them is simulated.
 """
 
 from math import cos, sin, tau
 
-from tessera import NOBODY, Entity, Vec3, field, ground, raycast, ref, tick, u8, u32
+from tessera import NOBODY, Entity, Vec3, field, ground, raycast, tick, u8, u32
 
 from .arsenal import AMMO_OF, ARMOUR, MEDKIT, PISTOL, RIFLE_AMMO, WEAPONS
 
@@ -18,21 +19,31 @@ class Loot(Entity):
     #: What it is (see arsenal.py) and how much of it.
     item: u8 = field(RIFLE_AMMO)
     amount: u8 = field(0)
-    #: When somebody dropped it; 0 for what the round laid out.
+    #: When somebody dropped it, or left it with the rest; 0 for what the round laid out.
     dropped_at: u32 = field(0, to=NOBODY)
-    #: Who got it; an item that was given away answers nobody else.
-    taker: ref = field(0, to=NOBODY)
+    #: Whether it ends with this tick: it answers nobody else.
+    gone: bool = field(False, to=NOBODY)
 
-    def on_take(self, sender: int) -> None:
-        """A player stands on it and wants it."""
-        if self.taker == 0:
-            self.taker = sender
-            self.send(sender, "grant", self.item, self.amount)
-            self.despawn()
+    def on_take(self, sender: int, item: int, most: int) -> None:
+        """A player stands on it, and has room for `most` of `item`: of what it is, or of the
+        rounds in a weapon."""
+        if self.gone or item != self.item and not self.amount:
+            # Somebody else had it, or its rounds, first.
+            return
+        given = min(most, self.amount)
+        self.amount -= given
+        self.dropped_at = max(1, tick())
+        self.send(sender, "grant", item, given)
+        # A weapon without rounds stays: it is of use to who has none.
+        if item == self.item and (item in AMMO_OF or not self.amount):
+            self._go()
 
     def on_clear(self, sender: int) -> None:
         """The round is over."""
-        self.taker = sender
+        self._go()
+
+    def _go(self) -> None:
+        self.gone = True
         self.despawn()
 
 

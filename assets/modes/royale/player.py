@@ -28,6 +28,7 @@ from tessera import (
 from . import combat, match, rules
 from .arsenal import (
     AMMO_FOR,
+    AMMO_OF,
     ARMOUR,
     CIRCLE,
     FALL,
@@ -138,9 +139,7 @@ class Player(Entity):
             self._suffer((landing - rules.SAFE_LANDING) * rules.LANDING_DAMAGE, FALL)
         turn = now + self.id
         if turn % rules.PICKUP_PERIOD == 0 and self.alive and not self.gliding:
-            for item in self.near(rules.PICKUP_REACH, Loot):
-                if self.wants(item.item):
-                    self.send(item.id, "take")
+            self._pick_up()
         if turn % rules.CIRCLE_PERIOD == 0 and self.alive:
             self._feel_circle()
 
@@ -180,19 +179,16 @@ class Player(Entity):
             # Died on the way to it: nothing that was on the ground is lost.
             drop(self, item, amount)
         elif item == ARMOUR:
-            self.armour = min(rules.ARMOUR_MAX, self.armour + amount)
+            self.armour += amount
         elif item == MEDKIT:
-            room = rules.MEDKITS_MAX - self.medkits
-            self.medkits += min(room, amount)
+            self.medkits += amount
         elif item in AMMO_FOR:
-            self._stow(AMMO_FOR[item], amount)
-        elif self.owned >> item & 1:
-            self._stow(item, amount)
+            weapon = AMMO_FOR[item]
+            held = self.reserves[weapon] + amount
+            self.reserves = combat.with_byte(self.reserves, weapon, held)
         else:
             self.owned |= 1 << item
-            loaded = min(amount, WEAPONS[item].magazine)
-            self.magazines = combat.with_byte(self.magazines, item, loaded)
-            self._stow(item, amount - loaded)
+            self.magazines = combat.with_byte(self.magazines, item, amount)
             if self.weapon == PISTOL:
                 combat.select(self, item, tick())
 
@@ -214,16 +210,23 @@ class Player(Entity):
 
     # --- questions --------------------------------------------------------------------
 
-    def wants(self, item: int) -> bool:
-        """Whether picking up this kind of item would be of any use."""
+    def wants(self, item: Loot) -> bool:
+        """Whether picking up this item would be of any use."""
+        kind = item.item
+        if kind in AMMO_OF:
+            if not self.owned >> kind & 1:
+                return True
+            kind = AMMO_OF[kind]
+        return item.amount > 0 and self.room(kind) > 0
+
+    def room(self, item: int) -> int:
+        """How much more it can carry of armour, medkits or a kind of rounds."""
         if item == ARMOUR:
-            return self.armour < rules.ARMOUR_MAX
+            return int(rules.ARMOUR_MAX - self.armour)
         if item == MEDKIT:
-            return self.medkits < rules.MEDKITS_MAX
-        weapon = AMMO_FOR.get(item, item)
-        if weapon == item and not self.owned >> weapon & 1:
-            return True
-        return self.reserves[weapon] < WEAPONS[weapon].reserve
+            return rules.MEDKITS_MAX - self.medkits
+        weapon = AMMO_FOR[item]
+        return WEAPONS[weapon].reserve - self.reserves[weapon]
 
     # --- rules ------------------------------------------------------------------------
 
@@ -248,9 +251,27 @@ class Player(Entity):
         self.place = 0
         self.watching = 0
 
-    def _stow(self, weapon: int, rounds: int) -> None:
-        held = min(WEAPONS[weapon].reserve, self.reserves[weapon] + rounds)
-        self.reserves = combat.with_byte(self.reserves, weapon, held)
+    def _pick_up(self) -> None:
+        """Asks what lies in reach for as much as there is room for, all of it together.
+
+        Nothing is on its way here by now, see `rules.PICKUP_PERIOD`. Until it arrives there
+        can only be more room: rounds go into magazines, medkits and armour are used up.
+        """
+        owned = self.owned
+        room: dict[int, int] = {}
+        for loot in self.near(rules.PICKUP_REACH, Loot):
+            item = loot.item
+            if item in AMMO_OF:
+                if not owned >> item & 1:
+                    owned |= 1 << item
+                    self.send(loot.id, "take", item, WEAPONS[item].magazine)
+                    continue
+                # It has one: of a second only the rounds are of use.
+                item = AMMO_OF[item]
+            free = room.get(item, self.room(item))
+            if (most := min(free, loot.amount)) > 0:
+                room[item] = free - most
+                self.send(loot.id, "take", item, most)
 
     def _feel_circle(self) -> None:
         game = get(self.game)

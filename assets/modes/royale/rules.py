@@ -109,6 +109,7 @@ MEDKITS_MAX: Final = 3
 
 #: The circle bites every so many ticks; who is bitten in which tick depends on the id.
 CIRCLE_PERIOD: Final = ticks(0.5)
-#: Items underfoot are looked for every so many ticks.
-PICKUP_PERIOD: Final = ticks(1 / 16)
+#: Items underfoot are looked for every so many ticks: at least two, after which what was asked
+#: for last time is there.
+PICKUP_PERIOD: Final = max(2, ticks(1 / 16))
 PICKUP_REACH: Final = 1.4

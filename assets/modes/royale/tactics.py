@@ -171,7 +171,7 @@ def _seek_loot(bot: "Bot", here: Vec3, now: int) -> bool:
     for item in bot.near(_LOOT_SIGHT, Loot):
         kind = item.item
         at = item.position
-        if bot.wants(kind) and abs(at.y - here.y) < 6.0:
+        if bot.wants(item) and abs(at.y - here.y) < 6.0:
             away = hypot(at.x - here.x, at.z - here.z)
             wanted.append((away - _need(bot, kind), item.id, at))
     wanted.sort()
