@@ -4,7 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use tessera_protocol::token::TokenError;
-use tessera_protocol::{ClientSession, EntityId, FieldTable, ServerSession, SignedToken, Snapshot};
+use tessera_protocol::{
+    ClientSession, ClientView, EntityId, FieldTable, FrameEncoder, ServerSession, SignedToken,
+    Snapshot, StateConfig,
+};
 use tessera_server::config::Config;
 use tessera_world::World;
 
@@ -35,10 +38,25 @@ pub fn joined<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     bytes
 }
 
-/// Datagrams of a client that is in the match: whatever command they make is finite and in range.
+/// Datagrams of a client that is in the match: whatever command they make is finite and in range, and whatever
+/// states they say have arrived, it goes on to be told of the state.
 pub fn client_datagram(bytes: &[u8]) {
     let (_, mut server) = sample::playing();
-    pieces(bytes).for_each(|datagram| server.handle_datagram(Duration::ZERO, datagram));
+    let welcome = sample::welcome();
+    let coding = FrameEncoder::new(
+        welcome.declarations,
+        welcome.tick_hz,
+        StateConfig::default(),
+    );
+    let mut encoder = coding.expect("the sample's table is sound");
+    let mut view = ClientView::new(welcome.client, u32::MAX);
+    for (datagram, ticks) in pieces(bytes).zip(0..) {
+        server.handle_datagram(Duration::ZERO, datagram);
+        view.handle_ack(server.state_ack());
+        encoder.encode(&sample::state(sample::TICK.offset(ticks)));
+        encoder.look(&mut view);
+        encoder.pack(&mut view, server.ack(), |state| assert!(!state.is_empty()));
+    }
     for ticks in 0..TICKS {
         let tick = sample::TICK.offset(ticks.cast_signed());
         let Some(command) = server.take_command(tick, sample::OWN) else {
