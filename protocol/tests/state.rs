@@ -388,11 +388,31 @@ fn golden_states_take_exactly_so_many_bits() {
     for (id, thing) in &world.things {
         assert_same(&pair.decoder, *id, thing, *id == 1);
     }
+    pair.view.handle_ack(pair.decoder.ack());
+
+    // The rock is taken, the other one dies and is called otherwise, both stop, and ours has shot.
+    world.things.remove(&3);
+    world.tick = world.tick.next();
+    for thing in world.things.values_mut() {
+        thing.velocity[0] = 0.0;
+    }
+    let other = world.things.get_mut(&2).expect("there");
+    (other.alive, other.name, other.ammo) = (false, "Bo".into(), 0);
+    world.things.get_mut(&1).expect("there").ammo -= 1;
+    let (datagram, packed) = pair.pack(&world);
+    assert_eq!((packed.records, packed.waiting), (2, 0));
+    assert_eq!(hex(&datagram), GOLDEN_GONE);
+    pair.decoder.handle(&datagram).expect("a good datagram");
+    assert_eq!(pair.sees(), [1, 2]);
+    for (id, thing) in &world.things {
+        assert_same(&pair.decoder, *id, thing, *id == 1);
+    }
 }
 
 const GOLDEN_WHOLE: &str = "e8030000000302fe018f00428404803e80200500080001200002e0ff8120b2308f00\
      f04902401f40900200048000100001f0ff4010595804e02801a00f2048010002400008800008";
 const GOLDEN_DELTA: &str = "ea0300000000018bcc21950c00";
+const GOLDEN_GONE: &str = "eb0300000000012a149933b088000f222e63168b08f0204240e80d";
 
 #[test]
 fn old_datagrams_are_refused_and_the_wrap_is_not_old() {
