@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::chaos;
 use crate::hostile;
 use crate::network::Impairment;
+use crate::report::schema::Run;
 
 /// What the bots do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub enum Scenario {
     Match,
     /// All in one place, in sight of each other and always moving; the mode is `crowd` unless another is given
     Crowd,
-    /// The match, and hostile clients beside the honest ones; the started server asks for tokens
+    /// The match, and for the last two thirds hostile clients beside the honest ones; the started server asks for tokens
     Hostile,
 }
 
@@ -36,6 +37,11 @@ pub enum Isolation {
 
 /// Most clients of a server.
 const PLAYERS_MAX: u16 = 500;
+/// The first part of a hostile run's time has no hostile clients: this share of it, and at least so many seconds.
+const BASELINE_SHARE: f64 = 1.0 / 3.0;
+const BASELINE_S_MIN: f64 = 5.0;
+/// The shortest hostile run: as long with hostile clients as without.
+const HOSTILE_S_MIN: f64 = 2.0 * BASELINE_S_MIN;
 /// The server's own mode.
 const MATCH_MODE: &str = "royale";
 /// The mode in which all clients stand in one place.
@@ -51,22 +57,27 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "SCENARIO")]
     pub scenario: Scenario,
     /// Bots that join
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=500),
+          allow_negative_numbers = true, value_name = "N")]
     pub players: u16,
     /// Length of the measured window in seconds
-    #[arg(long, default_value_t = 60.0, value_parser = positive_seconds, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 60.0, value_parser = positive_seconds,
+          allow_negative_numbers = true, value_name = "SECONDS")]
     pub duration: f64,
     /// Seconds to play before the window begins: joining and the first steps aren't what is asked
-    #[arg(long, default_value_t = 3.0, value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 3.0, value_parser = seconds,
+          allow_negative_numbers = true, value_name = "SECONDS")]
     pub warmup: f64,
     /// Zones of the started server: 1, 2, 4, 9, 16…
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64),
+          allow_negative_numbers = true, value_name = "N")]
     pub zones: u8,
     /// Where zones run; in processes, `--chaos` has faults that end one
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
     pub isolation: Isolation,
     /// Ticks a second of the started server
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128), value_name = "HZ")]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(10..=128),
+          allow_negative_numbers = true, value_name = "HZ")]
     pub tick_hz: u32,
     /// Seed of the match, of the bots, of the simulated network and of the hostile clients
     #[arg(long, default_value_t = 1, value_name = "SEED")]
@@ -82,20 +93,27 @@ pub struct Args {
     #[arg(long, value_name = "MAP")]
     pub map: Option<String>,
     /// An option of the mode, such as fill_bots=20; may be given many times
-    #[arg(long = "option", value_name = "KEY=VALUE")]
+    #[arg(long = "option", value_parser = mode_option, value_name = "KEY=VALUE")]
     pub options: Vec<String>,
     /// Join a server that is already running, such as 127.0.0.1:7777, rather than start one
-    #[arg(long, value_name = "ADDR", requires = "ops",
+    #[arg(long, value_parser = destination, value_name = "ADDR", requires = "ops",
           conflicts_with_all = ["zones", "tick_hz", "chaos", "isolation", "mode", "map", "options"])]
     pub server: Option<SocketAddr>,
     /// Ops endpoint of that server, such as 127.0.0.1:7778
-    #[arg(long, value_name = "ADDR", requires = "server")]
+    #[arg(long, value_parser = destination, value_name = "ADDR", requires = "server")]
     pub ops: Option<SocketAddr>,
+    /// Key of that server's connect tokens, its net.token_key_file: the bots' tokens are made with it
+    #[arg(long, value_name = "FILE", requires_all = ["server", "token_match"])]
+    pub token_key: Option<PathBuf>,
+    /// Match that the bots' tokens are for, its net.match_id
+    #[arg(long, value_name = "NAME", requires = "token_key")]
+    pub token_match: Option<String>,
     /// Folder for index.html and report.json
     #[arg(long, default_value = "target/report", value_name = "DIR")]
     pub out: PathBuf,
     /// UDP sockets that the bots share
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500), value_name = "N")]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500),
+          allow_negative_numbers = true, value_name = "N")]
     pub sockets: u16,
     /// Exit with 1 when a target is missed
     #[arg(long)]
@@ -110,19 +128,19 @@ pub struct Args {
 #[command(next_help_heading = "Simulated network, for each bot and both directions")]
 pub struct NetworkArgs {
     /// Round trip; half of it each way
-    #[arg(long = "rtt", value_parser = milliseconds, value_name = "MS")]
+    #[arg(long = "rtt", value_parser = milliseconds, allow_negative_numbers = true, value_name = "MS")]
     pub rtt_ms: Option<f64>,
     /// Each way takes half of the round trip ± this, drawn for each datagram; their order stays
-    #[arg(long = "jitter", value_parser = milliseconds, value_name = "MS")]
+    #[arg(long = "jitter", value_parser = milliseconds, allow_negative_numbers = true, value_name = "MS")]
     pub jitter_ms: Option<f64>,
     /// Share of datagrams that are lost
-    #[arg(long = "loss", value_parser = percent, value_name = "PERCENT")]
+    #[arg(long = "loss", value_parser = percent, allow_negative_numbers = true, value_name = "PERCENT")]
     pub loss_percent: Option<f64>,
     /// Share of datagrams that later ones overtake
-    #[arg(long = "reorder", value_parser = percent, value_name = "PERCENT")]
+    #[arg(long = "reorder", value_parser = percent, allow_negative_numbers = true, value_name = "PERCENT")]
     pub reorder_percent: Option<f64>,
-    /// Most that passes; up to 100 ms of it wait, the rest is dropped
-    #[arg(long = "rate", value_parser = rate, value_name = "KBIT")]
+    /// Most that passes; 100 ms of it may wait, or one full packet (1,500 bytes) if that is more; the rest is dropped
+    #[arg(long = "rate", value_parser = rate, allow_negative_numbers = true, value_name = "KBIT")]
     pub rate_kbit: Option<f64>,
 }
 
@@ -137,6 +155,33 @@ impl NetworkArgs {
             reorder: self.reorder_percent.unwrap_or(0.0) / 100.0,
             bytes_per_s: self.rate_kbit.map(|kbit| kbit * 1e3 / 8.0),
         })
+    }
+}
+
+fn mode_option(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected a key and a value, such as fill_bots=20".into()),
+    }
+}
+
+/// An address that one can connect to.
+fn destination(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an address and a port, such as 127.0.0.1:7777";
+    let address: SocketAddr = text.parse().map_err(|_| expected)?;
+    if address.ip().is_unspecified() {
+        let here: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let here = SocketAddr::new(here, address.port());
+        return Err(format!(
+            "a server may listen on it, but nobody can connect to it: for this machine, give {here}"
+        ));
+    }
+    match address.port() {
+        0 => Err(expected.into()),
+        _ => Ok(address),
     }
 }
 
@@ -159,19 +204,16 @@ fn within(text: &str, range: std::ops::RangeInclusive<f64>, expected: &str) -> R
     }
 }
 
+/// Every arrival of a state is kept until the end; an hour of a hundred bots is 180 MB.
+const SECONDS_MAX: f64 = 3_600.0;
+
 fn seconds(text: &str) -> Result<f64, String> {
-    // Every arrival of a state is kept until the end; an hour of a hundred bots is 180 MB.
-    match text.parse::<f64>() {
-        Ok(s) if (0.0..=3_600.0).contains(&s) => Ok(s),
-        _ => Err("expected seconds, 0 to 3600".into()),
-    }
+    within(text, 0.0..=SECONDS_MAX, "seconds, 0 to 3600")
 }
 
+/// A window shorter than a second says nothing.
 fn positive_seconds(text: &str) -> Result<f64, String> {
-    match seconds(text)? {
-        s if s >= 1.0 => Ok(s),
-        _ => Err("a window shorter than a second says nothing".into()),
-    }
+    within(text, 1.0..=SECONDS_MAX, "seconds, 1 to 3600")
 }
 
 impl Args {
@@ -204,7 +246,30 @@ impl Args {
                 hostile::PLAYERS_MAX
             ));
         }
+        if self.duration < HOSTILE_S_MIN {
+            return Err(format!(
+                "--scenario hostile plays the first third of the time, at least {BASELINE_S_MIN} s, without hostile \
+                 clients to compare with: give --duration {HOSTILE_S_MIN} or more"
+            ));
+        }
         Ok(())
+    }
+
+    /// For how many seconds the match is played without hostile clients first, in the scenario that has some.
+    pub fn baseline_s(&self) -> Option<f64> {
+        let hostile = self.scenario == Scenario::Hostile;
+        hostile.then(|| (self.duration * BASELINE_SHARE).max(BASELINE_S_MIN))
+    }
+
+    /// What a person should know who asked for this and got that server, if anything.
+    pub fn warning(&self, run: &Run) -> Option<String> {
+        let elsewhere = self.server.is_some() && self.scenario == Scenario::Crowd;
+        (elsewhere && run.mode != CROWD_MODE).then(|| {
+            format!(
+                "warning: the server plays {}, not {CROWD_MODE}: its players needn't be in one place",
+                run.mode
+            )
+        })
     }
 
     /// Whether the server runs on this machine.
@@ -400,6 +465,61 @@ mod tests {
         );
         let why = refused("--scenario hostile --players 500").expect("refused");
         assert!(why.contains("--players 484 or less"), "{why}");
+        let why = refused("--scenario hostile --duration 9").expect("refused");
+        assert!(why.contains("--duration 10 or more"), "{why}");
+        assert_eq!(refused("--scenario hostile --duration 10"), None);
+    }
+
+    #[test]
+    fn a_hostile_run_begins_without_hostile_clients() {
+        let baseline_s = |text: &str| parse(text).expect("valid").baseline_s();
+        assert_eq!(baseline_s(""), None);
+        assert_eq!(baseline_s("--scenario hostile"), Some(20.0));
+        assert_eq!(baseline_s("--scenario hostile --duration 12"), Some(5.0));
+    }
+
+    #[test]
+    fn a_crowd_on_a_server_of_another_mode_is_warned_of() {
+        let warned = |line: &str, mode: &str| {
+            let run = Run {
+                mode: mode.into(),
+                ..Run::default()
+            };
+            let warning = parse(line).expect("valid").warning(&run);
+            warning.is_some_and(|warning| warning.contains("royale"))
+        };
+        let elsewhere = "--scenario crowd --server 127.0.0.1:1 --ops 127.0.0.1:2";
+        assert!(warned(elsewhere, "royale"));
+        assert!(!warned(elsewhere, "crowd"));
+        assert!(!warned("--scenario crowd --mode royale", "royale"));
+        assert!(!warned("", "royale"));
+    }
+
+    #[test]
+    fn errors_name_what_is_permitted() {
+        for (line, says) in [
+            ("--players -3", "1..=500"),
+            ("--rtt -1", "0 to 2000"),
+            ("--jitter -0.5", "0 to 2000"),
+            ("--loss -5", "0 to 90"),
+            ("--reorder -5", "0 to 90"),
+            ("--rate -16", "16 to 1000000"),
+            ("--warmup -1", "0 to 3600"),
+            ("--duration -1", "1 to 3600"),
+            ("--duration 0.5", "1 to 3600"),
+            ("--option foo", "fill_bots=20"),
+            ("--option =20", "fill_bots=20"),
+            ("--server 0.0.0.0:7777 --ops 127.0.0.1:1", "127.0.0.1:7777"),
+            ("--server localhost --ops 127.0.0.1:1", "127.0.0.1:7777"),
+            ("--token-key k --token-match m", "--server"),
+            (
+                "--server 127.0.0.1:1 --ops 127.0.0.1:2 --token-key k",
+                "--token-match",
+            ),
+        ] {
+            let said = parse(line).expect_err(line).to_string();
+            assert!(said.contains(says), "{line}: {said}");
+        }
     }
 
     #[test]

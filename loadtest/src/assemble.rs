@@ -10,7 +10,9 @@ use crate::chaos;
 use crate::network::Relayed;
 use crate::report::Report;
 use crate::report::detail::{ClientRow, Conditions, Detail, HookErrors};
-use crate::report::schema::{ClientsReport, HostileReport, NetworkReport, ReportJson, Run, SCHEMA};
+use crate::report::schema::{
+    Baseline, ClientsReport, HostileReport, NetworkReport, ReportJson, Run, SCHEMA,
+};
 use crate::server::{HookError, OpsReport, Timetable};
 
 /// µm in a centimetre.
@@ -46,7 +48,7 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
     if let Some(timetable) = timetable(args, &told) {
         ages::settle(&mut outcome, &timetable);
     }
-    let clients = clients(&outcome);
+    let clients = clients(&outcome, told.tick.run);
     let chaos = chaos.map(|before| chaos::tally(before, &told, outcome.dropped));
     let (chaos, chaos_detail) = chaos.unzip();
     let run = Run {
@@ -96,7 +98,8 @@ pub fn assemble(args: &Args, measured: Measured) -> Report {
     report
 }
 
-fn clients(outcome: &Outcome) -> ClientsReport {
+/// What the bots measured while the server ran `ticks` ticks.
+fn clients(outcome: &Outcome, ticks: u64) -> ClientsReport {
     let totals = &outcome.totals;
     let (down, up) = bandwidth(&outcome.clients);
     let sum = |part: fn(&ClientRow) -> u64| outcome.clients.iter().map(part).sum::<u64>();
@@ -107,12 +110,21 @@ fn clients(outcome: &Outcome) -> ClientsReport {
         input_ack_us: totals.ack.percentiles(),
         bytes_down_per_s: down,
         bytes_up_per_s: up,
-        commands_sent: sum(|row| row.settled),
+        playing: outcome.clients.iter().filter(|c| plays(c, ticks)).count(),
+        commands_sent: sum(|row| row.commands),
+        commands_settled: sum(|row| row.settled),
         commands_applied: sum(|row| row.settled - row.missed),
         correction_cm: totals.correction_um.percentiles().scaled(1.0 / UM_PER_CM),
         interpolation_ms: totals.interpolation_us.percentiles().scaled(1e-3),
         staleness_ticks_max: totals.staleness_ticks_max,
     }
+}
+
+/// Whether a person in a bot's place could have played: half of the ticks were told it, or more, and half of its commands
+/// had an effect, as far as their fate is known. With less, one sees others jump and oneself not move.
+fn plays(bot: &ClientRow, ticks: u64) -> bool {
+    let applied = bot.settled - bot.missed;
+    bot.states > 0 && 2 * bot.states >= ticks && applied > 0 && 2 * applied >= bot.settled
 }
 
 fn hook_errors(told: HookError) -> HookErrors {
@@ -136,6 +148,19 @@ fn network(asked: &NetworkArgs, relayed: Relayed) -> NetworkReport {
         up: relayed.up,
         down: relayed.down,
         late_us: relayed.late_us,
+    }
+}
+
+/// A match that was played before the one that is reported.
+pub fn baseline(args: &Args, told: &OpsReport, mut outcome: Outcome, rss_mib: f64) -> Baseline {
+    if let Some(timetable) = timetable(args, told) {
+        ages::settle(&mut outcome, &timetable);
+    }
+    Baseline {
+        duration_s: told.run.duration_s,
+        tick_duration_us: told.tick.duration_us,
+        snapshot_age_us: outcome.totals.age.percentiles(),
+        rss_mib,
     }
 }
 
@@ -164,6 +189,22 @@ pub fn grown(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bot_plays_that_is_told_half_of_the_ticks_and_obeyed_half_of_the_time() {
+        let bot = |states, settled, missed| ClientRow {
+            states,
+            settled,
+            missed,
+            ..ClientRow::default()
+        };
+        assert!(plays(&bot(100, 200, 0), 200));
+        assert!(plays(&bot(100, 200, 100), 200));
+        assert!(!plays(&bot(99, 200, 0), 200), "told too little");
+        assert!(!plays(&bot(200, 200, 101), 200), "obeyed too rarely");
+        assert!(!plays(&bot(200, 0, 0), 200), "never heard of its commands");
+        assert!(!plays(&bot(0, 10, 0), 0), "never told anything");
+    }
 
     #[test]
     fn only_what_grew_is_told_of_counters() {

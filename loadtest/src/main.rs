@@ -29,10 +29,7 @@ fn main() -> ExitCode {
         Ok((report, written)) => {
             let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             print!("{}", summary(&report, &written, Style { colour }));
-            let met = targets::verdicts(&report.json)
-                .iter()
-                .all(|verdict| verdict.met);
-            if args.strict && !met {
+            if args.strict && !targets::judge(&report.json).is_good() {
                 ExitCode::FAILURE
             } else {
                 ExitCode::SUCCESS

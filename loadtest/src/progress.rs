@@ -42,13 +42,16 @@ impl Progress {
         }
     }
 
-    /// Another second of the window is over.
-    pub fn second(&self, second: &ClientSecond) {
-        let at_s = second.t_s as u64 + 1;
+    /// Another second of the window is over, which began `before_s` seconds after the bar.
+    pub fn second(&self, second: &ClientSecond, before_s: f64) {
+        let at_s = (before_s + second.t_s) as u64 + 1;
+        let commands = match second.ack_p50_us {
+            0.0 => "no command acknowledged".into(),
+            us => format!("commands acknowledged in {}", micros(us)),
+        };
         let text = format!(
-            "{} in the match · commands acknowledged in {} · {}/s down",
+            "{} in the match · {commands} · {}/s down",
             second.connected,
-            micros(second.ack_p50_us),
             format::bytes(second.bytes_down as f64)
         );
         match &self.bar {

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use tessera_protocol::session::{Close, CloseReason};
 use tessera_protocol::{JoinRequest, SignedToken};
 
 use crate::args::{Args, Scenario};
-use crate::assemble::{Measured, assemble, grown};
+use crate::assemble::{self, Measured, assemble, grown};
 use crate::bot::client;
 use crate::bot::fleet::{Fleet, News, Plan};
 use crate::chaos::{self, Overlay};
@@ -19,10 +20,10 @@ use crate::hostile::{Purse, Storm};
 use crate::network::Relay;
 use crate::pace::Pace;
 use crate::progress::Progress;
-use crate::report::detail::Conditions;
-use crate::report::schema::HostileReport;
+use crate::report::detail::{ClientSecond, Conditions};
+use crate::report::schema::{Baseline, HostileReport};
 use crate::report::{Report, Written};
-use crate::server::{Ops, ServerProcess};
+use crate::server::{Ops, OpsReport, ServerProcess};
 use crate::tokens::{Mint, Required};
 
 /// By how much the bots step back behind the server, in steps of `nice`: a player's machine isn't the server's, and here
@@ -70,10 +71,7 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         .tokens_required()
         .then(|| Required::write(&args.out.join(HOSTILE_FOLDER)));
     let required = required.transpose()?;
-    let mint = required
-        .as_ref()
-        .map(|required| required.mint(token_time(args)));
-    let mut mint = mint.transpose()?;
+    let mut mint = mint(args, required.as_ref())?;
     let config = required.as_ref().map(|required| required.config.as_path());
     let mut server = Server::get(args, overlay.as_ref(), config, &progress)?;
     // The server has read the key.
@@ -84,7 +82,10 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let bots_nice = conditions::lower_priority(BOTS_NICE);
     let ops = Ops(server.ops);
     // Asked before anybody joins: a wrong address is told at once, not after the bots' patience.
-    ops.report()?;
+    let found = ops.report()?;
+    if let Some(warning) = args.warning(&found.run) {
+        progress.say(&warning);
+    }
     let tokens = mint.iter_mut().flat_map(|mint| {
         let of = |number| mint.good(&client::name(number));
         (0..usize::from(args.players)).map(of).collect::<Vec<_>>()
@@ -102,7 +103,6 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     let fleet = Fleet::start(plan)?;
     let joined = join(&fleet, args, &mut server, &progress)?;
     let purse = mint.map(|mint| purse(mint, &tokens, &joined));
-    let attack = Attack::begin(args, &server, purse, &progress)?;
     match &storm {
         Some(plan) => calm_before(plan, &fleet, &mut server, &progress)?,
         None => {
@@ -111,8 +111,20 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
         }
     }
 
+    let baseline_s = args.baseline_s().unwrap_or(0.0);
+    let calm = Duration::from_secs_f64(baseline_s);
+    let window = Duration::from_secs_f64(args.duration).saturating_sub(calm);
+    let attack = match args.scenario {
+        Scenario::Hostile => {
+            let baseline = without_hostile_clients(args, calm, &fleet, &mut server, &progress)?;
+            progress.say("hostile clients begin …");
+            Some(Attack::begin(baseline, purse, args.seed, window, &server)?)
+        }
+        Scenario::Match | Scenario::Crowd => None,
+    };
+
     let began = conditions::now_utc();
-    let restarts_before = ops.report()?.supervision.restarts;
+    let restarts_before = server.told()?.supervision.restarts;
     ops.reset()?;
     let relayed_before = relay.as_ref().map(Relay::ask).transpose()?;
     let rss_mib_before = server.rss_mib();
@@ -121,24 +133,25 @@ pub fn run(args: &Args) -> Result<(Report, Written)> {
     fleet.begin_window()?;
     let pace = Pace::measure().context("no thread that measures the cores' pace")?;
     // By then all that is set up once has been.
-    let quarter = Duration::from_secs_f64(args.duration / 4.0);
+    let quarter = window / 4;
     let play = |time, server: &mut Server| {
-        watch(&fleet, time, server, |second| progress.second(second))
+        let show = |second: &ClientSecond| progress.second(second, baseline_s);
+        watch(&fleet, time, server, show)
             .map(|()| server.rss_mib())
             .inspect_err(|_| progress.finish())
     };
     let rss_mib_start = play(quarter, &mut server)?;
     let rss_mib_end = play(3 * quarter, &mut server)?;
     progress.finish();
-    fleet.end_window()?;
+    let outcome = fleet.end_window()?;
     let work_us = pace.finish();
     let bots_cpu_s = conditions::process_cpu_s() - cpu_before;
     let stolen_cpu_s = conditions::stolen_cpu_s() - stolen_before;
     let relayed = relay.as_ref().map(Relay::ask).transpose()?;
-    let hostile = attack.map(|attack| attack.end(ops)).transpose()?;
-    let mut told = ops.report()?;
+    let hostile = attack.map(|attack| attack.end(&server)).transpose()?;
+    let mut told = server.told()?;
     (told.server.rss_mib_start, told.server.rss_mib_end) = (rss_mib_start, rss_mib_end);
-    let outcome = fleet.leave()?;
+    fleet.leave()?;
     server.release(&progress);
 
     let before = |(plan, overlay): (chaos::Plan, Overlay)| {
@@ -185,6 +198,17 @@ fn token_time(args: &Args) -> Duration {
     Duration::from_secs_f64(args.warmup + args.duration) + TOKEN_GRACE
 }
 
+/// Who makes the run's tokens, if the server asks for them.
+fn mint(args: &Args, required: Option<&Required>) -> Result<Option<Mint>> {
+    let time = token_time(args);
+    let mint = match (required, &args.token_key, &args.token_match) {
+        (Some(required), ..) => required.mint(time),
+        (None, Some(key_file), Some(match_id)) => Mint::open(key_file, match_id, time),
+        _ => return Ok(None),
+    };
+    mint.map(Some)
+}
+
 /// What hostile clients have: the mint, and the hellos of the bots that are in the match.
 fn purse(mint: Mint, tokens: &[SignedToken], joined: &[usize]) -> Purse {
     let hello = |&number: &usize| JoinRequest {
@@ -203,35 +227,60 @@ fn relay(args: &Args, server: SocketAddr) -> Result<Option<Relay>> {
     impairment.map(start).transpose()
 }
 
-/// Hostile clients, and what the server had counted before them.
+/// Plays the match for a time as it is without hostile clients.
+fn without_hostile_clients(
+    args: &Args,
+    time: Duration,
+    fleet: &Fleet,
+    server: &mut Server,
+    progress: &Progress,
+) -> Result<Baseline> {
+    let seconds = time.as_secs_f64();
+    progress.say(&format!("{seconds:.1} s without hostile clients first …"));
+    Ops(server.ops).reset()?;
+    fleet.begin_window()?;
+    let show = |second: &ClientSecond| progress.second(second, 0.0);
+    watch(fleet, time, server, show).inspect_err(|_| progress.finish())?;
+    let outcome = fleet.end_window()?;
+    // Its last second is told only at its end.
+    while let Some(news) = fleet.news(Duration::ZERO)? {
+        server.hear(news, show)?;
+    }
+    let (told, rss_mib) = (server.told()?, server.rss_mib());
+    Ok(assemble::baseline(args, &told, outcome, rss_mib))
+}
+
+/// Hostile clients, and what the server was and had counted before them.
 struct Attack {
     storm: Storm,
+    baseline: Baseline,
     before: BTreeMap<String, u64>,
 }
 
 impl Attack {
-    /// Begins it if the scenario has one: when the honest bots are in, as the question is what it does to them.
+    /// Begins it, for `time`.
     fn begin(
-        args: &Args,
-        server: &Server,
+        baseline: Baseline,
         purse: Option<Purse>,
-        progress: &Progress,
-    ) -> Result<Option<Attack>> {
-        if args.scenario != Scenario::Hostile {
-            return Ok(None);
-        }
-        progress.say("hostile clients begin …");
-        let before = Ops(server.ops).report()?.counters;
-        let time = Duration::from_secs_f64(args.warmup + args.duration) + STORM_GRACE;
-        let storm = Storm::start(server.listen, purse, args.seed, time)?;
-        Ok(Some(Attack { storm, before }))
+        seed: u64,
+        time: Duration,
+        server: &Server,
+    ) -> Result<Attack> {
+        let before = server.told()?.counters;
+        let storm = Storm::start(server.listen, purse, seed, time + STORM_GRACE)?;
+        Ok(Attack {
+            storm,
+            baseline,
+            before,
+        })
     }
 
-    fn end(self, ops: Ops) -> Result<HostileReport> {
+    fn end(self, server: &Server) -> Result<HostileReport> {
         // What has been thrown is counted when the hostile clients have left.
         let harm = self.storm.end()?;
-        let after = ops.report()?.counters;
+        let after = server.told()?.counters;
         Ok(HostileReport {
+            baseline: self.baseline,
             thrown: harm.thrown,
             ended: harm.ended,
             let_in: harm.let_in,
@@ -245,6 +294,8 @@ struct Server {
     process: Option<ServerProcess>,
     listen: SocketAddr,
     ops: SocketAddr,
+    /// The last bot that was lost and what it heard; that the server was stopped, once one has heard that.
+    farewell: Option<(String, Close)>,
 }
 
 impl Server {
@@ -260,6 +311,7 @@ impl Server {
                 process: None,
                 listen,
                 ops,
+                farewell: None,
             });
         }
         progress.say("starting a server …");
@@ -271,6 +323,7 @@ impl Server {
         Ok(Server {
             listen: process.listen(),
             ops: process.ops(),
+            farewell: None,
             process: Some(process),
         })
     }
@@ -281,6 +334,52 @@ impl Server {
             Some(why) => bail!(why),
             None => Ok(()),
         }
+    }
+
+    /// What it tells of itself.
+    ///
+    /// # Errors
+    /// When it doesn't answer, with what the bots heard of it.
+    fn told(&self) -> Result<OpsReport> {
+        let gone = || format!("the server is gone; {}", self.farewell_in_words());
+        Ops(self.ops).report().with_context(gone)
+    }
+
+    fn farewell_in_words(&self) -> String {
+        match &self.farewell {
+            Some((name, close)) => format!("{name} heard: {}", client::in_words(close)),
+            None => "no bot has heard why".into(),
+        }
+    }
+
+    /// Whether a bot has heard that it was stopped.
+    fn was_stopped(&self) -> bool {
+        let farewell = self.farewell.as_ref();
+        farewell.is_some_and(|(_, close)| close.reason == CloseReason::Draining)
+    }
+
+    /// Takes in what the fleet tells of the match.
+    ///
+    /// # Errors
+    /// When the last bot is lost and the server was stopped, or doesn't answer any more.
+    fn hear(&mut self, news: News, mut second: impl FnMut(&ClientSecond)) -> Result<()> {
+        match news {
+            News::Second(told) => second(&told),
+            News::Lost { name, close, left } => {
+                if !self.was_stopped() {
+                    self.farewell = Some((name, close));
+                }
+                if left == 0 && self.was_stopped() {
+                    let words = self.farewell_in_words();
+                    bail!("the server was stopped during the run; {words}");
+                }
+                if left == 0 {
+                    self.told()?;
+                }
+            }
+            News::Joined { .. } => {}
+        }
+        Ok(())
     }
 
     /// The resident set of our own server, in MiB; 0 of somebody else's.
@@ -308,31 +407,47 @@ fn join(
         args.players, server.listen
     ));
     let deadline = Instant::now() + JOIN_TIMEOUT;
-    let (mut joined, mut failed, mut reason) = (Vec::new(), 0, String::from("no answer"));
+    let (mut joined, mut failed) = (Vec::new(), 0);
+    let (mut reason, mut advice) = (String::from("no answer"), "");
     while joined.len() + failed < usize::from(args.players) && Instant::now() < deadline {
         server.check()?;
         match fleet.news(LOOK_EVERY)? {
             Some(News::Joined { number }) => joined.push(number),
-            Some(News::Lost { name, why }) => {
+            Some(News::Lost { name, close, .. }) => {
                 failed += 1;
-                reason = format!("{name}: {why}");
+                reason = format!("{name}: {}", client::in_words(&close));
+                advice = advice_on(&close);
             }
             Some(News::Second(_)) | None => {}
         }
     }
     ensure!(
         !joined.is_empty(),
-        "no bot got into the match at {}; the last one said: {reason}",
+        "no bot got into the match at {}; the last one heard: {reason}{advice}",
         server.listen
     );
     if joined.len() < usize::from(args.players) {
         progress.say(&format!(
-            "{} of {} bots are in the match; the last failure: {reason}",
+            "{} of {} bots are in the match; the last failure: {reason}{advice}",
             joined.len(),
             args.players
         ));
     }
     Ok(joined)
+}
+
+/// What to do about a refusal, if this program can do something.
+fn advice_on(close: &Close) -> &'static str {
+    match close.reason {
+        CloseReason::TokenMissing => {
+            "\ngive --token-key FILE and --token-match NAME: the server's net.token_key_file and net.match_id"
+        }
+        CloseReason::TokenBad => {
+            "\n--token-key has another key than the server's net.token_key_file"
+        }
+        CloseReason::TokenForAnotherMatch => "\n--token-match isn't the server's net.match_id",
+        _ => "",
+    }
 }
 
 /// Lets the match go on until right before the first fault.
@@ -344,7 +459,7 @@ fn calm_before(
 ) -> Result<()> {
     progress.say("the match goes on until the storm begins …");
     loop {
-        let told = Ops(server.ops).report()?;
+        let told = server.told()?;
         let tick = told.clock.context("the server tells no ticks")?.tick;
         let left_s = f64::from(plan.begin()) - f64::from(tick);
         let left_s = left_s / f64::from(told.run.tick_hz) - BEFORE_STORM_S;
@@ -364,7 +479,7 @@ fn watch(
     fleet: &Fleet,
     time: Duration,
     server: &mut Server,
-    mut second: impl FnMut(&crate::report::detail::ClientSecond),
+    mut second: impl FnMut(&ClientSecond),
 ) -> Result<()> {
     let end = Instant::now() + time;
     loop {
@@ -373,8 +488,8 @@ fn watch(
             return Ok(());
         }
         server.check()?;
-        if let Some(News::Second(told)) = fleet.news(left.min(LOOK_EVERY))? {
-            second(&told);
+        if let Some(news) = fleet.news(left.min(LOOK_EVERY))? {
+            server.hear(news, &mut second)?;
         }
     }
 }

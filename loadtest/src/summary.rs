@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::report::format::{self, micros};
+use crate::report::judgement::Verdict;
 use crate::report::schema::Percentiles;
-use crate::report::sections::{faults, network_in_words};
-use crate::report::targets::{self, Verdict};
+use crate::report::sections::{comparison, faults, network_in_words};
+use crate::report::targets;
 use crate::report::{Report, Written};
 
 /// Colours, or none of them where no person looks.
@@ -40,8 +41,7 @@ impl Style {
 /// The result in a screen: verdicts, distributions, zones, files.
 pub fn summary(report: &Report, written: &Written, style: Style) -> String {
     let run = &report.json.run;
-    let verdicts = targets::verdicts(&report.json);
-    let met = verdicts.iter().filter(|v| v.met).count();
+    let judgement = targets::judge(&report.json);
     let mut out = String::new();
     let title = format!(
         "{} players, {} {}, {} Hz, {} s of {} on {}",
@@ -59,20 +59,19 @@ pub fn summary(report: &Report, written: &Written, style: Style) -> String {
         let _ = writeln!(out, "{}", style.dim(&words));
     }
     out.push('\n');
-    for verdict in &verdicts {
+    for verdict in &judgement.verdicts {
         let _ = writeln!(out, "  {}", verdict_line(verdict, style));
+    }
+    for line in judgement.unjudged_in_words() {
+        let _ = writeln!(out, "  {}", style.dim(&line));
     }
     distributions(&mut out, report, style);
     zones(&mut out, report, style);
     hostile(&mut out, report, style);
     storm(&mut out, report, style);
     notable(&mut out, report, style);
-    let outcome = format!("{met} of {} targets met", verdicts.len());
-    let _ = writeln!(
-        out,
-        "\n  {}",
-        style.verdict(met == verdicts.len(), &outcome)
-    );
+    let outcome = style.verdict(judgement.is_good(), &judgement.outcome());
+    let _ = writeln!(out, "\n  {outcome}");
     let _ = writeln!(
         out,
         "  report  {}\n          {}",
@@ -112,8 +111,8 @@ fn distributions(out: &mut String, report: &Report, style: Style) {
         ))
     );
     let mut row = |name: &str, p: &Percentiles, show: fn(f64) -> String| {
-        let cells = [p.p50, p.p99, p.p999, p.max]
-            .map(|v| format!("{:>10}", show(v)))
+        let cells = format::numbers(p, [p.p50, p.p99, p.p999, p.max], show)
+            .map(|cell| format!("{cell:>10}"))
             .concat();
         let _ = writeln!(out, "  {name:<16}{cells}");
     };
@@ -150,14 +149,17 @@ fn zones(out: &mut String, report: &Report, style: Style) {
     let _ = writeln!(out, "\n  {}", style.dim(&head));
     for zone in &report.json.zones {
         let refused: u64 = zone.channels.iter().map(|c| c.refused).sum();
+        let (script, gather) = (&zone.script_us, &zone.gather_us);
+        let [script_p50, script_p99] = format::numbers(script, [script.p50, script.p99], micros);
+        let [gather_p99] = format::numbers(gather, [gather.p99], micros);
         let _ = writeln!(
             out,
             "  {:<10}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}",
             zone.zone,
             zone.entities_max,
-            micros(zone.script_us.p50),
-            micros(zone.script_us.p99),
-            micros(zone.gather_us.p99),
+            script_p50,
+            script_p99,
+            gather_p99,
             zone.handoffs_in + zone.handoffs_out,
             refused
         );
@@ -169,6 +171,13 @@ fn hostile(out: &mut String, report: &Report, style: Style) {
     let Some(hostile) = &report.json.hostile else {
         return;
     };
+    let (what, without, with) = ("with hostile clients and before", "before", "with");
+    let head = format!("{what:<38}{without:>9}    {with:>9}");
+    let _ = writeln!(out, "\n  {}", style.dim(&head));
+    for row in comparison(&report.json, hostile) {
+        let (what, without, with) = (row.what, row.without, row.with);
+        let _ = writeln!(out, "  {what:<38}{without:>9}    {with:>9}");
+    }
     let (left, right) = (
         "thrown by hostile clients",
         "counted by the server meanwhile",
@@ -236,12 +245,14 @@ fn notable(out: &mut String, report: &Report, style: Style) {
         json.run.cores,
         detail.conditions.load_before
     );
-    if let Some(share) = json.clients.applied_share() {
+    let applied = json.clients.applied_share();
+    if json.clients.commands_sent > 0 {
         let _ = writeln!(
             out,
-            "  {} of {} commands applied; a moving entity was told of after {} ticks at most",
-            format::share(share),
+            "  {} commands sent; of the {} whose fate is known, {} applied; a moving entity was told of after {} ticks at most",
             format::count(json.clients.commands_sent),
+            format::count(json.clients.commands_settled),
+            applied.map_or_else(|| format::NONE.into(), format::share),
             json.clients.staleness_ticks_max
         );
     }

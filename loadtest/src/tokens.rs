@@ -12,7 +12,7 @@ use crate::server::make_key;
 
 /// The match that the started server's tokens are for.
 const MATCH_ID: &str = "loadtest";
-/// One that it doesn't play.
+/// One that no server of a load test plays.
 const OTHER_MATCH_ID: &str = "another";
 /// How long ago the expired ones expired, seconds.
 const EXPIRED_AGO_S: u64 = 60;
@@ -29,14 +29,16 @@ pub struct Required {
     key_file: PathBuf,
 }
 
-/// Signs tokens of one run, none with the nonce of another.
+/// Signs tokens for one match, none with the nonce of another.
 #[derive(Clone, Debug)]
 pub struct Mint {
     key: TokenKey,
+    match_id: String,
     /// Seconds since 1970 at which this run's tokens expire.
     expires_unix_s: u64,
-    /// How many were minted: the next one's nonce.
-    minted: u128,
+    /// The next token's nonce. The first is the moment in which the mint was made: a server that is already running may
+    /// have seen tokens of earlier runs.
+    nonce: u128,
 }
 
 /// What is wrong with a token. A server that asks for tokens refuses each of them.
@@ -77,9 +79,7 @@ impl Required {
     /// # Errors
     /// When the key's file is gone.
     pub fn mint(&self, time: Duration) -> Result<Mint> {
-        let key = fs::read_to_string(&self.key_file)
-            .with_context(|| format!("can't read {}", self.key_file.display()))?;
-        Ok(Mint::new(key.parse()?, unix_time() + time))
+        Mint::open(&self.key_file, MATCH_ID, time)
     }
 
     fn remove_key(&self) {
@@ -104,12 +104,24 @@ fn config(key_file: &Path) -> Result<String> {
 }
 
 impl Mint {
-    /// A mint with a key, whose tokens are good until `expires` after 1970.
-    pub fn new(key: TokenKey, expires: Duration) -> Mint {
+    /// A mint with the key in a file, whose tokens are for a match and good for `time`.
+    ///
+    /// # Errors
+    /// When there is no key in the file.
+    pub fn open(key_file: &Path, match_id: &str, time: Duration) -> Result<Mint> {
+        let failed = || format!("can't read the key of tokens {}", key_file.display());
+        let key = fs::read_to_string(key_file).with_context(failed)?;
+        let key = key.parse::<TokenKey>().with_context(failed)?;
+        Ok(Mint::new(key, match_id, unix_time() + time))
+    }
+
+    /// A mint with a key, whose tokens are for a match and good until `expires` after 1970.
+    pub fn new(key: TokenKey, match_id: &str, expires: Duration) -> Mint {
         Mint {
             key,
+            match_id: match_id.to_owned(),
             expires_unix_s: expires.as_secs(),
-            minted: 0,
+            nonce: unix_time().as_nanos() << 32,
         }
     }
 
@@ -118,7 +130,8 @@ impl Mint {
     /// # Errors
     /// A name that no player may have.
     pub fn good(&mut self, name: &str) -> Result<SignedToken> {
-        self.sign(MATCH_ID, name, self.expires_unix_s)
+        let match_id = self.match_id.clone();
+        self.sign(&match_id, name, self.expires_unix_s)
     }
 
     /// A token that lets nobody in.
@@ -129,7 +142,8 @@ impl Mint {
         match flaw {
             Flaw::Expired => {
                 let expired = unix_time().as_secs().saturating_sub(EXPIRED_AGO_S);
-                self.sign(MATCH_ID, name, expired)
+                let match_id = self.match_id.clone();
+                self.sign(&match_id, name, expired)
             }
             Flaw::AnotherMatch => self.sign(OTHER_MATCH_ID, name, self.expires_unix_s),
             Flaw::BitFlipped(share) => {
@@ -142,8 +156,8 @@ impl Mint {
     }
 
     fn sign(&mut self, match_id: &str, name: &str, expires_unix_s: u64) -> Result<SignedToken> {
-        let nonce: [u8; NONCE_LEN] = self.minted.to_le_bytes();
-        self.minted += 1;
+        let nonce: [u8; NONCE_LEN] = self.nonce.to_le_bytes();
+        self.nonce += 1;
         let token = Token::new(match_id, name, expires_unix_s, nonce)?;
         Ok(token.sign(&self.key))
     }
@@ -163,7 +177,7 @@ mod tests {
     fn each_token_is_refused_for_its_flaw_and_a_good_one_lets_in_once() {
         let key = TokenKey::new(&[7; 32]);
         let now = unix_time();
-        let mut mint = Mint::new(key.clone(), now + Duration::from_secs(60));
+        let mut mint = Mint::new(key.clone(), MATCH_ID, now + Duration::from_secs(60));
         let mut gate = TokenGate::new(key, MATCH_ID);
         let mut check = |token: &SignedToken| {
             let checked = gate.check(Some(token), now.as_secs());

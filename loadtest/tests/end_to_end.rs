@@ -1,12 +1,14 @@
 //! The program itself: a few bots on a server of their own, and what it says when that can't be.
 
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use loadtest::args::Scenario;
 use loadtest::chaos::{IN_PROCESSES, IN_SCRIPTS};
 use loadtest::report::schema::ReportJson;
+use loadtest::server::{HIDDEN_COMMAND, Ops};
 
 /// Far more than any of these runs takes, so that a hang fails the test rather than the test runner.
 const TIME_MAX: Duration = Duration::from_secs(180);
@@ -88,7 +90,12 @@ fn three_bots_play_for_two_seconds() {
         report.clients.bytes_down_per_s.p50 > 0.0 && report.clients.bytes_up_per_s.p50 > 0.0,
         "{said}"
     );
-    assert!(report.clients.commands_sent > 0, "{said}");
+    let commands_settled = report.clients.commands_settled;
+    assert!(
+        report.clients.commands_sent > 0 && commands_settled > 0,
+        "{said}"
+    );
+    assert!(said.contains("bots that play"), "{said}");
     assert!(folder("three_bots").join("index.html").is_file());
     assert!(said.contains("players joined"), "{said}");
 }
@@ -127,7 +134,7 @@ fn a_crowd_walks_in_a_mode_of_its_own() {
 
 #[test]
 fn hostile_clients_are_told_off_and_honest_ones_stay() {
-    let args = "--scenario hostile --players 3 --duration 3 --warmup 1 --seed 5";
+    let args = "--scenario hostile --players 3 --duration 10 --warmup 1 --seed 5";
     let (report, said) = report_of("hostile", args);
     assert_eq!(
         (report.clients.joined, report.clients.dropped),
@@ -135,6 +142,13 @@ fn hostile_clients_are_told_off_and_honest_ones_stay() {
         "{said}"
     );
     let hostile = report.hostile.expect("there were hostile clients");
+    let baseline = &hostile.baseline;
+    assert!(baseline.duration_s >= 5.0, "{baseline:?}");
+    assert!(
+        baseline.tick_duration_us.p99 > 0.0 && baseline.snapshot_age_us.p99 > 0.0,
+        "{baseline:?}"
+    );
+    assert!(said.contains("tick p99, growth"), "{said}");
     let ended = |why: &str| hostile.ended.get(why).copied().unwrap_or(0);
     assert!(ended("bad name") > 0, "{said}");
     assert!(ended("another protocol") > 0, "{said}");
@@ -224,6 +238,126 @@ fn a_server_that_does_not_start_is_shown_with_its_own_words() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the server didn't start"), "{said}");
     assert!(said.contains("no-such-mode"), "{said}");
+}
+
+/// A server that is there before a load test, ended with the test.
+struct Running {
+    child: Child,
+    listen: String,
+    ops: String,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Running {
+        let addresses = ["--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args([HIDDEN_COMMAND, "serve", "--ready-json"])
+            .args(addresses)
+            .args(args)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.expect("it says where it listens");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let at = |key: &str| ready[key].as_str().expect("an address").to_owned();
+        Running {
+            listen: at("listen"),
+            ops: at("ops"),
+            child,
+        }
+    }
+
+    /// Runs the load tester against it.
+    fn loadtest(&self, args: &str) -> Output {
+        let (listen, ops) = (&self.listen, &self.ops);
+        loadtest(&format!("--server {listen} --ops {ops} {args}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_tokens_lets_in_bots_with_its_key() {
+    let out = folder("tokens");
+    std::fs::create_dir_all(&out).expect("a folder");
+    let (key, config) = (out.join("token.key"), out.join("tessera.toml"));
+    let _ = std::fs::remove_file(&key); // of a run before
+    make_key(&key);
+    let keys = format!("token_key_file = {key:?}\nmatch_id = \"eu-1\"\n");
+    std::fs::write(&config, format!("[net]\ntokens = \"required\"\n{keys}")).expect("written");
+    let config = config.display().to_string();
+    let server = Running::start(&["--players", "4", "--zones", "1", "--config", &config]);
+
+    let run = format!(
+        "--players 2 --duration 1 --warmup 1 --out {}",
+        out.display()
+    );
+    let without = server.loadtest(&run);
+    let said = text(&without.stderr);
+    assert_eq!(without.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("--token-key FILE and --token-match NAME"),
+        "{said}"
+    );
+    let with = format!("{run} --token-key {} --token-match", key.display());
+    let wrong = server.loadtest(&format!("{with} eu-2"));
+    let said = text(&wrong.stderr);
+    assert!(said.contains("--token-match isn't"), "{said}");
+    // Twice: the second run's tokens are none that the first has used.
+    for _ in 0..2 {
+        let right = server.loadtest(&format!("{with} eu-1"));
+        assert!(right.status.success(), "{}", text(&right.stderr));
+    }
+}
+
+fn make_key(path: &Path) {
+    let made = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args([HIDDEN_COMMAND, "token", "--new-key"])
+        .arg(path)
+        .status();
+    assert!(made.expect("the command starts").success());
+}
+
+#[test]
+fn a_server_that_is_stopped_during_the_run_is_told_of() {
+    let out = folder("stopped");
+    let server = &Running::start(&["--players", "2", "--zones", "1"]);
+    let pid = server.child.id().to_string();
+    let stopped = std::thread::scope(|scope| {
+        let run = format!("--players 2 --duration 60 --out {}", out.display());
+        let run = scope.spawn(move || server.loadtest(&run));
+        while !run.is_finished() && !clients_joined(&server.ops) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let killed = Command::new("kill").arg(&pid).status();
+        assert!(killed.expect("the command starts").success());
+        run.join().expect("no panic")
+    });
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the server was stopped during the run"),
+        "{said}"
+    );
+    assert!(said.contains("Draining"), "{said}");
+}
+
+/// Whether the two bots of a test are in the match.
+fn clients_joined(ops: &str) -> bool {
+    let ops = Ops(ops.parse().expect("an address"));
+    ops.report().expect("it answers").run.players == 2
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use loadtest::report::Report;
+use loadtest::report::{Report, Written};
+use loadtest::summary::{Style, summary};
 use serde_json::Value;
 
 /// The published keys, `[]` for the elements of a list, `{P}` for a distribution, other words in braces for names that
@@ -22,15 +23,19 @@ zones[].handoffs_in zones[].handoffs_out zones[].memory_bytes zones[].memory_pea
 zones[].channels[].to zones[].channels[].messages zones[].channels[].bytes zones[].channels[].depth_max
 zones[].channels[].refused
 clients.joined clients.dropped clients.snapshot_age_us{P} clients.input_ack_us{P} clients.bytes_down_per_s{P}
-clients.bytes_up_per_s{P} clients.commands_sent clients.commands_applied clients.correction_cm{P}
+clients.bytes_up_per_s{P} clients.playing clients.commands_sent clients.commands_settled clients.commands_applied
+clients.correction_cm{P}
 clients.interpolation_ms{P} clients.staleness_ticks_max
 wire.interest_us{P} wire.encode_us{P} wire.state_us{P} wire.bits_per_entity{P} wire.full_snapshots.{REASON}
+wire.rewritten
 network.rtt_ms network.jitter_ms network.loss_percent network.reorder_percent network.rate_kbit network.late_us{P}
 network.up.forwarded network.up.lost network.up.reordered network.up.queue_drops
 network.down.forwarded network.down.lost network.down.reordered network.down.queue_drops
 chaos.faults.{KIND} chaos.aftermath chaos.dropped chaos.lost chaos.doubled chaos.restart_ticks{P} chaos.others_late_ticks_max
 chaos.rss_growth
 hostile.thrown.{WHAT} hostile.ended.{REASON} hostile.let_in.{WHAT} hostile.counted.{COUNTER}
+hostile.baseline.duration_s hostile.baseline.tick_duration_us{P} hostile.baseline.snapshot_age_us{P}
+hostile.baseline.rss_mib
 server.cpu_s server.rss_mib_max server.rss_mib_start server.rss_mib_end
 ";
 const P: [&str; 6] = ["p50", "p90", "p99", "p999", "max", "mean"];
@@ -130,6 +135,14 @@ fn the_page_has_every_section_and_needs_nothing_from_elsewhere() {
     ] {
         assert!(!html.contains(foreign), "the page contains {foreign}");
     }
+    for words in [
+        "3 more not judged",
+        "not judged: commands applied; state age, p99; correction, p99",
+        "told anew for want of a baseline",
+        "<th>with them</th>",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
     assert!(html.contains("prefers-color-scheme:dark"));
     assert!(
         html.len() < 600_000,
@@ -192,23 +205,36 @@ fn unbalanced(html: &str) -> Option<String> {
 }
 
 #[test]
-fn the_summary_says_the_verdict_of_each_target() {
-    use loadtest::report::Written;
-    use loadtest::summary::{Style, summary};
-    let report = common::run();
-    let written = Written {
+fn what_was_not_measured_is_a_dash() {
+    let text = summary(&Report::default(), &files(), Style { colour: false });
+    for row in ["tick, median", "snapshot age", "input ack", "down per s"] {
+        let line = text.lines().find(|line| line.contains(row));
+        assert!(line.is_some_and(|line| line.contains('–')), "{row}\n{text}");
+    }
+    assert!(text.contains("✗ missed  bots that play"), "{text}");
+}
+
+fn files() -> Written {
+    Written {
         html: "out/index.html".into(),
         json: "out/report.json".into(),
         log: Some("out/server.log".into()),
-    };
+    }
+}
+
+#[test]
+fn the_summary_says_the_verdict_of_each_target() {
+    let (report, written) = (common::run(), files());
     let text = summary(&report, &written, Style { colour: false });
     assert!(
         !text.contains('\x1b'),
         "no colours where none were asked for"
     );
-    assert_eq!(text.matches("✓ met").count(), 11);
+    assert_eq!(text.matches("✓ met").count(), 15);
     assert!(text.contains("✗ missed  dropped"), "{text}");
-    assert!(text.contains("11 of 12 targets met"));
+    assert!(text.contains("15 of 16 targets met, 3 more not judged"));
+    let unjudged = "not judged: commands applied; state age, p99; correction, p99";
+    assert!(text.contains(unjudged), "{text}");
     assert!(text.contains("over a network of 40 ms there and back, ± 8 ms each way, 2 % lost"));
     assert!(text.contains("ended: bad name"), "{text}");
     assert!(text.contains("restarts took 1 / 2 / 3 ticks"), "{text}");

@@ -54,7 +54,7 @@ pub struct Client {
     /// Bytes for the control stream that it had no room for.
     unwritten: Vec<u8>,
     phase: Phase,
-    why: String,
+    closed: Option<Close>,
     welcome: Option<Arc<Welcome>>,
     eyes: Eyes,
     senses: Senses,
@@ -69,6 +69,14 @@ pub struct Client {
     deeds: Deeds,
     /// When the session's clock may have been set last: nothing was due before that could be late now.
     clock_set: Duration,
+}
+
+/// Why a session ended, in half a sentence.
+pub fn in_words(close: &Close) -> String {
+    match close.text.is_empty() {
+        true => format!("{:?}", close.reason),
+        false => format!("{:?}: {}", close.reason, close.text),
+    }
 }
 
 /// How bot `number` of a run is called.
@@ -96,7 +104,7 @@ impl Client {
             stream: None,
             unwritten: Vec::new(),
             phase: Phase::Joining,
-            why: String::new(),
+            closed: None,
             welcome: None,
             eyes: Eyes::default(),
             senses: Senses::default(),
@@ -120,14 +128,9 @@ impl Client {
         self.phase
     }
 
-    /// Why it was lost.
-    pub fn why(&self) -> &str {
-        &self.why
-    }
-
-    /// Why it was lost, if it was.
-    pub fn dropped(&self) -> Option<String> {
-        (self.phase == Phase::Lost).then(|| self.why.clone())
+    /// How it was lost, if it was.
+    pub fn closed(&self) -> Option<&Close> {
+        self.closed.as_ref()
     }
 
     /// What the server told at the beginning.
@@ -334,10 +337,7 @@ impl Client {
             }
             ClientEvent::Declared(table) => self.eyes = Eyes::new(&table),
             ClientEvent::Closed(close) => {
-                self.why = match close.text.is_empty() {
-                    true => format!("{:?}", close.reason),
-                    false => format!("{:?}: {}", close.reason, close.text),
-                };
+                self.closed = Some(close);
                 self.phase = Phase::Lost;
             }
             // What a person would read or hear.

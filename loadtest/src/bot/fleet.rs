@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use tessera_protocol::SignedToken;
+use tessera_protocol::session::Close;
 
 use super::ages::Arrival;
-use super::client::{Client, Phase};
+use super::client::{self, Client, Phase};
 use super::meter::Totals;
 use super::terrain::Terrain;
 use super::wire::Wire;
@@ -64,8 +65,10 @@ pub enum News {
     Lost {
         /// Its name.
         name: String,
-        /// What its connection said.
-        why: String,
+        /// How its session ended.
+        close: Close,
+        /// Bots that are still in the match.
+        left: usize,
     },
     /// A second of the window is over.
     Second(ClientSecond),
@@ -94,7 +97,8 @@ pub struct Outcome {
 
 enum Order {
     Begin,
-    End,
+    /// Whoever ordered it gets what was measured, if a window had begun.
+    End(Sender<Option<Outcome>>),
     Leave,
 }
 
@@ -103,7 +107,7 @@ enum Order {
 pub struct Fleet {
     orders: Sender<Order>,
     news: Receiver<News>,
-    thread: JoinHandle<Result<Outcome>>,
+    thread: JoinHandle<Result<()>>,
 }
 
 impl Fleet {
@@ -149,23 +153,27 @@ impl Fleet {
         self.order(Order::Begin)
     }
 
-    /// Measures no more.
+    /// Measures no more, and gives what was measured. Another window may begin.
     ///
     /// # Errors
-    /// When the fleet has ended.
-    pub fn end_window(&self) -> Result<()> {
-        self.order(Order::End)
+    /// When the fleet has ended, or no window had begun.
+    pub fn end_window(&self) -> Result<Outcome> {
+        let (answer, answered) = mpsc::channel();
+        self.order(Order::End(answer))?;
+        let outcome = answered.recv();
+        let outcome = outcome.context("the bots have ended before the run")?;
+        outcome.context("the window ended before it began")
     }
 
-    /// Says goodbye to the server and gives what was measured.
+    /// Says goodbye to the server.
     ///
     /// # Errors
     /// What ended the fleet early.
-    pub fn leave(self) -> Result<Outcome> {
+    pub fn leave(self) -> Result<()> {
         // Without a receiver the thread has ended, and says why.
         let _ = self.order(Order::Leave);
         match self.thread.join() {
-            Ok(outcome) => outcome,
+            Ok(ended) => ended,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -197,7 +205,6 @@ struct Loop {
     terrain: Terrain,
     totals: Totals,
     window: Option<Window>,
-    outcome: Option<Outcome>,
     /// An instant and the same moment on the monotonic clock in ns.
     epoch: (Instant, i64),
 }
@@ -210,7 +217,6 @@ impl Loop {
             terrain: Terrain::default(),
             totals: Totals::default(),
             window: None,
-            outcome: None,
             epoch: (Instant::now(), monotonic_ns()),
             plan,
             wire,
@@ -218,14 +224,18 @@ impl Loop {
         }
     }
 
-    fn run(mut self, orders: &Receiver<Order>) -> Result<Outcome> {
+    fn run(mut self, orders: &Receiver<Order>) -> Result<()> {
         let mut next_connect = Instant::now();
         let mut next_commands = Instant::now();
         loop {
             match orders.try_recv() {
                 Ok(Order::Begin) => self.begin(),
-                Ok(Order::End) => self.end(),
-                Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return self.leave(),
+                // Who asked may have given up meanwhile.
+                Ok(Order::End(answer)) => drop(answer.send(self.end())),
+                Ok(Order::Leave) | Err(TryRecvError::Disconnected) => {
+                    self.leave();
+                    return Ok(());
+                }
                 Err(TryRecvError::Empty) => {}
             }
             let now = Instant::now();
@@ -336,10 +346,13 @@ impl Loop {
             }
             (Phase::Joining | Phase::Playing, Phase::Lost) => {
                 let client = &self.clients[number];
-                let _ = self.tell.send(News::Lost {
-                    name: client.name().to_owned(),
-                    why: client.why().to_owned(),
-                });
+                if let Some(close) = client.closed() {
+                    let _ = self.tell.send(News::Lost {
+                        name: client.name().to_owned(),
+                        close: close.clone(),
+                        left: self.playing(),
+                    });
+                }
             }
             _ => {}
         }
@@ -365,11 +378,7 @@ impl Loop {
     /// Closes the window's second if it is over.
     fn second(&mut self, now: Instant) {
         let bytes = self.bytes();
-        let connected = self
-            .clients
-            .iter()
-            .filter(|client| client.phase() == Phase::Playing)
-            .count();
+        let connected = self.playing();
         let Some(window) = self
             .window
             .as_mut()
@@ -405,20 +414,19 @@ impl Loop {
         });
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Option<Outcome> {
         // The last second may lack some microseconds.
         self.second(Instant::now() + GATHER * 200);
-        let Some(window) = self.window.take() else {
-            return;
-        };
+        let window = self.window.take()?;
         let seconds = window.began.elapsed().as_secs_f64();
         let row = |&(number, before): &(usize, (u64, u64))| {
             let client = &self.clients[number];
             let bytes = client.bytes();
             let passed = (bytes.0 - before.0, bytes.1 - before.1);
+            let dropped = client.closed().map(client::in_words);
             client
                 .meter
-                .row(client.name().to_owned(), passed, seconds, client.dropped())
+                .row(client.name().to_owned(), passed, seconds, dropped)
         };
         let clients: Vec<ClientRow> = window.members.iter().map(row).collect();
         let dropped = clients.iter().filter(|row| row.dropped.is_some()).count();
@@ -426,7 +434,7 @@ impl Loop {
         let arrivals = members
             .map(|number| self.clients[number].meter.take_arrivals())
             .collect();
-        self.outcome = Some(Outcome {
+        Some(Outcome {
             joined: clients.len(),
             dropped,
             clients,
@@ -435,7 +443,7 @@ impl Loop {
             totals: std::mem::take(&mut self.totals),
             deeds: self.deeds(),
             counters: self.counters(),
-        });
+        })
     }
 
     fn deeds(&self) -> Deeds {
@@ -465,8 +473,7 @@ impl Loop {
             .collect()
     }
 
-    fn leave(mut self) -> Result<Outcome> {
-        self.end();
+    fn leave(mut self) {
         let until = Instant::now() + LEAVE_TIME;
         for number in 0..self.clients.len() {
             let now = Instant::now();
@@ -485,9 +492,14 @@ impl Loop {
             self.timers(now);
             self.wire.sleep(now, now + NAP_MAX);
         }
-        self.outcome
-            .take()
-            .context("the bots were sent away before the window began")
+    }
+
+    /// Bots that are in the match.
+    fn playing(&self) -> usize {
+        let clients = self.clients.iter();
+        clients
+            .filter(|client| client.phase() == Phase::Playing)
+            .count()
     }
 
     fn bytes(&self) -> (u64, u64) {

@@ -12,8 +12,8 @@ use crate::report::schema::LinkCounts;
 const REORDER_HOLD: Duration = Duration::from_millis(25);
 /// What may wait before a limited rate, as the time that it takes to pass: a router's buffer.
 const QUEUE_MAX: Duration = Duration::from_millis(100);
-/// However slow the rate, this many bytes may wait: a few full datagrams.
-const QUEUE_BYTES_MIN: f64 = 6_000.0;
+/// However slow the rate, this many bytes may wait: one full packet of an Ethernet.
+const QUEUE_BYTES_MIN: f64 = 1_500.0;
 /// Datagrams under way at once, so that no setting takes memory without bound; at 64 Hz, seconds of a client's.
 const UNDER_WAY_MAX: usize = 4_096;
 
@@ -237,6 +237,17 @@ mod tests {
                 .iter()
                 .any(|(_, delay)| *delay >= 9 * QUEUE_MAX / 10)
         );
+    }
+
+    #[test]
+    fn one_full_packet_fits_into_the_queue_of_the_slowest_rate() {
+        let asked = Impairment {
+            bytes_per_s: Some(2_000.0),
+            ..Impairment::default()
+        };
+        let (arrivals, counts) = run(asked, 10, 3, Duration::ZERO, 1_200);
+        assert_eq!(arrivals, [(0, 600 * MS)]);
+        assert_eq!(counts.queue_drops, 2, "a second one doesn't");
     }
 
     #[test]

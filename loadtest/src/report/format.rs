@@ -1,5 +1,22 @@
 //! Numbers as people read them.
 
+use super::schema::Percentiles;
+
+/// What stands where nothing was measured.
+pub const NONE: &str = "–";
+
+/// Numbers of a distribution for people; dashes where nothing was measured.
+pub fn numbers<const N: usize>(
+    of: &Percentiles,
+    numbers: [f64; N],
+    show: impl Fn(f64) -> String,
+) -> [String; N] {
+    numbers.map(|number| match of.is_empty() {
+        true => NONE.to_owned(),
+        false => show(number),
+    })
+}
+
 /// Three significant digits: `0.0781`, `3.42`, `15.6`, `128`.
 pub fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
@@ -92,6 +109,18 @@ pub fn short_count(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_distribution_without_values_has_no_numbers() {
+        let shown = |p: Percentiles| numbers(&p, [p.p50, p.max], micros);
+        assert_eq!(shown(Percentiles::default()), [NONE, NONE]);
+        let max = 5.0;
+        let one = Percentiles {
+            max,
+            ..Percentiles::default()
+        };
+        assert_eq!(shown(one), ["0", "5 µs"]);
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -7,6 +7,7 @@ pub mod charts;
 pub mod detail;
 pub mod draw;
 pub mod format;
+pub mod judgement;
 pub mod page;
 pub mod schema;
 pub(crate) mod sections;

@@ -6,9 +6,10 @@ use super::Report;
 use super::charts::{self, Mark};
 use super::detail::{ClientRow, HookErrors};
 use super::format::{self, micrometres, micros};
+use super::judgement::{Judgement, Verdict};
 use super::schema::{Percentiles, ReportJson, ZoneReport};
 use super::sections::{self, ChaosSection, Counts, HostileSection, NetworkSection, WireSection};
-use super::targets::{self, Verdict};
+use super::targets;
 use crate::args::Scenario;
 
 /// How many of the slowest clients are listed by name.
@@ -28,7 +29,7 @@ struct Page<'a> {
     cards: Vec<Card>,
     /// Cards in a row of a wide window.
     columns: usize,
-    met: usize,
+    judgement: Judgement,
     overhead: String,
     command: &'a str,
     local_server: bool,
@@ -89,7 +90,8 @@ struct Row {
 pub fn render(report: &Report) -> String {
     let Report { json, detail } = report;
     let hz = json.run.tick_hz.max(1);
-    let cards: Vec<Card> = targets::verdicts(json).into_iter().map(card).collect();
+    let judgement = targets::judge(json);
+    let cards: Vec<Card> = judgement.verdicts.iter().map(card).collect();
     let budget = Mark {
         value: 1e6 / f64::from(hz),
         name: "budget",
@@ -106,9 +108,9 @@ pub fn render(report: &Report) -> String {
         json,
         length: format::significant(json.run.duration_s),
         ticks_run: format::count(json.tick.run),
-        met: cards.iter().filter(|c| c.verdict.met).count(),
         columns: columns(cards.len()),
         cards,
+        judgement,
         overhead: overhead(json),
         command: &detail.conditions.command,
         local_server: detail.conditions.local_server,
@@ -196,9 +198,10 @@ fn columns(cards: usize) -> usize {
     cards.div_ceil(rows).max(1)
 }
 
-fn card(verdict: Verdict) -> Card {
+fn card(verdict: &Verdict) -> Card {
     // A trace of the meter stays visible at zero, and a limit far exceeded is just full.
     let width = (verdict.share * 100.0).clamp(1.5, 100.0).round() as u32;
+    let verdict = verdict.clone();
     Card { verdict, width }
 }
 
@@ -237,7 +240,7 @@ fn overhead(json: &ReportJson) -> String {
         + json.tick.stages_us.snapshot.mean;
     match json.tick.duration_us.mean {
         tick if tick > 0.0 => format!("{} %", format::significant(moving / tick * 100.0)),
-        _ => "–".into(),
+        _ => format::NONE.into(),
     }
 }
 
@@ -247,19 +250,22 @@ fn stages(json: &ReportJson) -> Vec<Row> {
         .chain(json.tick.stages_us.named())
         .map(|(name, p)| Row {
             name: name.into(),
-            cells: [p.p50, p.p90, p.p99, p.p999, p.max, p.mean]
-                .map(format::micros_aligned)
-                .into(),
+            cells: times(&p, [p.p50, p.p90, p.p99, p.p999, p.max, p.mean]).into(),
         })
         .collect()
+}
+
+/// Cells of times in µs.
+fn times<const N: usize>(of: &Percentiles, numbers: [f64; N]) -> [String; N] {
+    format::numbers(of, numbers, format::micros_aligned)
 }
 
 fn zone(zone: &ZoneReport) -> Row {
     let mut cells = vec![format::count(zone.entities_max)];
     for part in [&zone.script_us, &zone.gather_us, &zone.exchange_us] {
-        cells.extend([part.p50, part.p99].map(format::micros_aligned));
+        cells.extend(times(part, [part.p50, part.p99]));
     }
-    cells.push(format::micros_aligned(zone.gc_us.p99));
+    cells.extend(times(&zone.gc_us, [zone.gc_us.p99]));
     let refused = zone.channels.iter().map(|c| c.refused).sum();
     cells.extend([zone.handoffs_in, zone.handoffs_out, refused].map(format::count));
     Row {
@@ -280,9 +286,8 @@ fn outliers(clients: &[ClientRow]) -> Vec<Row> {
         .into_iter()
         .map(|c| {
             let (age, ack) = (&c.snapshot_age_us, &c.input_ack_us);
-            let mut cells: Vec<String> = [age.p50, age.p99, age.max, ack.p50, ack.p99, ack.max]
-                .map(format::micros_aligned)
-                .into();
+            let mut cells: Vec<String> = times(age, [age.p50, age.p99, age.max]).into();
+            cells.extend(times(ack, [ack.p50, ack.p99, ack.max]));
             cells.extend(
                 [c.bytes_down_per_s, c.bytes_up_per_s].map(|b| format!("{}/s", format::bytes(b))),
             );
@@ -315,20 +320,25 @@ fn traffic(report: &Report) -> Vec<(&'static str, String)> {
         let rate = total as f64 / seconds / detail.clients.len().max(1) as f64;
         format!("{} a second", format::significant(rate))
     };
-    let applied = json.clients.applied_share();
+    let clients = &json.clients;
+    let applied = match clients.applied_share() {
+        Some(share) => format!(
+            "{} of {} whose fate is known",
+            format::share(share),
+            format::count(clients.commands_settled)
+        ),
+        None => format::NONE.into(),
+    };
     vec![
         ("received, all bots", rate(down)),
         ("sent, all bots", rate(up)),
         ("states per bot", per_client(sum(|c| c.states))),
-        ("commands per bot", per_client(sum(|c| c.commands))),
+        ("commands per bot", per_client(clients.commands_sent)),
         (
             "commands never acknowledged",
             format::count(sum(|c| c.unacknowledged)),
         ),
-        (
-            "commands applied",
-            applied.map_or_else(|| "–".into(), format::share),
-        ),
+        ("commands applied", applied),
     ]
 }
 
@@ -337,19 +347,22 @@ fn deeds(report: &Report) -> Vec<(&'static str, String)> {
     let Report { json, detail } = report;
     let deeds = &detail.deeds;
     let per_bot = |total: f64| format::significant(total / detail.clients.len().max(1) as f64);
-    let commands: u64 = detail.clients.iter().map(|c| c.commands).sum();
-    let firing = deeds.firing as f64 / commands.max(1) as f64 * 100.0;
+    let firing = match json.clients.commands_sent {
+        0 => format::NONE.into(),
+        sent => {
+            let percent = deeds.firing as f64 / sent as f64 * 100.0;
+            format!("{} % of commands", format::significant(percent))
+        }
+    };
     vec![
         ("moved, each bot", format!("{} m", per_bot(deeds.metres))),
-        (
-            "trigger held",
-            format!("{} % of commands", format::significant(firing)),
-        ),
+        ("trigger held", firing),
         ("events heard, each bot", per_bot(deeds.events as f64)),
         ("alive at the end", deeds.alive.to_string()),
         (
             "longest wait for a moving entity",
             match json.clients.staleness_ticks_max {
+                0 => format::NONE.into(),
                 1 => "1 tick".into(),
                 ticks => format!("{ticks} ticks"),
             },

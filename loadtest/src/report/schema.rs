@@ -197,10 +197,16 @@ pub struct ClientsReport {
     pub bytes_down_per_s: Percentiles,
     /// Over clients: UDP payload sent per second.
     pub bytes_up_per_s: Percentiles,
-    /// New commands whose fate a state has told: the one that their tick made says that it had them, or it or a later one
-    /// that it had not. Those whose state was lost are left out.
+    /// Of those that joined, the ones that could play: at least half of the ticks reached them as states, and at least
+    /// half of their settled commands were applied.
+    pub playing: usize,
+    /// Commands sent during the window, repetitions not counted.
     pub commands_sent: u64,
-    /// Of these, all but those whose tick passed without them.
+    /// Commands whose fate became known during the window: the state that their tick made says that it had them, or it
+    /// or a later one that it had not. The fate of the others isn't known, since their state was lost or is still to
+    /// come.
+    pub commands_settled: u64,
+    /// Of the settled ones, all but those whose tick passed without them.
     pub commands_applied: u64,
     /// By how much a state from the server moved a player from where its client had predicted it, in cm. All 0 as long
     /// as clients predict nothing.
@@ -226,6 +232,9 @@ pub struct WireReport {
     pub state_us: Percentiles,
     /// States that were sent whole rather than as a difference to an acknowledged one, by reason.
     pub full_snapshots: BTreeMap<String, u64>,
+    /// Records of entities that a client knew, told as a whole all the same: the version that it has is not kept any
+    /// more, or too different.
+    pub rewritten: u64,
     /// Bits that one entity took in a datagram.
     pub bits_per_entity: Percentiles,
 }
@@ -264,10 +273,25 @@ pub struct LinkCounts {
     pub queue_drops: u64,
 }
 
+/// A match without hostile clients, right before they came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// How long it was played, in seconds.
+    pub duration_s: f64,
+    /// From when a tick was due until its snapshot is published, in µs.
+    pub tick_duration_us: Percentiles,
+    /// Arrival of a newest state minus the moment its tick was due, in µs.
+    pub snapshot_age_us: Percentiles,
+    /// The server's resident set at its end, in MiB; 0 where the server isn't the load tester's own.
+    pub rss_mib: f64,
+}
+
 /// What hostile clients threw at the server, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostileReport {
+    /// The same match before they came.
+    pub baseline: Baseline,
     /// How much was thrown, by what it was.
     pub thrown: BTreeMap<String, u64>,
     /// How the server ended hostile sessions, by reason.
@@ -344,9 +368,10 @@ impl LinkCounts {
 }
 
 impl ClientsReport {
-    /// Share of commands that had an effect, 0 to 1; none before any had its fate.
+    /// Share of the settled commands that had an effect, 0 to 1; none where none is settled.
     pub fn applied_share(&self) -> Option<f64> {
-        (self.commands_sent > 0).then(|| self.commands_applied as f64 / self.commands_sent as f64)
+        let settled = self.commands_settled;
+        (settled > 0).then(|| self.commands_applied as f64 / settled as f64)
     }
 }
 
@@ -393,6 +418,7 @@ impl ReportJson {
             clients,
             wire,
             network,
+            hostile,
             chaos,
             server,
             ..
@@ -430,12 +456,20 @@ impl ReportJson {
             ]
         });
         let of_network = network.iter_mut().map(|n| &mut n.late_us);
+        let of_baseline = hostile
+            .iter_mut()
+            .map(|h| &mut h.baseline)
+            .flat_map(|b| [&mut b.tick_duration_us, &mut b.snapshot_age_us]);
         let rounded = ticks.into_iter().chain(of_zones).chain(of_wire);
-        for percentiles in rounded.chain(of_network) {
+        for percentiles in rounded.chain(of_network).chain(of_baseline) {
             *percentiles = percentiles.rounded();
         }
         for percentiles in [&mut clients.correction_cm, &mut clients.interpolation_ms] {
             *percentiles = percentiles.rounded_finely();
+        }
+        if let Some(hostile) = hostile {
+            let mib = &mut hostile.baseline.rss_mib;
+            *mib = (*mib * 10.0).round() / 10.0;
         }
         if let Some(chaos) = chaos {
             chaos.restart_ticks = chaos.restart_ticks.rounded();

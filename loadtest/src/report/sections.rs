@@ -47,10 +47,50 @@ pub(super) struct WireSection {
 /// What hostile clients did, and what the server made of it.
 pub(super) struct HostileSection {
     pub(super) total: String,
+    pub(super) baseline: String,
+    pub(super) comparison: Vec<Comparison>,
     pub(super) thrown: Vec<Fact>,
     pub(super) ended: Vec<Fact>,
     pub(super) let_in: Vec<Fact>,
     pub(super) counted: Vec<Fact>,
+}
+
+/// A figure without hostile clients and with them.
+pub(crate) struct Comparison {
+    pub(crate) what: &'static str,
+    pub(crate) without: String,
+    pub(crate) with: String,
+}
+
+/// What hostile clients changed.
+pub(crate) fn comparison(json: &ReportJson, hostile: &HostileReport) -> Vec<Comparison> {
+    let p99 = |p: &Percentiles| {
+        let [p99] = format::numbers(p, [p.p99], micros);
+        p99
+    };
+    let baseline = &hostile.baseline;
+    let (ticks, ages) = (&json.tick.duration_us, &json.clients.snapshot_age_us);
+    let mut rows = vec![
+        Comparison {
+            what: "tick, p99",
+            without: p99(&baseline.tick_duration_us),
+            with: p99(ticks),
+        },
+        Comparison {
+            what: "state age, p99",
+            without: p99(&baseline.snapshot_age_us),
+            with: p99(ages),
+        },
+    ];
+    let end_mib = json.server.rss_mib_end;
+    if end_mib > 0.0 {
+        rows.push(Comparison {
+            what: "server memory at the end",
+            without: format!("{:.1} MiB", baseline.rss_mib),
+            with: format!("{end_mib:.1} MiB"),
+        });
+    }
+    rows
 }
 
 /// What faults of scripts there were, and what they cost.
@@ -98,33 +138,30 @@ pub(super) fn network(json: &ReportJson) -> Option<NetworkSection> {
 
 /// What clients noticed of the network.
 fn figures_under(network: &NetworkReport, clients: &ClientsReport) -> Vec<Fact> {
-    let two =
-        |p: &Percentiles, show: fn(f64) -> String| format!("{} / {}", show(p.p50), show(p.p99));
+    let two = |p: &Percentiles, show: fn(f64) -> String| {
+        format::numbers(p, [p.p50, p.p99], show).join(" / ")
+    };
     let mut rows = vec![];
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
-    if !clients.snapshot_age_us.is_empty() {
-        let beyond = |us: f64| micros((us - network.rtt_ms * 500.0).max(0.0));
-        let age = &clients.snapshot_age_us;
-        row("state age, p50 / p99", two(age, micros));
-        row(
-            "beyond half the round trip",
-            format!("{} / {}", beyond(age.p50), beyond(age.p99)),
-        );
-    }
+    let age = &clients.snapshot_age_us;
+    row("state age, p50 / p99", two(age, micros));
+    let one_way_us = network.rtt_ms * 500.0;
+    let beyond = format::numbers(age, [age.p50, age.p99], |us| {
+        micros((us - one_way_us).max(0.0))
+    });
+    row("beyond half the round trip", beyond.join(" / "));
     row(
         "command round trip, p50 / p99",
         two(&clients.input_ack_us, micros),
     );
-    if let Some(share) = clients.applied_share() {
-        row("commands applied", format::share(share));
-    }
-    if !clients.correction_cm.is_empty() {
-        row("correction, p50 / p99", two(&clients.correction_cm, cm));
-    }
-    if !clients.interpolation_ms.is_empty() {
-        let shown = two(&clients.interpolation_ms, |ms| micros(ms * 1e3));
-        row("interpolation, p50 / p99", shown);
-    }
+    let applied = clients.applied_share();
+    row(
+        "commands applied, where their fate is known",
+        applied.map_or_else(|| format::NONE.into(), format::share),
+    );
+    row("correction, p50 / p99", two(&clients.correction_cm, cm));
+    let shown = two(&clients.interpolation_ms, |ms| micros(ms * 1e3));
+    row("interpolation, p50 / p99", shown);
     row(
         "added by the simulation itself, p99",
         micros(network.late_us.p99),
@@ -140,7 +177,7 @@ pub(super) fn wire(json: &ReportJson) -> Option<WireSection> {
     let wire: &WireReport = json.wire.as_ref()?;
     let full = wire.full_snapshots.iter();
     let full = full.filter(|(_, count)| **count > 0);
-    let us = |p: &Percentiles| format!("{} / {} / {}", micros(p.p50), micros(p.p99), micros(p.max));
+    let us = |p: &Percentiles| format::numbers(p, [p.p50, p.p99, p.max], micros).join(" / ");
     let bits = &wire.bits_per_entity;
     Some(WireSection {
         encode: charts::encode_ranges(wire),
@@ -151,11 +188,11 @@ pub(super) fn wire(json: &ReportJson) -> Option<WireSection> {
             ("both, p50 / p99 / max".into(), us(&wire.state_us)),
             (
                 "bits an entity, mean / p99".into(),
-                format!(
-                    "{} / {}",
-                    format::significant(bits.mean),
-                    format::significant(bits.p99)
-                ),
+                format::numbers(bits, [bits.mean, bits.p99], format::significant).join(" / "),
+            ),
+            (
+                "told anew for want of a baseline".into(),
+                format!("{} entities", format::count(wire.rewritten)),
             ),
         ],
         full: full
@@ -173,6 +210,8 @@ pub(super) fn hostile(json: &ReportJson) -> Option<HostileSection> {
     };
     Some(HostileSection {
         total: format::count(hostile.thrown.values().sum()),
+        baseline: format::significant(hostile.baseline.duration_s),
+        comparison: comparison(json, hostile),
         thrown: facts(&hostile.thrown),
         ended: facts(&hostile.ended),
         let_in: facts(&hostile.let_in),

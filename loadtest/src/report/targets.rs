@@ -1,6 +1,7 @@
 //! What a run must reach, and whether it did.
 
 use super::format;
+use super::judgement::{Judgement, Verdict, at_most, time_at_most};
 use super::schema::{ChaosReport, HostileReport, NetworkReport, ReportJson};
 use crate::args::Scenario;
 use crate::chaos;
@@ -35,6 +36,11 @@ pub const AGE_P99_US_MAX: f64 = 60_000.0;
 /// 99th percentile of the correction of a predicted position, in cm.
 pub const CORRECTION_P99_CM_MAX: f64 = 5.0;
 
+/// How many times as high as before them the 99th percentiles of ticks and of states' ages may be with hostile clients.
+pub const HOSTILE_TIMES_MAX: f64 = 1.25;
+/// By how large a share the server's memory may grow while hostile clients are there.
+pub const HOSTILE_RSS_GROWTH_MAX: f64 = 0.1;
+
 /// Faults of scripts that a match must bear in a minute.
 pub const FAULTS_MIN: u64 = 1_000;
 /// 99th percentile of the time until a zone has an interpreter again, in ticks.
@@ -58,6 +64,14 @@ pub struct NetworkLimit {
 }
 
 impl NetworkLimit {
+    /// It in half a sentence.
+    fn in_words(&self) -> String {
+        format!(
+            "{} ms ± {} ms, {} % lost, in order, no rate limit",
+            self.rtt_ms, self.jitter_ms, self.loss_percent
+        )
+    }
+
     /// Whether a network is no worse than this.
     fn covers(&self, network: &NetworkReport) -> bool {
         network.rtt_ms <= self.rtt_ms
@@ -68,36 +82,26 @@ impl NetworkLimit {
     }
 }
 
-/// One target and what the run made of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    /// What is measured.
-    pub name: &'static str,
-    /// The measured value, for people.
-    pub value: String,
-    /// The limit, for people.
-    pub limit: String,
-    /// Measured value as a share of the limit; 1 is at the limit. May exceed 1.
-    pub share: f64,
-    /// Whether the target is met.
-    pub met: bool,
-    /// What the number means, in half a sentence.
-    pub meaning: &'static str,
-}
+/// Why a target isn't judged that has no sample.
+const NO_SAMPLE: &str = "nothing was measured";
 
-/// All targets that the run can be judged by, in the order in which one wants to read them.
-pub fn verdicts(report: &ReportJson) -> Vec<Verdict> {
-    let mut all = of_every_run(report);
-    all.extend(of_the_wire(report));
-    all.extend(of_a_bad_network(report));
-    all.extend(report.hostile.iter().map(of_hostile_clients));
-    all.extend(
-        report
-            .chaos
-            .iter()
-            .flat_map(|chaos| of_chaos(report, chaos)),
-    );
-    all
+/// Judges a run by all targets that runs of its sort have.
+pub fn judge(report: &ReportJson) -> Judgement {
+    let mut judgement = Judgement {
+        verdicts: of_every_run(report),
+        unjudged: Vec::new(),
+    };
+    judgement.verdicts.extend(of_the_wire(report));
+    if let Some(network) = &report.network {
+        of_a_bad_network(report, network, &mut judgement);
+    }
+    if let Some(hostile) = &report.hostile {
+        of_hostile_clients(report, hostile, &mut judgement);
+    }
+    if let Some(chaos) = &report.chaos {
+        judgement.verdicts.extend(of_chaos(report, chaos));
+    }
+    judgement
 }
 
 fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
@@ -117,6 +121,14 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
             met: missing == 0 && run.players > 0,
             meaning: "clients over QUIC, each with its own session",
         },
+        Verdict {
+            name: "bots that play",
+            value: clients.playing.to_string(),
+            limit: format!("all {}", clients.joined),
+            share: clients.playing as f64 / clients.joined.max(1) as f64,
+            met: clients.playing == clients.joined && clients.joined > 0,
+            meaning: "told of half of the ticks or more, half of their commands or more applied",
+        },
         at_most(
             "dropped",
             clients.dropped as f64,
@@ -134,25 +146,22 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
             |v| format!("{} %", format::significant(v * 100.0)),
             "ended after the next one was due",
         ),
-        at_most(
+        time_at_most(
             "tick, median",
-            tick.duration_us.p50,
+            (&tick.duration_us, tick.duration_us.p50),
             TICK_P50_US_MAX,
-            format::micros,
             "half of all ticks are faster",
         ),
-        at_most(
+        time_at_most(
             "tick, p99",
-            tick.duration_us.p99,
+            (&tick.duration_us, tick.duration_us.p99),
             TICK_P99_US_MAX,
-            format::micros,
             "one tick in a hundred is slower",
         ),
-        at_most(
+        time_at_most(
             "start jitter, p99",
-            tick.start_jitter_us.p99,
+            (&tick.start_jitter_us, tick.start_jitter_us.p99),
             JITTER_P99_US_MAX,
-            format::micros,
             "lateness of a tick against the absolute clock",
         ),
         at_most(
@@ -172,14 +181,55 @@ fn of_every_run(report: &ReportJson) -> Vec<Verdict> {
 }
 
 /// What hostile clients may reach.
-fn of_hostile_clients(hostile: &HostileReport) -> Verdict {
-    at_most(
+fn of_hostile_clients(report: &ReportJson, hostile: &HostileReport, judgement: &mut Judgement) {
+    judgement.judge(at_most(
         "forgeries let in",
         hostile.let_in.values().sum::<u64>() as f64,
         0.0,
         |v| format::count(v as u64),
         "hellos and tokens that are false, used or too late",
-    )
+    ));
+    let baseline = &hostile.baseline;
+    let times = [
+        (
+            "tick p99, growth",
+            &report.tick.duration_us,
+            &baseline.tick_duration_us,
+            "against the same match before the hostile clients",
+        ),
+        (
+            "state age, growth",
+            &report.clients.snapshot_age_us,
+            &baseline.snapshot_age_us,
+            "its p99, against the same match before the hostile clients",
+        ),
+    ];
+    for (name, with, without, meaning) in times {
+        if with.is_empty() || without.is_empty() {
+            judgement.leave_out(name, NO_SAMPLE);
+            continue;
+        }
+        judgement.judge(at_most(
+            name,
+            with.p99 / without.p99,
+            HOSTILE_TIMES_MAX,
+            |v| format!("{v:.2}×"),
+            meaning,
+        ));
+    }
+    if baseline.rss_mib > 0.0 {
+        let growth = report.server.rss_mib_end / baseline.rss_mib - 1.0;
+        judgement.judge(at_most(
+            "memory growth",
+            growth.max(0.0),
+            HOSTILE_RSS_GROWTH_MAX,
+            format::share,
+            "of the server, from before the hostile clients to the end",
+        ));
+    } else {
+        let why = "the server isn't the load tester's own";
+        judgement.leave_out("memory growth", why);
+    }
 }
 
 /// What a storm of faults in the scripts may do to the match.
@@ -261,11 +311,10 @@ fn of_the_wire(report: &ReportJson) -> Vec<Verdict> {
         "received by a client, mean over clients",
     );
     let encode = report.wire.as_ref().filter(|_| crowd).map(|wire| {
-        at_most(
+        time_at_most(
             "encode, p99",
-            wire.state_us.p99,
+            (&wire.state_us, wire.state_us.p99),
             CROWD_ENCODE_P99_US_MAX,
-            format::micros,
             "interest and encoding of a tick together, all clients",
         )
     });
@@ -273,83 +322,63 @@ fn of_the_wire(report: &ReportJson) -> Vec<Verdict> {
 }
 
 /// What clients notice of a network that is no worse than [`NETWORK`].
-fn of_a_bad_network(report: &ReportJson) -> Vec<Verdict> {
+fn of_a_bad_network(report: &ReportJson, network: &NetworkReport, judgement: &mut Judgement) {
+    const NAMES: [&str; 3] = ["commands applied", "state age, p99", "correction, p99"];
+    let [applied, age, correction] = NAMES;
     let clients = &report.clients;
-    let Some(network) = report.network.as_ref().filter(|n| NETWORK.covers(n)) else {
-        return Vec::new();
-    };
-    let mut all = Vec::new();
-    if let Some(share) = clients.applied_share() {
-        all.push(Verdict {
-            name: "commands applied",
+    if !NETWORK.covers(network) {
+        let why = format!("this network is worse than {}", NETWORK.in_words());
+        NAMES
+            .iter()
+            .for_each(|name| judgement.leave_out(name, &why));
+        return;
+    }
+    match clients.applied_share() {
+        Some(share) => judgement.judge(Verdict {
+            name: applied,
             value: format::share(share),
             limit: format!("≥ {} %", APPLIED_SHARE_MIN * 100.0),
             share: share / APPLIED_SHARE_MIN,
             met: share >= APPLIED_SHARE_MIN,
             meaning: "commands that were there when their tick was",
-        });
+        }),
+        None => judgement.leave_out(applied, NO_SAMPLE),
     }
-    if !clients.snapshot_age_us.is_empty() {
+    if clients.snapshot_age_us.is_empty() {
+        judgement.leave_out(age, NO_SAMPLE);
+    } else {
         let one_way_us = network.rtt_ms * 1e3 / 2.0;
-        all.push(at_most(
-            "state age, p99",
+        judgement.judge(at_most(
+            age,
             (clients.snapshot_age_us.p99 - one_way_us).max(0.0),
             AGE_P99_US_MAX,
             format::micros,
             "beyond half the round trip",
         ));
     }
-    if !clients.correction_cm.is_empty() {
-        all.push(at_most(
-            "correction, p99",
+    if clients.correction_cm.is_empty() {
+        judgement.leave_out(correction, NO_SAMPLE);
+    } else {
+        judgement.judge(at_most(
+            correction,
             clients.correction_cm.p99,
             CORRECTION_P99_CM_MAX,
             |v| format!("{} cm", format::significant(v)),
             "between a predicted position and the server's",
         ));
     }
-    all
-}
-
-fn at_most(
-    name: &'static str,
-    value: f64,
-    limit: f64,
-    show: impl Fn(f64) -> String,
-    meaning: &'static str,
-) -> Verdict {
-    // A limit of zero has no share: it is met entirely or not at all.
-    let share = if limit > 0.0 {
-        value / limit
-    } else if value > 0.0 {
-        f64::INFINITY
-    } else {
-        0.0
-    };
-    let limit_text = if limit > 0.0 {
-        format!("≤ {}", show(limit))
-    } else {
-        show(limit)
-    };
-    Verdict {
-        name,
-        value: show(value),
-        limit: limit_text,
-        share,
-        met: value <= limit,
-        meaning,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::schema::WireReport;
+    use crate::report::schema::{Percentiles, WireReport};
 
     fn good() -> ReportJson {
         let mut report = ReportJson::default();
         report.run.players = 100;
         report.clients.joined = 100;
+        report.clients.playing = 100;
         report.tick.run = 3840;
         report.tick.missed = 3;
         report.tick.duration_us.p50 = 3_900.0;
@@ -362,7 +391,8 @@ mod tests {
     fn missed_by(change: impl Fn(&mut ReportJson)) -> Vec<&'static str> {
         let mut report = good();
         change(&mut report);
-        verdicts(&report)
+        judge(&report)
+            .verdicts
             .iter()
             .filter(|v| !v.met)
             .map(|v| v.name)
@@ -372,7 +402,9 @@ mod tests {
     #[test]
     fn each_target_fails_alone_and_only_beyond_its_limit() {
         assert_eq!(missed_by(|_| ()), [""; 0]);
-        assert_eq!(missed_by(|r| r.clients.joined = 99), ["players joined"]);
+        let one_missing = |r: &mut ReportJson| (r.clients.joined, r.clients.playing) = (99, 99);
+        assert_eq!(missed_by(one_missing), ["players joined"]);
+        assert_eq!(missed_by(|r| r.clients.playing = 99), ["bots that play"]);
         assert_eq!(missed_by(|r| r.clients.dropped = 1), ["dropped"]);
         assert_eq!(missed_by(|r| r.tick.missed = 4), ["ticks missed"]);
         assert_eq!(
@@ -433,7 +465,7 @@ mod tests {
                 loss_percent: 5.0,
                 ..NetworkReport::default()
             });
-            (r.clients.commands_sent, r.clients.commands_applied) = (100_000, 99_989);
+            (r.clients.commands_settled, r.clients.commands_applied) = (100_000, 99_989);
             r.clients.snapshot_age_us.p99 = 110_100.0;
             r.clients.correction_cm.p99 = 5.1;
         };
@@ -459,14 +491,69 @@ mod tests {
     }
 
     #[test]
-    fn no_forgery_comes_in() {
-        let hostile = |r: &mut ReportJson| r.hostile = Some(HostileReport::default());
-        assert_eq!(missed_by(hostile), [""; 0]);
-        let one_in = |r: &mut ReportJson| {
-            let hostile = r.hostile.insert(HostileReport::default());
-            hostile.let_in.insert("tokens: replayed".into(), 1);
+    fn targets_that_are_not_judged_are_told_with_the_reason() {
+        let judged = |network: NetworkReport| {
+            let mut report = good();
+            report.network = Some(network);
+            judge(&report)
         };
-        assert_eq!(missed_by(one_in), ["forgeries let in"]);
+        let fast = judged(NetworkReport::default());
+        let names = "commands applied; state age, p99; correction, p99";
+        let line = format!("not judged: {names} (nothing was measured)");
+        assert_eq!(fast.unjudged_in_words(), [line]);
+        let slow = judged(NetworkReport {
+            rate_kbit: 512.0,
+            ..NetworkReport::default()
+        });
+        let why = "this network is worse than 100 ms ± 20 ms, 5 % lost, in order, no rate limit";
+        let line = format!("not judged: {names} ({why})");
+        assert_eq!(slow.unjudged_in_words(), [line]);
+        assert_eq!(slow.outcome(), "9 of 9 targets met, 3 more not judged");
+        assert_eq!(judge(&good()).outcome(), "9 of 9 targets met");
+    }
+
+    #[test]
+    fn hostile_clients_let_nobody_in_and_make_little_difference() {
+        let p99 = |p99| Percentiles {
+            p99,
+            ..Percentiles::default()
+        };
+        let attacked = |r: &mut ReportJson| {
+            r.tick.duration_us.p99 = 5_000.0;
+            r.clients.snapshot_age_us.p99 = 10_000.0;
+            r.server.rss_mib_end = 130.0;
+            let hostile = r.hostile.insert(HostileReport::default());
+            hostile.baseline.tick_duration_us = p99(4_000.0);
+            hostile.baseline.snapshot_age_us = p99(8_000.0);
+            hostile.baseline.rss_mib = 120.0;
+        };
+        assert_eq!(missed_by(attacked), [""; 0]);
+        let missed_with = |change: fn(&mut HostileReport)| {
+            missed_by(|r| {
+                attacked(r);
+                r.hostile.iter_mut().for_each(change);
+            })
+        };
+        let one_in = |h: &mut HostileReport| {
+            h.let_in.insert("tokens: replayed".into(), 1);
+        };
+        assert_eq!(missed_with(one_in), ["forgeries let in"]);
+        let slower = |h: &mut HostileReport| h.baseline.tick_duration_us.p99 = 3_999.0;
+        assert_eq!(missed_with(slower), ["tick p99, growth"]);
+        let older = |h: &mut HostileReport| h.baseline.snapshot_age_us.p99 = 7_999.0;
+        assert_eq!(missed_with(older), ["state age, growth"]);
+        let grown = |h: &mut HostileReport| h.baseline.rss_mib = 118.0;
+        assert_eq!(missed_with(grown), ["memory growth"]);
+        assert_eq!(missed_with(|h| h.baseline.rss_mib = 200.0), [""; 0]);
+
+        let mut elsewhere = good();
+        attacked(&mut elsewhere);
+        let hostile = elsewhere.hostile.as_mut().expect("attacked");
+        hostile.baseline.rss_mib = 0.0;
+        elsewhere.clients.snapshot_age_us = Percentiles::default();
+        let unjudged = judge(&elsewhere).unjudged;
+        let names: Vec<_> = unjudged.iter().map(|unjudged| unjudged.name).collect();
+        assert_eq!(names, ["state age, growth", "memory growth"]);
     }
 
     #[test]
@@ -515,6 +602,15 @@ mod tests {
 
     #[test]
     fn a_run_without_ticks_meets_nothing_by_accident() {
-        assert!(missed_by(|r| r.tick.run = 0).contains(&"ticks missed"));
+        let names = [
+            "players joined",
+            "bots that play",
+            "ticks missed",
+            "tick, median",
+            "tick, p99",
+            "start jitter, p99",
+        ];
+        let nothing = |r: &mut ReportJson| *r = ReportJson::default();
+        assert_eq!(missed_by(nothing), names);
     }
 }

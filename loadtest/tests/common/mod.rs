@@ -8,7 +8,7 @@ use loadtest::report::detail::{
     ChaosDetail, ClientRow, ClientSecond, Conditions, Deeds, Detail, HookErrors, Second, Ticks,
 };
 use loadtest::report::schema::{
-    ChannelReport, ChaosReport, ClientsReport, HostileReport, LinkCounts, NetworkReport,
+    Baseline, ChannelReport, ChaosReport, ClientsReport, HostileReport, LinkCounts, NetworkReport,
     Percentiles, ReportJson, Run, SCHEMA, ServerReport, Stages, TickReport, WireReport, ZoneReport,
 };
 
@@ -271,7 +271,9 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             input_ack_us: percentiles(&mut acks.clone()),
             bytes_down_per_s: noise.percentiles(12_000.0),
             bytes_up_per_s: noise.percentiles(8_000.0),
-            commands_sent: 383_800,
+            playing: players,
+            commands_sent: 384_000,
+            commands_settled: 383_800,
             commands_applied: 383_775,
             correction_cm: percentiles(&mut corrections.clone()).scaled(1e-4),
             interpolation_ms: percentiles(&mut pasts.clone()).scaled(1e-3),
@@ -282,6 +284,7 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             encode_us: noise.percentiles(420.0),
             state_us: noise.percentiles(560.0),
             full_snapshots: counts(&[("first", 100), ("baseline_too_old", 7)]),
+            rewritten: 310,
             bits_per_entity: noise.percentiles(38.0),
         }),
         network: Some(NetworkReport {
@@ -305,6 +308,12 @@ pub(crate) fn run_of(zones: u32, seconds: usize, tick_us: f64) -> Report {
             late_us: noise.percentiles(80.0),
         }),
         hostile: Some(HostileReport {
+            baseline: Baseline {
+                duration_s: 20.0,
+                tick_duration_us: noise.percentiles(tick_us),
+                snapshot_age_us: noise.percentiles(6_000.0),
+                rss_mib: 140.1,
+            },
             thrown: counts(&[
                 ("datagrams: random bytes", 7_530),
                 ("hellos: twice", 44),
