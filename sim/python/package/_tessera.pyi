@@ -1,6 +1,7 @@
 """The engine, as the package `tessera` uses it. Modes import from `tessera`."""
 
 from collections.abc import Iterator, Mapping
+from types import CodeType
 from typing import Final, Self, final, overload
 
 import tessera
@@ -240,7 +241,8 @@ class Entity:
         """A random number between `a` and `b`."""
 
     def randrange(self, n: int, /) -> int:
-        """A random whole number from 0 to `n` - 1, all equally likely."""
+        """A random whole number from 0 to `n` - 1, all equally likely; `n` is at most
+        2**63 - 1."""
 
 @final
 class World:
@@ -258,7 +260,8 @@ class World:
         """A random number between `a` and `b`."""
 
     def randrange(self, n: int, /) -> int:
-        """A random whole number from 0 to `n` - 1, all equally likely."""
+        """A random whole number from 0 to `n` - 1, all equally likely; `n` is at most
+        2**63 - 1."""
 
 def register_kind(
     cls: type,
@@ -273,6 +276,12 @@ def register_kind(
 
 def log(level: int, message: object, /) -> None:
     """Writes to the server's log; `level` as in the standard library's ``logging``."""
+
+def _code(name: str, /) -> CodeType:
+    """The code of a module of the mode or the engine."""
+
+def _source(name: str, /) -> str:
+    """The text of a module of the mode or the engine."""
 
 def tick() -> int:
     """The number of the tick that runs. Time since the start is ``tick() / TICK_HZ``
@@ -292,7 +301,11 @@ def get(id: int, /) -> tessera.Entity | None:
 
 def snapshot() -> memoryview:
     """The whole state as it was when the tick began: a FlatBuffers `Snapshot`,
-    read-only."""
+    read-only.
+
+    It is laid out by zones, so its bytes differ with how the map is divided. Look
+    entities up in it by id; never hash it, and go by no order or length in it.
+    """
 
 def raycast(
     origin: Vec3,

@@ -5,6 +5,8 @@ use std::ffi::CString;
 use pyo3_ffi::*;
 use tessera_protocol::ids::EntityId;
 
+use crate::context;
+use crate::native::TypeId;
 use crate::py::{PyResult, Raised, raise};
 use crate::value::{self, bad_argument, str_lossy};
 
@@ -274,16 +276,31 @@ pub(crate) unsafe fn family(
                 value,
             )
         };
+        let of_class = |value| match kinds.family(value) {
+            // No entity can be an int; but a kind that nothing derives from may be asked for.
+            Some(0) if !is_entity_class(value) => Err(refuse(value)),
+            family => family.ok_or_else(|| refuse(value)),
+        };
         if PyTuple_Check(value) == 0 {
-            return kinds.family(value).ok_or_else(|| refuse(value));
+            return of_class(value);
+        }
+        let count = PyTuple_GET_SIZE(value);
+        if count == 0 {
+            return Err(refuse(value));
         }
         let mut family = 0;
-        for at in 0..PyTuple_GET_SIZE(value) {
-            let item = PyTuple_GET_ITEM(value, at);
-            family |= kinds.family(item).ok_or_else(|| refuse(item))?;
+        for at in 0..count {
+            family |= of_class(PyTuple_GET_ITEM(value, at))?;
         }
         Ok(family)
     }
+}
+
+/// Whether a class is `Entity` or derived from it.
+unsafe fn is_entity_class(class: *mut PyObject) -> bool {
+    let entity = context::with(|context| context.types.get()[TypeId::Entity as usize]);
+    // SAFETY: attached, and a type, by the caller.
+    unsafe { PyType_IsSubtype(class.cast(), entity) != 0 }
 }
 
 /// `text` as a C string, for names that are known to hold no NUL.

@@ -27,7 +27,7 @@ use crate::population::Population;
 use crate::py::{PyResult, raise};
 use crate::register::Registration;
 use crate::rng::Draws;
-use crate::{HitboxHistory, ModeSource, OptionValue, Outbox, ScriptConfig};
+use crate::{HitboxHistory, Logged, ModeSource, OptionValue, Outbox, ScriptConfig};
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(null()) };
@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) mode: String,
     /// The mode's code.
     pub(crate) source: Arc<ModeSource>,
+    /// What was logged already in the match.
+    pub(crate) logged: Arc<Logged>,
     /// The native types.
     pub(crate) types: Cell<Types>,
     /// `_tessera.DeclarationError`, borrowed from the module.
@@ -133,6 +135,7 @@ impl Context {
             world: config.world.clone(),
             mode: config.mode.folder().to_string_lossy().into_owned(),
             source: config.mode.clone(),
+            logged: config.logged.clone(),
             types: Cell::new([null_mut(); _]),
             declaration_error: Cell::new(null_mut()),
             preempted: Cell::new(null_mut()),

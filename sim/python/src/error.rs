@@ -190,6 +190,8 @@ pub(crate) fn take_message() -> String {
 
 /// How CPython's message ends where a script sets an attribute that its class doesn't declare.
 const NO_SUCH_SLOT: &str = "and no __dict__ for setting new attributes";
+/// And where it sets one that is a constant of the class.
+const CONSTANT: &str = "' is read-only";
 
 pub(crate) unsafe fn message(exception: &Owned) -> String {
     // SAFETY: attached by the callers; a type's name is a C string; a failing `__str__` is dropped.
@@ -203,14 +205,35 @@ pub(crate) unsafe fn message(exception: &Owned) -> String {
         };
         match str_lossy(text.as_ptr()) {
             text if text.is_empty() => name,
-            text if text.ends_with(NO_SUCH_SLOT) => {
-                format!(
-                    "{name}: {text}; an entity's fields are declared in its class, as `name: u32 = field(0)`"
-                )
+            text => {
+                let hint = undeclared(exception, &text).unwrap_or_default();
+                format!("{name}: {text}{hint}")
             }
-            text => format!("{name}: {text}"),
         }
     }
+}
+
+/// What to do where a script set an attribute of an entity that is no field.
+unsafe fn undeclared(exception: &Owned, text: &str) -> Option<String> {
+    let name = text.rsplit('\'').nth(1).unwrap_or_default(); // both texts name it last
+    if text.ends_with(CONSTANT) {
+        // Of which object isn't told.
+        return Some(format!(
+            "; what an entity's class gives without field() is a constant; for a field declare \
+             `{name}: <type> = field(<default>)`"
+        ));
+    }
+    if !text.ends_with(NO_SUCH_SLOT) {
+        return None;
+    }
+    // SAFETY: attached by the callers.
+    unsafe {
+        let class = Py_TYPE(attribute(exception, c"obj")?.as_ptr());
+        attribute(&Owned::from_borrowed(class.cast()), c"_declared")?; // by the package's metaclass
+    }
+    Some(format!(
+        "; declare it in the class: `{name}: <type> = field(<default>)`"
+    ))
 }
 
 /// An attribute, or `None` where there is none or it raises.

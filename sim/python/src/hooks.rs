@@ -332,7 +332,8 @@ impl<'a> Runner<'a> {
     fn unhandled(&mut self, kind: KindId, name: &[u8]) {
         let kind = &self.kinds.declaration(kind).name;
         let name = &*String::from_utf8_lossy(name);
-        if self.stats.note_unhandled(kind, name) {
+        let is_new = self.stats.note_unhandled(kind, name);
+        if is_new && self.context.logged.is_first(format!("{kind} {name}")) {
             tracing::warn!(
                 target: "tessera::script",
                 "{kind} got the message {name:?} but has no method on_{name}; further ones are \
@@ -375,9 +376,13 @@ impl<'a> Runner<'a> {
             (_, Some(raised)) => (raised.place(), raised.message.clone()),
             (_, None) => return,
         };
-        if !self
-            .stats
-            .note_error(&hook, &place.file, place.line, &message)
+        let Place { file, line } = &place;
+        let is_new = self.stats.note_error(&hook, file, *line, &message);
+        if !is_new
+            || !self
+                .context
+                .logged
+                .is_first(format!("{hook} {file}:{line}"))
         {
             return;
         }
@@ -404,7 +409,12 @@ pub(crate) fn note_overruns(context: &Context, kinds: &Kinds, stats: &mut HookSt
     for (hook, place) in context.seen.borrow_mut().drain(..) {
         let hook = kinds.hooks.get(hook);
         let Place { file, line } = place.unwrap_or_default();
-        if stats.note_overrun(hook, &file, line) {
+        let is_new = stats.note_overrun(hook, &file, line);
+        if is_new
+            && context
+                .logged
+                .is_first(format!("{hook} over {file}:{line}"))
+        {
             let (zone, tick) = (context.zone.get().0, context.tick.get().0);
             tracing::warn!(
                 target: "tessera::script",

@@ -56,7 +56,7 @@ mod view;
 mod zone;
 
 pub use clone::is_clone;
-pub use config::{OptionValue, ScriptConfig};
+pub use config::{Logged, OptionValue, ScriptConfig};
 pub use cpu::ThreadCpu;
 pub use error::ScriptError;
 pub use interrupt::Interrupter;

@@ -564,7 +564,7 @@ unsafe fn refuse(
     let text =
         unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
     let place = format!("{}.{}", declaration.name, field.name);
-    if stats.note_error(&place, "", 0, &text) {
+    if stats.note_error(&place, "", 0, &text) && context.logged.is_first(place) {
         let (zone, tick, entity) = (context.zone.get().0, context.tick.get().0, id.0);
         tracing::error!(
             target: "tessera::script",

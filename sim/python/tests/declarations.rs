@@ -9,7 +9,8 @@ use tessera_protocol::{Audience, FieldType, Quantization, base};
 fn declarations_become_kinds() {
     let mode = Mode::new(
         r#"
-        from typing import ClassVar, TypedDict
+        from types import MappingProxyType
+        from typing import ClassVar, Final, TypedDict
 
         class Mind(TypedDict):
             goal: int
@@ -20,6 +21,7 @@ fn declarations_become_kinds() {
             hitbox = Capsule(radius=0.4, height=1.8, when="alive")
             SPEED: ClassVar[float] = 4.0
             NAMES = ("a", "b")
+            COSTS: Final = MappingProxyType({"a": 1})
             alive: bool = field(True)
             health: f32 = field(100.0, wire=Range(0, 100, bits=8))
             heading: f64 = field(0.0, wire=Angle(10))
@@ -276,6 +278,49 @@ fn mistakes_name_class_field_and_what_is_permitted() {
             "A.projectile must be a Projectile(...), not True",
         ),
         (
+            "hp: int = 100",
+            "A.hp isn't declared as a field: write hp: i32 = field(100), or ClassVar for a constant",
+        ),
+        (
+            "name: str = 'x'",
+            "A.name isn't declared as a field: write name: str = field('x', max=32)",
+        ),
+        (
+            "target: Entity = None",
+            "A.target isn't declared as a field: write target: ref = field(0)",
+        ),
+        (
+            "SEEN = []",
+            "A.SEEN is a list, which the entities of a zone would share and other zones wouldn't \
+             see: write a tuple for a constant, or declare a field",
+        ),
+        (
+            "SEEN = set()",
+            "A.SEEN is a set, which the entities of a zone would share",
+        ),
+        (
+            "COSTS = {}",
+            "write a types.MappingProxyType for a constant, or declare a field",
+        ),
+        (
+            "import typing; SEEN: typing.ClassVar = bytearray()",
+            "A.SEEN is a bytearray",
+        ),
+        (
+            "def on_hit(self, sender, n=1, acc=[]): pass",
+            "A.on_hit: the default of acc is a list, which the entities of a zone would share",
+        ),
+        (
+            "@staticmethod\n    def f(*, memo={}): pass",
+            "A.f: the default of memo is a dict",
+        ),
+        ("__init__ = None", "A.__init__ would never run"),
+        (
+            "def __del__(self): pass",
+            "A.__del__ would run whenever an entity crosses into another zone, not only at its end; \
+             write on_despawn",
+        ),
+        (
             "__slots__ = ()",
             "A: __slots__ are made of the declared fields; leave them out",
         ),
@@ -296,6 +341,10 @@ fn mistakes_name_class_field_and_what_is_permitted() {
         (
             "class A(Entity):\n    n: u8 = field(1)\nclass B(A):\n    n: u8 = field(2)\n",
             "B.n: a class it derives from declares n already",
+        ),
+        (
+            "class Mixin:\n    __slots__ = ()\n    SEEN = []\nclass A(Mixin, Entity): pass\n",
+            "Mixin.SEEN is a list",
         ),
         (
             "class Mixin: pass\nclass A(Mixin, Entity): pass\n",
@@ -320,24 +369,38 @@ fn undeclared_attributes_are_errors() {
             def double(self): return self.n * 2
         class A(Mixin, Entity):
             n: u8 = field(2)
+            LIVES = 3
             def tick(self, dt):
                 assert self.double() == 4
-                self.undeclared = 1
+                if tick() == 0: self.undeclared = 1
+                if tick() == 1: self.LIVES -= 1
+                if tick() == 2: Vec3().w = 1.0
         def start(world):
             world.spawn(A)
         "#,
     );
     let mut zone = mode.zone();
     zone.run_start();
-    zone.step();
-    let errors = &zone.scripts.stats().errors;
-    assert_eq!(errors.len(), 1);
+    for _ in 0..3 {
+        zone.step();
+    }
+    let [undeclared, constant, vector] = &zone.errors()[..] else {
+        panic!("{:?}", zone.errors());
+    };
     assert!(
-        errors[0]
-            .message
-            .contains("'A' object has no attribute 'undeclared'"),
-        "{errors:?}"
+        undeclared.contains("'A' object has no attribute 'undeclared'")
+            && undeclared
+                .ends_with("; declare it in the class: `undeclared: <type> = field(<default>)`"),
+        "{undeclared}"
     );
+    assert!(
+        constant.ends_with(
+            "'LIVES' is read-only; what an entity's class gives without field() is a constant; for a \
+             field declare `LIVES: <type> = field(<default>)`"
+        ),
+        "{constant}"
+    );
+    assert!(!vector.contains("field("), "{vector}");
 }
 
 /// Each zone has its own classes: what a hook kept in one would be undeclared state.

@@ -91,7 +91,7 @@ fn an_undeclared_attribute_is_an_error() {
         zone.errors(),
         [
             "AttributeError: 'Probe' object has no attribute 'helth' and no __dict__ for setting new \
-             attributes; an entity's fields are declared in its class, as `name: u32 = field(0)`"
+             attributes; declare it in the class: `helth: <type> = field(<default>)`"
         ]
     );
 }

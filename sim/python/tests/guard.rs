@@ -26,6 +26,8 @@ const REFUSED: &str = r#"
         ("resource.getrusage(resource.RUSAGE_SELF)", "tick()"),
         ("sys.getallocatedblocks()", "fields"),
         ("gc.get_stats()", "fields"),
+        ("gc.get_objects()", "fields"),
+        ("gc.get_referrers(1)", "fields"),
         ("os.getpid()", "fields"),
         ("posix.getpid()", "fields"),
         ("_thread.get_ident()", ".id"),
@@ -53,6 +55,31 @@ const REFUSED: &str = r#"
         ("io.FileIO(NOTES.encode(), 'w')", "tessera.options"),
         ("pathlib.Path(NOTES).write_text('x')", "tessera.options"),
         ("os.open(NOTES, os.O_WRONLY | os.O_CREAT)", "tessera.options"),
+        ("os.mkdir(NOTES)", "tessera.options"),
+        ("os.makedirs(NOTES)", "tessera.options"),
+        ("os.rmdir(NOTES)", "tessera.options"),
+        ("os.remove(NOTES)", "tessera.options"),
+        ("pathlib.Path(NOTES).unlink()", "tessera.options"),
+        ("os.rename(__file__, NOTES)", "tessera.options"),
+        ("os.replace(__file__, NOTES)", "tessera.options"),
+        ("os.link(__file__, NOTES)", "tessera.options"),
+        ("os.symlink(__file__, NOTES)", "tessera.options"),
+        ("os.truncate(NOTES, 0)", "tessera.options"),
+        ("os.chdir('/')", "tessera.options"),
+        ("os.chmod(NOTES, 0)", "tessera.options"),
+        ("os.chown(NOTES, 0, 0)", "tessera.options"),
+        ("os.utime(NOTES)", "tessera.options"),
+        ("os.setxattr(NOTES, 'user.a', b'')", "tessera.options"),
+        ("os.removexattr(NOTES, 'user.a')", "tessera.options"),
+        ("os.putenv('A', 'b')", "tessera.options"),
+        ("os.environ.update(A='b')", "tessera.options"),
+        ("os.unsetenv('A')", "tessera.options"),
+        ("os.listdir('/proc/self/task')", "tessera.options"),
+        ("os.listdir(b'/sys')", "tessera.options"),
+        ("next(os.scandir('/dev'))", "tessera.options"),
+        ("list(pathlib.Path('/proc').iterdir())", "tessera.options"),
+        ("os.readlink('/proc/self/exe')", "tessera.options"),
+        ("posix.readlink('/proc/self')", "tessera.options"),
         ("open('/dev/urandom', 'rb')", "self.random()"),
         ("open('/tmp/../dev/random', 'rb')", "self.random()"),
         ("os.open('/dev/zero', os.O_RDONLY)", "tessera.options"),
@@ -287,7 +314,10 @@ fn the_library_goes_on_working() {
         assert "class Thing" in pathlib.Path(__file__).read_text()
         with open(__file__, "rb") as file:
             assert file.read(4)
-        assert os.path.exists(__file__) and os.listdir(os.path.dirname(__file__))
+        assert os.path.exists(__file__) and os.listdir(os.path.dirname(__file__)) and os.listdir()
+        assert os.path.realpath(__file__)
+        try: os.readlink(__file__)
+        except OSError: pass  # it is no link
 
         class Thing(Entity): pass
         "#,

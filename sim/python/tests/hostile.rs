@@ -49,7 +49,7 @@ fn finalizers_run_when_all_is_gathered() {
         r#"
         import gc
         def empty():
-            for one in gc.get_objects():
+            for one in gc.get_objects.__wrapped__():
                 if type(one) is Player:
                     try: del one.a, one.c
                     except AttributeError: pass

@@ -36,7 +36,7 @@ fn a_thousand_comings_and_goings_leave_no_object_behind() {
                 blocks: u32 = field(0)
                 def on_census(self, sender):
                     gc.collect()
-                    self.count = sum(isinstance(one, Unit) for one in gc.get_objects())
+                    self.count = sum(isinstance(one, Unit) for one in gc.get_objects.__wrapped__())
                     self.blocks = sys.getallocatedblocks.__wrapped__()
             "#
         )

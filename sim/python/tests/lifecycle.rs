@@ -8,6 +8,7 @@ use tessera_protocol::ids::EntityId;
 
 const UNIT: &str = r#"
     import sys
+    KEPT = []
     class Unit(Entity):
         n: u32 = field(0)
         name: str = field("", max=32)
@@ -17,10 +18,9 @@ const UNIT: &str = r#"
             self.brain = [self.n, {"path": [Vec3(1, 2, 3)] * 3}]
     class Watcher(Entity):
         views: u32 = field(0)
-        kept = []
-        def on_keep(self, sender, id): self.kept.append(get(id))
+        def on_keep(self, sender, id): KEPT.append(get(id))
         def on_seen(self, sender, id):
-            kept = self.kept[-1]
+            kept = KEPT[-1]
             assert kept == get(id) and kept is not get(id), "a view is of one tick"
             assert kept.n == 1 and get(id).n >= kept.n
         def on_count(self, sender): self.views = len(self.near(90.0, Unit))

@@ -95,12 +95,20 @@ fn near_stays_within_the_halo() {
                 if tick() == 6: self.near(1.0, kind=3)
                 if tick() == 7: self.near(radius=1.0, kind=(Unit,), at=None)
                 if tick() == 8: self.near(1.0, size=2)
-        def start(world): world.spawn(Unit)
+                if tick() == 9: self.near(5.0, int)
+                if tick() == 10: find(())
+                if tick() == 11: find((Unit, int))
+                if tick() == 12: assert find(Match) == [] and len(find(Mixin)) == 1
+        class Mixin: __slots__ = ()
+        class Mixed(Mixin, Entity): pass
+        def start(world):
+            world.spawn(Unit)
+            world.spawn(Mixed)
         "#,
     );
     let mut zone = mode.zone();
     zone.run_start();
-    for _ in 0..9 {
+    for _ in 0..13 {
         zone.step();
     }
     let errors = zone.errors();
@@ -112,6 +120,9 @@ fn near_stays_within_the_halo() {
         "TypeError: near: radius must be a finite number of at least 0, but got float nan",
         "TypeError: near: kind must be a kind (a class of entities) or a tuple of them, but got int 3",
         "TypeError: near has no argument size; it takes radius, kind, at",
+        "TypeError: near: kind must be a kind (a class of entities) or a tuple of them, but got type",
+        "TypeError: find: kind must be a kind (a class of entities) or a tuple of them, but got tuple ()",
+        "TypeError: find: kind must be a kind (a class of entities) or a tuple of them, but got type",
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, expected) in errors.iter().zip(expected) {
@@ -339,14 +350,15 @@ fn a_view_from_afar_that_its_finalizer_saves_shows_its_tick_whole() {
         class Unit(Entity):
             n: u32 = field(0)
             checks: u32 = field(0)
-            def __del__(self):
-                if asked and self.id == 4: saved.append(self)
             def tick(self, dt):
                 assert [view.n for view in saved] == [10 * at for at in range(len(saved))]
                 self.checks += len(saved)
                 self.n += 10
                 if self.id == 1:
                     asked.append(get(4).position)
+        def save(self):
+            if asked and self.id == 4: saved.append(self)
+        type.__setattr__(Unit, "__del__", save)  # a class body may not have it
         def start(world):
             for n in range(4): world.spawn(Unit, position=Vec3(n * 400, 0, 0))
         "#,

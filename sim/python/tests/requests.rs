@@ -205,7 +205,15 @@ fn what_can_not_be_asked_for() {
         ),
         (
             "self.randrange(0)",
-            "ValueError: randrange: n must be an int of at least 1",
+            "ValueError: randrange: n must be an int from 1 to 9223372036854775807 (2**63 - 1)",
+        ),
+        (
+            "self.randrange(2**70)",
+            "ValueError: randrange: n must be an int from 1 to 9223372036854775807 (2**63 - 1)",
+        ),
+        (
+            "self.uniform(-1e308, 1e308)",
+            "ValueError: uniform: a and b are too far apart",
         ),
         (
             "self.uniform(1, 'x')",

@@ -27,6 +27,7 @@ impl ZonePool {
         }
         let mut setup = self.setup.clone();
         setup.scripts.mode = Arc::new(mode);
+        setup.scripts.logged = Arc::default(); // of the old code
         let starting = self.nursery.request(setup.clone(), Pace::Calm);
         self.reload = Some(Reload {
             setup,

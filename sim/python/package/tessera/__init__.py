@@ -27,7 +27,10 @@ The rules, which let a match run on all cores at once and come out the same ever
 
 * What an entity knows is in its declared fields. Setting any other attribute is an
   error, and so is setting one of its class once the mode has loaded. Nothing else lasts:
-  a module's variables, or a list in a class, differ from zone to zone.
+  a module's variables differ from zone to zone. A class may hold constants, but no
+  list, dict or set.
+* A field's value is another object, equal to the one before, once its entity is in
+  another zone: compare with ``==``. ``is`` is for None, True, False and classes.
 * A hook (``tick``, ``command``, ``on_...``) changes its own entity only. Other entities
   are seen as they were when the tick began, and can't be changed: send them a message,
   which arrives next tick.
@@ -37,9 +40,10 @@ The rules, which let a match run on all cores at once and come out the same ever
   within the hook that makes it.
 * A hook that runs for too long is broken off with `Preempted`, and one that takes too
   much memory gets a ``MemoryError``. Either costs the entity its tick.
-* A set of plain objects of one's own has no order that may reach a field or a message:
-  it follows from where they lie in memory, which ``repr`` shows too. Keep ids, or
-  strings, tuples and numbers; entities and their classes are fine.
+* A set of functions, of classes or of objects without a ``__hash__`` has no order that
+  may reach a field or a message: it follows from where they lie in memory, which
+  ``repr`` shows too. Keep ids, or strings, tuples and numbers; entities and their
+  classes are fine.
 
 Lengths are metres, times seconds, angles radians. The frame is right-handed and y is
 up; the map spans [0, size] along x and z. At yaw 0 one looks along -z.

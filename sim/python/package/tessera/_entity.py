@@ -1,11 +1,14 @@
 """Entities: how a class statement becomes a kind."""
 
 import sys
-from types import UnionType
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import FunctionType, UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Final,
     Never,
     NewType,
     TypeAliasType,
@@ -41,6 +44,18 @@ _CONTAINERS = (tuple, list, dict, set, frozenset)
 
 _CLONED = (None, type(None), bool, int, float, str, bytes, Vec3, object, *_CONTAINERS)
 """What may stand in a union that annotates an ``object`` field."""
+
+_OF_CLASS = ("hitbox", "projectile", "walker")
+"""What a class says of itself to the engine; with a type or without."""
+
+_INSTEAD: dict[type, str] = {
+    list: "a tuple",
+    deque: "a tuple",
+    set: "a frozenset",
+    dict: "a types.MappingProxyType",
+    bytearray: "bytes",
+}
+"""Types whose values change, and constants to write in their place."""
 
 _PERMITTED = "bool, u8, u16, u32, i32, f32, f64, Vec3, ref, str, bytes, object"
 
@@ -167,6 +182,9 @@ def _take_fields(
                 f"{name}.{maker} would never run: entities are made by spawn(), which "
                 f"sets the fields; give them defaults, or write on_spawn"
             )
+    _check_constants(name, namespace)
+    for mixin in _mixins(bases):
+        _check_constants(mixin.__name__, vars(mixin))
     annotations = _annotations(name, namespace)
     fields = {}
     for attribute, value in namespace.items():
@@ -183,15 +201,70 @@ def _take_fields(
             code = _code(where, annotation)
             fields[attribute] = (code, _complete(where, code, value))
             del namespace[attribute]
-        elif not _is_class_variable(annotation) and (
-            attribute not in namespace or _marker(annotation) is not None
+        elif not _is_constant(annotation) and (
+            attribute not in namespace or attribute not in _OF_CLASS
         ):
             default = repr(value) if attribute in namespace else "<default>"
             raise DeclarationError(
                 f"{where} isn't declared as a field: write {attribute}: "
-                f"{_show(annotation)} = field({default}), or ClassVar for a constant"
+                f"{_suggest(annotation, default)}, or ClassVar for a constant"
             )
     return fields
+
+
+def _mixins(bases: tuple[type, ...]) -> Iterator[type]:
+    """The classes among the bases, and theirs, that are no entities."""
+    for base in bases:
+        for cls in base.__mro__:
+            if not isinstance(cls, EntityType) and cls is not _tessera.Entity:
+                yield cls
+
+
+def _check_constants(name: str, namespace: Mapping[str, Any]) -> None:
+    """Refuses what the entities of one zone would share, and no others."""
+    if "__del__" in namespace:
+        raise DeclarationError(
+            f"{name}.__del__ would run whenever an entity crosses into another zone, "
+            f"not only at its end; write on_despawn"
+        )
+    shared = "which the entities of a zone would share and other zones wouldn't see"
+    for attribute, value in namespace.items():
+        instead = _instead(value)
+        if instead is not None and not attribute.startswith("__"):  # Python's own
+            raise DeclarationError(
+                f"{name}.{attribute} is a {type(value).__name__}, {shared}: write "
+                f"{instead} for a constant, or declare a field"
+            )
+        for parameter, default in _defaults(value):
+            instead = _instead(default)
+            if instead is not None:
+                raise DeclarationError(
+                    f"{name}.{attribute}: the default of {parameter} is a "
+                    f"{type(default).__name__}, {shared}: write {instead}, or None and "
+                    f"make it in the function"
+                )
+
+
+def _instead(value: object) -> str | None:
+    """What to write in the place of a value that can change."""
+    found = (word for mutable, word in _INSTEAD.items() if isinstance(value, mutable))
+    return next(found, None)
+
+
+def _defaults(value: object) -> Iterator[tuple[str, object]]:
+    """Parameters with defaults, of what functions something in a class body stands
+    for."""
+    if isinstance(value, (classmethod, staticmethod)):
+        value = value.__func__
+    parts: tuple[object, ...] = (value,)
+    if isinstance(value, property):
+        parts = (value.fget, value.fset, value.fdel)
+    for part in parts:
+        if isinstance(part, FunctionType):
+            defaults = part.__defaults__ or ()
+            names = part.__code__.co_varnames[: part.__code__.co_argcount]
+            yield from zip(names[len(names) - len(defaults) :], defaults, strict=True)
+            yield from (part.__kwdefaults__ or {}).items()
 
 
 def _annotations(name: str, namespace: dict[str, Any]) -> dict[str, object]:
@@ -230,8 +303,9 @@ def _resolve(
         ) from None
 
 
-def _is_class_variable(annotation: object) -> bool:
-    return annotation is ClassVar or get_origin(annotation) is ClassVar
+def _is_constant(annotation: object) -> bool:
+    origin = get_origin(annotation) or annotation
+    return origin is ClassVar or origin is Final
 
 
 def _marker(annotation: object) -> FieldType | None:
@@ -299,6 +373,18 @@ def _show(annotation: object) -> str:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation.__name__
     return str(annotation)
+
+
+def _suggest(annotation: object, default: str) -> str:
+    """The declaration that was probably meant."""
+    if annotation in (str, bytes):
+        return f"{_show(annotation)} = field({default}, max=32)"
+    if isinstance(annotation, EntityType):
+        return "ref = field(0)"
+    widths = ((int, "i32"), (float, "f32"))
+    found = (code for plain, code in widths if annotation is plain)
+    code = next(found, _show(annotation))
+    return f"{code} = field({default})"
 
 
 def _complete(where: str, code: str, field: Field) -> Field:

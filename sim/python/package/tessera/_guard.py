@@ -22,6 +22,8 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Never
 
+import _tessera
+
 if TYPE_CHECKING:
     from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
@@ -42,10 +44,7 @@ _CHANCE = (
     _DIFFERS + "an entity's dice are self.random(), self.uniform(a, b), "
     "self.randrange(n)"
 )
-_IDENTITY = (
-    _DIFFERS + "an entity's number is its .id; whether two names mean one object says "
-    "`is`"
-)
+_IDENTITY = _DIFFERS + "an entity's number is its .id; compare values with =="
 _UNIQUE = f"{_CHANCE}; an entity's number is its .id"
 _MACHINE = (
     _DIFFERS + "what a mode does may follow from fields, messages, tessera.options and "
@@ -80,6 +79,9 @@ _CLOCKS = (
     "time",
     "time_ns",
 )
+_COLLECTOR = ("get_count", "get_objects", "get_referrers", "get_stats")
+"""What in `gc` shows what lies in memory, in an order that follows from where."""
+
 _CLOCK_BY_DEFAULT = {"asctime": 1, "gmtime": 1, "strftime": 2}
 """Functions of `time` that read a clock unless they are given so many arguments."""
 
@@ -150,8 +152,32 @@ _SIGNALS = (
 )
 """What in `signal` concerns the whole process."""
 
-_AUDITED = frozenset({"os.system", "socket.__new__", "subprocess.Popen"})
+_AUDITED = frozenset(
+    {
+        "os.chdir",
+        "os.chmod",
+        "os.chown",
+        "os.link",
+        "os.mkdir",
+        "os.putenv",
+        "os.remove",
+        "os.removexattr",
+        "os.rename",
+        "os.rmdir",
+        "os.setxattr",
+        "os.symlink",
+        "os.system",
+        "os.truncate",
+        "os.unsetenv",
+        "os.utime",
+        "socket.__new__",
+        "subprocess.Popen",
+    }
+)
 """Audit events of what reaches out of the match, whoever calls it."""
+
+_LOOKED_INTO = frozenset({"os.listdir", "os.scandir"})
+"""Audit events of what a mode may do but in the folders of `_DEVICES`."""
 
 _DEVICES = ("/dev/", "/proc/", "/sys/")
 """Folders of files that are no files."""
@@ -262,7 +288,19 @@ def _replace_time(module: ModuleType) -> None:
     _replace(module, ("sleep",), _WAIT)
 
 
+def _replace_readlink(module: ModuleType) -> None:
+    """There is no audit event for it."""
+    original: Any = vars(module)["readlink"]
+
+    def readlink(path: Any, *args: Any, **kwargs: Any) -> Any:
+        _check_folder("os.readlink", path, sys._getframe(1))
+        return original(path, *args, **kwargs)
+
+    vars(module)["readlink"] = readlink
+
+
 def _replace_os(module: ModuleType) -> None:
+    _replace_readlink(module)
     _replace(module, ("times",), _TIME)
     _replace(module, ("urandom", "getrandom"), _CHANCE)
     _replace(module, ("getloadavg",), _MACHINE)
@@ -332,6 +370,37 @@ def _replace_numpy(module: ModuleType) -> None:
     _replace(module, tuple(shared), _CHANCE)
 
 
+def _replace_logging(module: ModuleType) -> None:
+    """Gives it the server's log, and records that say nothing of the process: no time,
+    no thread."""
+    logging: Any = module
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
+    logging.time = _Stopped()
+    logging._startTime = 0
+    logging.Formatter.converter = staticmethod(logging.time.gmtime)
+
+    def emit(self: Any, record: Any) -> None:
+        _tessera.log(record.levelno, self.format(record))
+
+    handler = type("ServerLog", (logging.Handler,), {"emit": emit})
+    logging.root.addHandler(handler())
+    logging.root.setLevel(logging.NOTSET)  # the server decides what it shows
+
+
+class _Stopped:
+    """Stands for the module `time`, with clocks that have stopped."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.modules["time"], name)
+
+    def time(self) -> float:
+        return 0.0
+
+    def time_ns(self) -> int:
+        return 0
+
+
 class _LikeOriginal(type):
     """A class that stands for the one it derives from, also for objects made before."""
 
@@ -386,7 +455,8 @@ _REPLACED: dict[str, Callable[[ModuleType], None]] = {
     "_uuid": lambda module: _replace(module, ("generate_time_safe",), _UNIQUE),
     "atexit": lambda module: _replace(module, ("register",), _LASTING, _is_library),
     "builtins": _replace_builtins,
-    "gc": lambda module: _replace(module, ("get_count", "get_stats"), _MACHINE),
+    "gc": lambda module: _replace(module, _COLLECTOR, _MACHINE),
+    "logging": _replace_logging,
     "numpy.random": _replace_numpy,
     "os": _replace_os,
     "posix": _replace_os,
@@ -449,8 +519,23 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     anything that hooks do all the time."""
     if event == "open":
         _check_open(*arguments)
+    elif event in _LOOKED_INTO:
+        _check_folder(event, arguments[0], sys._getframe(1))
     elif event in _AUDITED and not _is_importing(sys._getframe(1)):
         _refuse(event.removesuffix(".__new__"), _OUTSIDE)
+
+
+def _is_device(name: str) -> bool:
+    return f"{os.path.abspath(name)}/".startswith(_DEVICES)
+
+
+def _check_folder(what: str, path: Any, caller: FrameType) -> None:
+    """Lets folders be read but those of `_DEVICES`."""
+    if path is None or isinstance(path, int):
+        return  # the current one, or opened before
+    name = os.fsdecode(path)
+    if _is_device(name) and not _is_importing(caller):
+        _refuse(f"{what} of {name!r}", _OUTSIDE)
 
 
 def _check_open(path: Any, mode: str | None, flags: int) -> None:
@@ -458,7 +543,7 @@ def _check_open(path: Any, mode: str | None, flags: int) -> None:
     if isinstance(path, int):
         return  # opened before
     name = os.fsdecode(path)
-    device = os.path.abspath(name).startswith(_DEVICES)
+    device = _is_device(name)
     writes = flags & _WRITING or (mode is not None and not set("wax+").isdisjoint(mode))
     if (device or writes) and not _is_importing(sys._getframe(2)):
         purpose = "" if device else " for writing"

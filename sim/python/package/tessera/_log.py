@@ -12,8 +12,9 @@ def log(
 ) -> None:
     """Writes a line to the server's log, with the tick and the entity whose hook runs.
 
-    The library's ``logging`` and ``print`` are no substitute: the former stamps lines
-    with the time, which is refused, and the latter may be shown nowhere.
+    What the library's ``logging`` is told goes there too, with its level; its records
+    have no time. So does what is printed: at ``info``, or at ``warning`` where it goes
+    to ``sys.stderr``.
     """
     if level not in _LEVELS:
         raise ValueError(

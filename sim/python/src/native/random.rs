@@ -42,6 +42,10 @@ pub(super) unsafe extern "C" fn uniform(
                 args::number("uniform", "a", a)?,
                 args::number("uniform", "b", b)?,
             );
+            if !(b - a).is_finite() {
+                let message = "uniform: a and b are too far apart: b - a must be a finite float";
+                return Err(raise(PyExc_ValueError, message));
+            }
             let number = draw(object, |draws| draws.uniform(a, b))?;
             Owned::from_new(PyFloat_FromDouble(number))
         })()
@@ -62,7 +66,7 @@ pub(super) unsafe extern "C" fn randrange(
             let n = value::int(n, 1, i64::MAX).map_err(|_| {
                 raise(
                     PyExc_ValueError,
-                    "randrange: n must be an int of at least 1",
+                    "randrange: n must be an int from 1 to 9223372036854775807 (2**63 - 1)",
                 )
             })?;
             let number = draw(object, |draws| draws.below(n as u64))?;
