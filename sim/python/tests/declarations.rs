@@ -172,6 +172,10 @@ fn mistakes_name_class_field_and_what_is_permitted() {
         ),
         ("n: str = field('')", "A.n: str needs max="),
         (
+            "n: str = field('', max=900)",
+            "A: its fields take up to 919 bytes on the wire, at most 700 are possible",
+        ),
+        (
             "n: u8 = field(1, max=3)",
             "A.n: max= is for str and bytes, not for u8",
         ),
