@@ -413,10 +413,14 @@ fn join(
         server.check()?;
         match fleet.news(LOOK_EVERY)? {
             Some(News::Joined { number }) => joined.push(number),
-            Some(News::Lost { name, close, .. }) => {
+            Some(News::Lost { name, close, left }) => {
                 failed += 1;
                 reason = format!("{name}: {}", client::in_words(&close));
                 advice = advice_on(&close);
+                if !joined.is_empty() {
+                    // It may be one that was in, and the server may be about to end.
+                    server.hear(News::Lost { name, close, left }, |_| {})?;
+                }
             }
             Some(News::Second(_)) | None => {}
         }

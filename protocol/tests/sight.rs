@@ -51,6 +51,25 @@ fn a_crowd_is_gone_before_anything_is_acknowledged() {
     assert_eq!(pair.sees(), [1]);
 }
 
+/// The client's path doesn't take a state in the very tick in which one dies and another is born.
+#[test]
+fn who_is_left_out_of_a_frame_hears_of_it_in_the_next() {
+    let (mut world, mut pair) = (World::at(0), Pair::new(0));
+    world.add(Thing::player(10.0, 20.0, Some(0)));
+    let dying = world.add(Thing::rock(12.0, 20.0));
+    // No turn to look at everything is near: those are every eighth.
+    for _ in 0..10 {
+        pair.tick(&mut world, true);
+    }
+    world.things.remove(&dying.0);
+    let newborn = world.add(Thing::rock(13.0, 20.0));
+    pair.encoder.encode(&world.snapshot());
+    pair.encoder.pass_over(&mut pair.view);
+    world.tick = world.tick.next();
+    pair.tick(&mut world, true);
+    assert_eq!(pair.sees(), [1, newborn.0]);
+}
+
 #[test]
 fn a_late_record_does_not_bring_back_what_is_gone() {
     let (mut world, mut pair) = (World::at(0), Pair::new(0));

@@ -157,6 +157,7 @@ impl Server<'_> {
         })?;
 
         tokio::select! {
+            biased; // the end of the match ends the sending too
             name = signals.next() => tracing::info!(signal = name, "draining"),
             // The reason comes with the thread's result.
             _ = self.ended => tracing::error!("the match ended by itself; draining"),

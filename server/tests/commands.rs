@@ -46,8 +46,8 @@ fn simulating_gives_one_state_however_the_map_is_cut() {
         .cloned()
         .collect();
     keys.sort_unstable();
-    let expected = "alive exchange_us gather_us handoffs messages players restarts script_us seed snapshot_us \
-                    state_hash tick_us ticks zones zones_us";
+    let expected = "alive exchange_us gather_us handoffs hook_errors memory_denied messages players restarts \
+                    script_us seed snapshot_us state_hash tick_us ticks zones zones_us";
     assert_eq!(keys.join(" "), expected);
     assert_eq!(
         (&one["ticks"], &one["zones"], &one["players"]),

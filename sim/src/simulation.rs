@@ -115,7 +115,9 @@ impl Simulation {
     pub fn check(config: &SimConfig) -> Result<Arc<FieldTable>, SimError> {
         check(config)?;
         let mut nursery = Nursery::new(config.supervision.load_timeout)?;
-        nursery.request(WorkerSetup::new(config)?, Pace::Calm);
+        let mut setup = WorkerSetup::new(config)?;
+        setup.scripts.check = true;
+        nursery.request(setup, Pace::Calm);
         let (_, worker) = nursery.wait();
         Ok(worker?.field_table.clone())
     }

@@ -197,6 +197,7 @@ impl WorkerSetup {
                 options: config.options.clone(),
                 world: config.world.clone(),
                 memory_cap: config.supervision.memory_cap,
+                check: false,
                 logged: Arc::default(),
             },
             cage: match &config.isolation {

@@ -34,7 +34,8 @@ class Loot(Entity):
         self.amount -= given
         self.dropped_at = max(1, tick())
         self.send(sender, "grant", item, given)
-        # A weapon without rounds stays: it is of use to who has none.
+        # A weapon without rounds stays: it is of use to who has none. Who takes the weapon has
+        # room for all rounds in it, which are a magazine at most.
         if item == self.item and (item in AMMO_OF or not self.amount):
             self._go()
 

@@ -176,7 +176,7 @@ class Player(Entity):
     def on_grant(self, sender: int, item: int, amount: int) -> None:
         """An item it asked for is its own."""
         if not self.alive:
-            # Died on the way to it: nothing that was on the ground is lost.
+            # Died on the way to it: it lies there again.
             drop(self, item, amount)
         elif item == ARMOUR:
             self.armour += amount

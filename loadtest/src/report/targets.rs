@@ -38,6 +38,8 @@ pub const CORRECTION_P99_CM_MAX: f64 = 5.0;
 
 /// How many times as high as before them the 99th percentiles of ticks and of states' ages may be with hostile clients.
 pub const HOSTILE_TIMES_MAX: f64 = 1.25;
+/// What grows from less than that, microseconds, is compared with that: of a few players it would be noise.
+const HOSTILE_BASELINE_US_MIN: f64 = 500.0;
 /// By how large a share the server's memory may grow while hostile clients are there.
 pub const HOSTILE_RSS_GROWTH_MAX: f64 = 0.1;
 
@@ -211,7 +213,7 @@ fn of_hostile_clients(report: &ReportJson, hostile: &HostileReport, judgement: &
         }
         judgement.judge(at_most(
             name,
-            with.p99 / without.p99,
+            with.p99 / without.p99.max(HOSTILE_BASELINE_US_MIN),
             HOSTILE_TIMES_MAX,
             |v| format!("{v:.2}×"),
             meaning,

@@ -20,22 +20,28 @@ pub enum NameError {
 /// A name that is blank, longer than [`NAME_LEN_MAX`] or unprintable.
 pub fn checked_name(name: &str) -> Result<String, NameError> {
     let name = name.trim();
+    let is_joiner = |character| matches!(character, '\u{200C}' | '\u{200D}');
     if name.is_empty() || name.len() > NAME_LEN_MAX {
         return Err(NameError::Length(name.len()));
     }
-    if name.chars().any(is_unseen) {
+    if name.chars().any(is_unseen) || name.starts_with(is_joiner) || name.ends_with(is_joiner) {
         return Err(NameError::Control);
     }
     Ok(name.to_owned())
 }
 
 /// Whether a character shows nothing but changes how others are shown, so that one name could pass for
-/// another or for a part of what is around it. (Joiners are not among them, which scripts and emoji need.)
+/// another or for a part of what is around it. (Joiners between others are permitted: scripts and emoji need them.)
 fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
             '\u{AD}'
+                | '\u{34F}'
+                | '\u{115F}'..='\u{1160}'
+                | '\u{180E}'
+                | '\u{2800}'
+                | '\u{3164}'
                 | '\u{61C}'
                 | '\u{200B}'
                 | '\u{200E}'..='\u{200F}'
@@ -63,6 +69,9 @@ mod tests {
             "a\u{200B}",
             "a\u{FEFF}b",
             "a\u{2028}b",
+            "a\u{200D}",
+            "\u{200D}",
+            "\u{3164}",
         ] {
             assert_eq!(checked_name(bad), Err(NameError::Control), "{bad:?}");
         }

@@ -62,7 +62,7 @@ pub struct ServerCounters {
     pub starved: u64,
     /// Commands that went into a tick.
     pub consumed: u64,
-    /// Of these, made by who saw the others further back than shots go ([`REWIND_MAX`](crate::REWIND_MAX)).
+    /// Of these, made by who saw the others further back than shots go ([`Command::rewind`]).
     pub view_cut: u64,
 }
 

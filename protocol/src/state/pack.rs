@@ -104,6 +104,13 @@ impl FrameEncoder {
         self.look_around(view, closely);
     }
 
+    /// Leaves a client out of this frame: its path doesn't take more. What it would have been sent may be sent
+    /// later, and it looks at everything when it is its turn again.
+    pub fn pass_over(&self, view: &mut ClientView) {
+        view.earn(self.tick_hz);
+        view.is_waiting = true;
+    }
+
     /// Whether it is a client's turn to look at everything: not all clients in one tick. Who waits for
     /// something to be told looks each time, and so does who has leapt.
     fn looks_closely(&self, view: &mut ClientView) -> bool {

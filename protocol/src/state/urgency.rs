@@ -43,7 +43,7 @@ fn overdue_level(ticks: u32) -> u8 {
     match ticks.checked_ilog2() {
         Some(power @ EXACT_POWER..) => {
             let eighths = (ticks >> (power - 3)) & 7;
-            ((1 << EXACT_POWER) + 8 * (power - EXACT_POWER) + eighths) as u8
+            ((1 << EXACT_POWER) + 8 * (power - EXACT_POWER) + eighths).min(255) as u8
         }
         _ => ticks as u8,
     }

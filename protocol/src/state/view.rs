@@ -43,7 +43,7 @@ pub struct ClientView {
     pub(super) private: Vec<Option<Tick>>,
     /// What it has in sight.
     pub(super) sight: SlotSet,
-    /// Entities to be told gone until that has arrived, those told longest ago first.
+    /// Entities to be told gone until that has arrived, in turns.
     pub(super) gone: Vec<EntityId>,
     /// Where the client's player is, or was last.
     pub(super) viewpoint: Option<[f32; 3]>,
@@ -62,7 +62,7 @@ pub struct ClientView {
     pub(super) credit: f32,
     /// Where it was when it last looked at everything.
     pub(super) looked_from: Option<[f32; 3]>,
-    /// Whether something pressed that had no room, or it knows nothing yet.
+    /// Whether something pressed that had no room, it was left out of a frame, or it knows nothing yet.
     pub(super) is_waiting: bool,
     /// Scratch: what could be told, and how much it presses.
     pub(super) candidates: Vec<(Urgency, u32)>,

@@ -27,7 +27,7 @@ const EVENTS_OUT_BYTES_MAX: u64 = 256 << 10;
 
 /// Bytes of state that may wait for a client's path, at the most: the session holds back what is more than
 /// three ticks' worth. (The default holds seconds of stale state.)
-pub(super) const STATES_OUT_BYTES_MAX: usize = 4 * DATAGRAM_LEN_MAX;
+const STATES_OUT_BYTES_MAX: usize = 4 * DATAGRAM_LEN_MAX;
 
 /// Bytes that may be under way to a client in any case: state of a quarter of a second at 30 KiB/s.
 const WINDOW_MIN: u64 = 8 << 10;

@@ -1,6 +1,6 @@
 //! How much a client's path carries, judged by what becomes of what it is sent.
 //!
-//! The congestion window alone doesn't tell: it has a least size (see `steady.rs`), which a narrow path may not
+//! The congestion window alone doesn't tell: it has a least size (see `crate::steady`), which a narrow path may not
 //! carry. So the rate is cut by a quarter where more is lost than is lost by chance, or a queue grows, and raised by an
 //! eighth otherwise.
 
@@ -46,10 +46,11 @@ impl Path {
             let loses = lost as f64 > LOSS_MAX * sent as f64;
             let queues = stats.rtt > 2 * stats.min_rtt + QUEUE;
             self.rate *= if loses || queues { 0.75 } else { 1.125 };
-            self.rate = self.rate.clamp(RATE_MIN, f64::from(rate_max).max(RATE_MIN));
+            self.rate = self.rate.max(RATE_MIN).min(rate_max.into());
         }
         let window = stats.cwnd as f64 / stats.rtt.as_secs_f64().max(1e-4);
-        self.rate.min(window).max(RATE_MIN) as u32
+        let least = RATE_MIN.min(rate_max.into());
+        self.rate.min(window).max(least) as u32
     }
 }
 

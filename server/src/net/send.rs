@@ -32,7 +32,7 @@ use crate::trace::SendTrace;
 /// its own memory, and taking turns at every client would keep throwing the other's out of the caches.
 const BATCH_CLIENTS: usize = 25;
 /// Ticks between two looks at what a client's path carries.
-const PATH_LOOK_TICKS: u32 = 16;
+pub(super) const PATH_LOOK_TICKS: u32 = 16;
 /// Reasons to tell a client everything anew.
 const REASONS: usize = 5;
 /// Ticks of a trace, and some that are sent before and after it.
@@ -287,11 +287,17 @@ impl Sender {
         sent: &mut SentTick,
     ) {
         for (whose, player) in players.iter().enumerate() {
+            let mut view = player.view();
+            // Not all clients in one tick.
+            let turn = sent.tick.0.wrapping_add(player.client.0.into());
+            if turn.is_multiple_of(PATH_LOOK_TICKS) {
+                view.set_rate(player.look_at_path(self.network.rate_max));
+            }
             if player.is_held_back() {
                 self.network.counters.states_held_back.add(1);
+                self.coding.encoder.pass_over(&mut view);
                 continue;
             }
-            let mut view = player.view();
             let at = acks.binary_search_by_key(&player.client, |(client, _)| *client);
             let ack = at.map_or(CommandAck::default(), |at| acks[at].1);
             let has = self.coding.prepare(player);
@@ -306,11 +312,6 @@ impl Sender {
             sent.interest_ns += looked_ns - began_ns;
             sent.encode_ns += clock::now_ns() - looked_ns;
             self.packed.push(packed);
-            // Not all clients in one tick.
-            let turn = sent.tick.0.wrapping_add(player.client.0.into());
-            if turn.is_multiple_of(PATH_LOOK_TICKS) {
-                view.set_rate(player.look_at_path(self.network.rate_max));
-            }
         }
         for (whose, datagram) in self.datagrams.drain(..) {
             players[whose].send_state(&self.network, datagram);

@@ -13,14 +13,17 @@ use tessera_protocol::{
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::Network;
 use super::handshakes::Handshake;
 use super::path::Path;
-use super::{Network, endpoint};
 use crate::intake::SharedSession;
 
 /// States that may wait for a client's path: they ride out a driver that is late, and beyond that the newest
 /// is the one to tell.
 const STATES_WAITING_MAX: usize = 3;
+
+/// Bytes that quinn counts for each datagram that waits, besides its own.
+const QUEUED_OVERHEAD_LEN: usize = 32;
 
 /// Bytes read from the control stream at once. After its hello a client has nothing to say there.
 const READ_BYTES: usize = 2048;
@@ -49,6 +52,8 @@ pub(super) struct Player {
     outgoing: Notify,
     /// Why we closed the connection, if it was we.
     closed_for: OnceLock<CloseReason>,
+    /// Room for state in the connection while none waits, bytes.
+    empty_space: usize,
     /// Bytes of state that may wait in the connection before it is held back; 0 while little waits.
     held_from: AtomicUsize,
 }
@@ -68,12 +73,13 @@ impl Player {
         Player {
             client,
             role,
-            connection,
             session: Arc::new(SharedSession::new(session)),
             view: Mutex::new(view),
             path: Mutex::new(Path::new(rate)),
             outgoing: Notify::new(),
             closed_for: OnceLock::new(),
+            empty_space: connection.datagram_send_buffer_space(),
+            connection,
             held_from: AtomicUsize::new(0),
         }
     }
@@ -139,14 +145,14 @@ impl Player {
 
     /// Bytes of state that the connection hasn't sent yet.
     fn waiting_bytes(&self) -> usize {
-        endpoint::STATES_OUT_BYTES_MAX.saturating_sub(self.connection.datagram_send_buffer_space())
+        let space = self.connection.datagram_send_buffer_space();
+        self.empty_space.saturating_sub(space)
     }
 
     /// Sends a state datagram, or counts it.
     pub(super) fn send_state(&self, network: &Network, datagram: Bytes) {
-        let most = STATES_WAITING_MAX * datagram.len();
-        let waits = self.waiting_bytes() + datagram.len() >= most;
-        self.held_from.store(if waits { most } else { 0 }, Relaxed);
+        let held_from = held_from(self.waiting_bytes(), datagram.len());
+        self.held_from.store(held_from, Relaxed);
         // A connection that has ended is its task's business.
         if let Err(error) = self.connection.send_datagram(datagram)
             && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
@@ -159,6 +165,14 @@ impl Player {
     pub(super) fn wake_writer(&self) {
         self.outgoing.notify_one();
     }
+}
+
+/// From how many waiting bytes on a state is held back, after one of `len` bytes has been put behind `waiting`; 0
+/// where it made less than [`STATES_WAITING_MAX`].
+fn held_from(waiting: usize, len: usize) -> usize {
+    let one = len + QUEUED_OVERHEAD_LEN;
+    let most = STATES_WAITING_MAX * one;
+    if waiting + one >= most { most } else { 0 }
 }
 
 /// Runs one connection from its first packet to its end. `handshake` is held until the client is in.
@@ -270,4 +284,22 @@ async fn read_stream(network: &Network, player: &Player, mut read: RecvStream) -
 /// Closes the connection with the code and text that the client will read.
 pub(super) fn hang_up(connection: &Connection, close: &Close) {
     connection.close(VarInt::from_u32(close.reason.code()), close.text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_states_may_wait_however_long_they_are() {
+        for len in [8, 16, 100, 1100] {
+            let one = len + QUEUED_OVERHEAD_LEN;
+            assert_eq!(held_from(0, len), 0, "nothing waits");
+            assert_eq!(held_from(one, len), 0, "one waits");
+            // This is the third: until one of them has left there is no fourth.
+            let from = held_from(2 * one, len);
+            assert_eq!(from, 3 * one);
+            assert!(2 * one < from);
+        }
+    }
 }

@@ -53,6 +53,7 @@ fn restart(c: &mut Criterion) {
         .into(),
         world: Arc::new(World::load(&map).expect("the map is there")),
         memory_cap: Some(256 << 20),
+        check: false,
         logged: Arc::default(),
     };
     let config = ProcessConfig {

@@ -266,6 +266,7 @@ fn prepare(start: &Start, interrupter: &Interrupter) -> Result<(Prepared, DataBy
         options: start.options.clone(),
         world: world.map_err(failed)?,
         memory_cap: start.memory_cap,
+        check: false,
         logged: Arc::default(),
     };
     let before = limits::confine_host().map_err(Started::Unconfined)?;

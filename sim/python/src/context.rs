@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) mode: String,
     /// The mode's code.
     pub(crate) source: Arc<ModeSource>,
+    /// As [`ScriptConfig::check`].
+    pub(crate) is_check: bool,
     /// What was logged already in the match.
     pub(crate) logged: Arc<Logged>,
     /// The native types.
@@ -135,6 +137,7 @@ impl Context {
             world: config.world.clone(),
             mode: config.mode.folder().to_string_lossy().into_owned(),
             source: config.mode.clone(),
+            is_check: config.check,
             logged: config.logged.clone(),
             types: Cell::new([null_mut(); _]),
             declaration_error: Cell::new(null_mut()),

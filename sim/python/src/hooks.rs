@@ -4,6 +4,7 @@ use pyo3_ffi::*;
 use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId};
 
+use crate::config::Said;
 use crate::context::Context;
 use crate::error::{Failure, Place};
 use crate::interrupt::{PREEMPTED, Run};
@@ -333,7 +334,12 @@ impl<'a> Runner<'a> {
         let kind = &self.kinds.declaration(kind).name;
         let name = &*String::from_utf8_lossy(name);
         let is_new = self.stats.note_unhandled(kind, name);
-        if is_new && self.context.logged.is_first(format!("{kind} {name}")) {
+        if is_new
+            && self
+                .context
+                .logged
+                .is_first(Said::Unhandled, format!("{kind} {name}"))
+        {
             tracing::warn!(
                 target: "tessera::script",
                 "{kind} got the message {name:?} but has no method on_{name}; further ones are \
@@ -382,7 +388,7 @@ impl<'a> Runner<'a> {
             || !self
                 .context
                 .logged
-                .is_first(format!("{hook} {file}:{line}"))
+                .is_first(Said::Error, format!("{hook} {file}:{line}"))
         {
             return;
         }
@@ -413,7 +419,7 @@ pub(crate) fn note_overruns(context: &Context, kinds: &Kinds, stats: &mut HookSt
         if is_new
             && context
                 .logged
-                .is_first(format!("{hook} over {file}:{line}"))
+                .is_first(Said::Overrun, format!("{hook} {file}:{line}"))
         {
             let (zone, tick) = (context.zone.get().0, context.tick.get().0);
             tracing::warn!(

@@ -10,6 +10,7 @@ use tessera_protocol::command::Command;
 use tessera_protocol::ids::{EntityId, KindId, Tick, ZoneId};
 use tessera_protocol::snapshot::Snapshot;
 
+use crate::config::Said;
 use crate::context::Context;
 use crate::error::ScriptError;
 use crate::far;
@@ -564,7 +565,7 @@ unsafe fn refuse(
     let text =
         unsafe { value::describe(&declaration.name, &field.name, field.ty, &bad.fault, value) };
     let place = format!("{}.{}", declaration.name, field.name);
-    if stats.note_error(&place, "", 0, &text) && context.logged.is_first(place) {
+    if stats.note_error(&place, "", 0, &text) && context.logged.is_first(Said::Error, place) {
         let (zone, tick, entity) = (context.zone.get().0, context.tick.get().0, id.0);
         tracing::error!(
             target: "tessera::script",

@@ -135,7 +135,7 @@ const NEAR: &str = r#"
     class Unit(Entity):
         radius: f64 = field(0.0)
         filter: u8 = field(0)
-        found: str = field("", max=4000)
+        found: str = field("", max=4000, to=NOBODY)
         def tick(self, dt):
             kind = (None, Unit, Special, Crate, (Special, Crate), Entity)[self.filter]
             self.found = " ".join(str(view.id) for view in self.near(self.radius, kind))

@@ -48,6 +48,7 @@ pub fn scripts(mode: &Path) -> ScriptConfig {
         options: Default::default(),
         world: Arc::new(World::flat(SIZE_M)),
         memory_cap: None,
+        check: false,
         logged: Arc::default(),
     }
 }

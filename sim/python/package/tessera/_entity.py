@@ -48,6 +48,9 @@ _CLONED = (None, type(None), bool, int, float, str, bytes, Vec3, object, *_CONTA
 _OF_CLASS = ("hitbox", "projectile", "walker")
 """What a class says of itself to the engine; with a type or without."""
 
+_OF_PYTHON = ("__annotations__", "__dict__", "__match_args__", "__slots__")
+"""What Python keeps in a class by itself, or reads when the class is made."""
+
 _INSTEAD: dict[type, str] = {
     list: "a tuple",
     deque: "a tuple",
@@ -230,7 +233,7 @@ def _check_constants(name: str, namespace: Mapping[str, Any]) -> None:
     shared = "which the entities of a zone would share and other zones wouldn't see"
     for attribute, value in namespace.items():
         instead = _instead(value)
-        if instead is not None and not attribute.startswith("__"):  # Python's own
+        if instead is not None and attribute not in _OF_PYTHON:
             raise DeclarationError(
                 f"{name}.{attribute} is a {type(value).__name__}, {shared}: write "
                 f"{instead} for a constant, or declare a field"

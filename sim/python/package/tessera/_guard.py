@@ -79,7 +79,13 @@ _CLOCKS = (
     "time",
     "time_ns",
 )
-_COLLECTOR = ("get_count", "get_objects", "get_referrers", "get_stats")
+_COLLECTOR = (
+    "get_count",
+    "get_freeze_count",
+    "get_objects",
+    "get_referrers",
+    "get_stats",
+)
 """What in `gc` shows what lies in memory, in an order that follows from where."""
 
 _CLOCK_BY_DEFAULT = {"asctime": 1, "gmtime": 1, "strftime": 2}
@@ -171,10 +177,14 @@ _AUDITED = frozenset(
         "os.unsetenv",
         "os.utime",
         "socket.__new__",
+        "sqlite3.connect",
         "subprocess.Popen",
     }
 )
 """Audit events of what reaches out of the match, whoever calls it."""
+
+_UNAUDITED = ("chroot", "mkfifo", "mknod", "umask")
+"""Functions of `os` that reach out of the match and have no audit event."""
 
 _LOOKED_INTO = frozenset({"os.listdir", "os.scandir"})
 """Audit events of what a mode may do but in the folders of `_DEVICES`."""
@@ -306,6 +316,7 @@ def _replace_os(module: ModuleType) -> None:
     _replace(module, ("getloadavg",), _MACHINE)
     _replace(module, ("getpid", "getppid"), _MACHINE, _is_library)
     _replace(module, _PROCESSES, _OUTSIDE)
+    _replace(module, _UNAUDITED, _OUTSIDE)
 
 
 def _also(

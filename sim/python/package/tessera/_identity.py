@@ -23,14 +23,15 @@ _CLASSES = {name for name, value in vars(builtins).items() if isinstance(value, 
 
 def warn(modules: dict[str, tuple[bool, str]]) -> None:
     """Logs a line for each place in a mode's modules: name to whether it is a package,
-    and file. Called once in a match, when the mode has been loaded."""
+    and file. Called when a mode that is only checked has been loaded."""
     for name, (_, file) in modules.items():
         try:
             code = _tessera._code(name)
+            text = _tessera._source(name).encode().splitlines()
+            lines = sorted(set(_places(code, text)))
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue  # it says so where it is imported, if it is
-        text = _tessera._source(name).encode().split(b"\n")
-        for line in sorted(set(_places(code, text))):
+        for line in lines:
             _tessera.log(
                 30,
                 f"{file}:{line}: `is` asks whether it is the same object, which it no "
@@ -53,7 +54,7 @@ def _places(module: CodeType, text: list[bytes]) -> Iterator[int]:
         for operation, (first, last, start, end) in places:
             if operation != _IS or not (first and last):
                 continue
-            lines = text[first - 1 : last]
+            lines = text[first - 1 : last] or [b""]  # lines may be counted otherwise
             lines[-1] = lines[-1][:end]
             lines[0] = lines[0][start:]
             if any(map(_is_by_identity, _nodes(_parse(b"\n".join(lines))))):

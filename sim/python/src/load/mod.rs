@@ -158,7 +158,7 @@ unsafe fn load_mode(
         let module = call(&load, &[&name, &modules]);
         context.loading.set(false);
         let module = module?;
-        if context.logged.is_first("comparisons by identity".into()) {
+        if context.is_check {
             let identity = PyImport_ImportModule(c"tessera._identity".as_ptr());
             call(&get(&Owned::from_new(identity)?, c"warn")?, &[&modules])?;
         }

@@ -129,6 +129,7 @@ pub fn config(mode: &Path) -> ScriptConfig {
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
         memory_cap: None,
+        check: true,
         logged: Arc::default(),
     }
 }
