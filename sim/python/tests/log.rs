@@ -162,7 +162,7 @@ fn the_librarys_logging_goes_to_the_log() {
 }
 
 #[test]
-fn comparisons_by_identity_are_told_once_a_place_and_match() {
+fn a_check_tells_once_of_each_place_that_compares_by_identity() {
     let mode = Mode::exact(
         "from tessera import *\nimport enum\nSEEN = object()\nclass Foo: pass\n\
          class Unit(Entity):\n    n: u32 = field(0)\n    o: object = field(None)\n    \
@@ -173,11 +173,11 @@ fn comparisons_by_identity_are_told_once_a_place_and_match() {
          e = 'x is y'  # a is b\n        f = not (a is 3)\ndef start(world): world.spawn(Unit)\n",
     );
     mode.write("deeper/__init__.py", "x = (lambda a, b:\n    a is not b)\n");
-    let config = mode.config();
-    let log = heard(|| {
-        Zone::start(&config);
-        Zone::start(&config);
-    });
+    let mut config = mode.config();
+    let played = heard(|| drop(Zone::start(&config)));
+    assert!(!played.contains("`is` asks"), "{played}");
+    config.check = true;
+    let log = heard(|| drop(Zone::start(&config)));
     let told: Vec<_> = log
         .lines()
         .filter_map(|line| line.split_once("probe/")?.1.split_once(": `is` asks"))

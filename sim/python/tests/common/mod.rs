@@ -129,7 +129,7 @@ pub fn config(mode: &Path) -> ScriptConfig {
         options: Default::default(),
         world: Arc::new(World::flat(1000.0)),
         memory_cap: None,
-        check: true,
+        check: false,
         logged: Arc::default(),
     }
 }
