@@ -40,6 +40,7 @@ mod simulation;
 mod starting;
 mod supervision;
 mod tracked;
+mod watch;
 mod worker;
 
 pub use config::{Isolation, SimConfig};

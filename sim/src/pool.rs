@@ -24,6 +24,7 @@ use crate::report::{ZoneReport, ZoneTimings};
 use crate::seat::{Ends, Refill, Seat};
 use crate::starting::Started;
 use crate::supervision::{Budget, Incident, IncidentKind, RestartReason, Restarts, Supervision};
+use crate::watch::Watch;
 use crate::worker::{Cage, Order, Pace, Reply, Run, Worker, WorkerSetup};
 
 mod reloading;
@@ -447,49 +448,48 @@ impl ZonePool {
     /// Waits for phase one, and steps in where a zone takes too long. Returns the zones that don't
     /// answer, as a mask.
     fn watch(&self, budget: Budget) -> u64 {
-        let began_ns = (self.clock)();
-        let until = |ns: u64| {
-            let left_ns = (began_ns + ns).saturating_sub((self.clock)());
-            self.setup.rendezvous.wait(Duration::from_nanos(left_ns))
-        };
-        for at in bits(until(budget.soft_ns)) {
+        let mut watch = Watch::new(self.clock, &self.setup.rendezvous);
+        for at in bits(watch.wait_until(budget.soft_ns)) {
             self.place_worker(at).leash.look();
         }
-        let mut late = until(budget.preempt_ns());
-        let step = Duration::from_nanos((budget.hard_ns / LOOKS).max(100_000));
+        let mut late = watch.wait_until(budget.preempt_ns());
+        let step_ns = (budget.hard_ns / LOOKS).max(100_000);
         // By zone, since when it is waited for: its order, then its preemption.
-        let mut since: Vec<_> = (0..self.len()).map(|_| (began_ns, None)).collect();
+        let mut since: Vec<_> = (0..self.len()).map(|_| (0, None)).collect();
         let mut stuck = 0;
         while late & !stuck != 0 {
-            let now_ns = (self.clock)();
+            let waited_ns = watch.waited_ns();
             for at in bits(late & !stuck) {
                 let worker = self.place_worker(at);
                 let cpu_ns = worker.cpu.read_ns().unwrap_or(0);
-                let (since_ns, cpu_since_ns) = since[at];
+                let (since_ns, cpu_since) = since[at];
                 // It may run and has no core: that is not its fault.
                 let may_run = [worker.thread, worker.driver]
                     .iter()
                     .any(|thread| (self.supervision.is_runnable)(*thread) == Some(true));
+                let (cpu_since_ns, stood_since_ns) =
+                    cpu_since.unwrap_or((worker.cpu_began_ns(), 0));
+                // While the machine stands still, the clocks of those who had a core go on.
+                let stood_ns = watch.stood_ns - stood_since_ns;
                 let spent_ns = match may_run {
-                    true => cpu_ns.saturating_sub(cpu_since_ns.unwrap_or(worker.cpu_began_ns())),
-                    false => now_ns - since_ns,
+                    true => cpu_ns.saturating_sub(cpu_since_ns + stood_ns),
+                    false => waited_ns.saturating_sub(since_ns),
                 };
-                let waited_ns = now_ns - began_ns;
-                let is_over = match cpu_since_ns {
+                let is_over = match cpu_since {
                     None => spent_ns >= budget.preempt_ns() || waited_ns >= budget.starved_ns(),
                     Some(_) => {
                         spent_ns >= budget.grace_ns() || waited_ns >= 2 * budget.starved_ns()
                     }
                 };
-                if is_over && cpu_since_ns.is_none() {
+                if is_over && cpu_since.is_none() {
                     worker.leash.preempt();
-                    since[at] = (now_ns, Some(cpu_ns));
+                    since[at] = (waited_ns, Some((cpu_ns, watch.stood_ns)));
                 } else if is_over && self.take_seat(at) {
                     stuck |= 1 << at;
                 }
             }
             if late & !stuck != 0 {
-                late = self.setup.rendezvous.wait(step);
+                late = watch.wait_until(waited_ns + step_ns);
             }
         }
         stuck
