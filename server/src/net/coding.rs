@@ -1,8 +1,14 @@
 //! How states are coded, and what clients have to be told to understand them.
 
-use tessera_protocol::{Declarations, FrameEncoder, SharedDeclarations, StateAck, StateConfig};
+use tessera_protocol::{
+    ClientView, Declarations, FrameEncoder, SharedDeclarations, StateAck, StateConfig,
+};
 
+use super::Network;
 use super::session::Player;
+
+/// Ticks between two looks at what a client's path carries.
+const PATH_LOOK_TICKS: u32 = 16;
 
 /// The zones have loaded the same table, and the loader checks it.
 const SOUND: &str = "a table that was loaded is sound";
@@ -28,6 +34,26 @@ impl Coding {
             self.declarations = SharedDeclarations::new(declarations);
         }
         others
+    }
+
+    /// Whether a client's path takes this state; one whose path doesn't is left out. `turn` counts ticks: now and
+    /// then what the path carries is looked at anew.
+    pub(super) fn is_taken(
+        &self,
+        network: &Network,
+        player: &Player,
+        view: &mut ClientView,
+        turn: u32,
+    ) -> bool {
+        if turn.is_multiple_of(PATH_LOOK_TICKS) {
+            view.set_rate(player.look_at_path(network.rate_max));
+        }
+        let held_back = player.is_held_back();
+        if held_back {
+            network.counters.states_held_back.add(1);
+            self.encoder.pass_over(view);
+        }
+        !held_back
     }
 
     /// Tells a client by which declarations the states to come are coded, unless it knows, and asks which

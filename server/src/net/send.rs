@@ -31,8 +31,6 @@ use crate::trace::SendTrace;
 /// Clients whose states are coded one after the other before they are sent: coding and QUIC have each
 /// its own memory, and taking turns at every client would keep throwing the other's out of the caches.
 const BATCH_CLIENTS: usize = 25;
-/// Ticks between two looks at what a client's path carries.
-pub(super) const PATH_LOOK_TICKS: u32 = 16;
 /// Reasons to tell a client everything anew.
 const REASONS: usize = 5;
 /// Ticks of a trace, and some that are sent before and after it.
@@ -288,14 +286,9 @@ impl Sender {
     ) {
         for (whose, player) in players.iter().enumerate() {
             let mut view = player.view();
-            // Not all clients in one tick.
+            // Not all clients look at their paths in one tick.
             let turn = sent.tick.0.wrapping_add(player.client.0.into());
-            if turn.is_multiple_of(PATH_LOOK_TICKS) {
-                view.set_rate(player.look_at_path(self.network.rate_max));
-            }
-            if player.is_held_back() {
-                self.network.counters.states_held_back.add(1);
-                self.coding.encoder.pass_over(&mut view);
+            if !self.coding.is_taken(&self.network, player, &mut view, turn) {
                 continue;
             }
             let at = acks.binary_search_by_key(&player.client, |(client, _)| *client);

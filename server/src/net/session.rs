@@ -54,8 +54,8 @@ pub(super) struct Player {
     closed_for: OnceLock<CloseReason>,
     /// Room for state in the connection while none waits, bytes.
     empty_space: usize,
-    /// Bytes of state that may wait in the connection before it is held back; 0 while little waits.
-    held_from: AtomicUsize,
+    /// Bytes of the state that was sent last.
+    state_len: AtomicUsize,
 }
 
 impl Player {
@@ -80,7 +80,7 @@ impl Player {
             closed_for: OnceLock::new(),
             empty_space: connection.datagram_send_buffer_space(),
             connection,
-            held_from: AtomicUsize::new(0),
+            state_len: AtomicUsize::new(0),
         }
     }
 
@@ -139,20 +139,14 @@ impl Player {
     /// Whether its path doesn't take the states: several still wait for it. A newer one is made when they
     /// have left.
     pub(super) fn is_held_back(&self) -> bool {
-        let from = self.held_from.load(Relaxed);
-        from > 0 && self.waiting_bytes() >= from
-    }
-
-    /// Bytes of state that the connection hasn't sent yet.
-    fn waiting_bytes(&self) -> usize {
         let space = self.connection.datagram_send_buffer_space();
-        self.empty_space.saturating_sub(space)
+        let waiting = self.empty_space.saturating_sub(space);
+        are_enough(waiting, self.state_len.load(Relaxed))
     }
 
     /// Sends a state datagram, or counts it.
     pub(super) fn send_state(&self, network: &Network, datagram: Bytes) {
-        let held_from = held_from(self.waiting_bytes(), datagram.len());
-        self.held_from.store(held_from, Relaxed);
+        self.state_len.store(datagram.len(), Relaxed);
         // A connection that has ended is its task's business.
         if let Err(error) = self.connection.send_datagram(datagram)
             && !matches!(error, quinn::SendDatagramError::ConnectionLost(_))
@@ -167,12 +161,9 @@ impl Player {
     }
 }
 
-/// From how many waiting bytes on a state is held back, after one of `len` bytes has been put behind `waiting`; 0
-/// where it made less than [`STATES_WAITING_MAX`].
-fn held_from(waiting: usize, len: usize) -> usize {
-    let one = len + QUEUED_OVERHEAD_LEN;
-    let most = STATES_WAITING_MAX * one;
-    if waiting + one >= most { most } else { 0 }
+/// Whether so many bytes that wait are [`STATES_WAITING_MAX`] states of `len` bytes, or more.
+fn are_enough(waiting: usize, len: usize) -> bool {
+    waiting >= STATES_WAITING_MAX * (len + QUEUED_OVERHEAD_LEN)
 }
 
 /// Runs one connection from its first packet to its end. `handshake` is held until the client is in.
@@ -292,14 +283,14 @@ mod tests {
 
     #[test]
     fn three_states_may_wait_however_long_they_are() {
+        assert!(!are_enough(0, 0), "nothing was ever sent");
         for len in [8, 16, 100, 1100] {
             let one = len + QUEUED_OVERHEAD_LEN;
-            assert_eq!(held_from(0, len), 0, "nothing waits");
-            assert_eq!(held_from(one, len), 0, "one waits");
-            // This is the third: until one of them has left there is no fourth.
-            let from = held_from(2 * one, len);
-            assert_eq!(from, 3 * one);
-            assert!(2 * one < from);
+            for fewer in [0, 1, 2] {
+                assert!(!are_enough(fewer * one, len), "{fewer} wait");
+            }
+            // Until one of them has left there is no fourth.
+            assert!(are_enough(3 * one, len));
         }
     }
 }

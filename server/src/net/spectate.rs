@@ -16,7 +16,6 @@ use tessera_protocol::{
 use tessera_python::Event;
 
 use super::coding::Coding;
-use super::send::PATH_LOOK_TICKS;
 use super::session::Player;
 use super::{Network, PlayerKey};
 use crate::handover::Publication;
@@ -97,14 +96,10 @@ impl Gallery {
                 self.eyes.insert(*key, view);
             }
             let view = &mut self.eyes[*key];
-            if shown.snapshot.tick().0.is_multiple_of(PATH_LOOK_TICKS) {
-                view.set_rate(spectator.look_at_path(network.rate_max));
-            }
             view.handle_ack(self.coding.prepare(spectator));
             view.see_through(client);
-            if spectator.is_held_back() {
-                network.counters.states_held_back.add(1);
-                self.coding.encoder.pass_over(view);
+            let turn = shown.snapshot.tick().0;
+            if !self.coding.is_taken(network, spectator, view, turn) {
                 continue;
             }
             self.coding.encoder.look(view);

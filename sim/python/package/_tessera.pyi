@@ -1,7 +1,6 @@
 """The engine, as the package `tessera` uses it. Modes import from `tessera`."""
 
 from collections.abc import Iterator, Mapping
-from types import CodeType
 from typing import Final, Self, final, overload
 
 import tessera
@@ -276,9 +275,6 @@ def register_kind(
 
 def log(level: int, message: object, /) -> None:
     """Writes to the server's log; `level` as in the standard library's ``logging``."""
-
-def _code(name: str, /) -> CodeType:
-    """The code of a module of the mode or the engine."""
 
 def _source(name: str, /) -> str:
     """The text of a module of the mode or the engine."""
